@@ -1,0 +1,1 @@
+"""Pretend providers that speak the true wire protocols; they import nothing of tillgate."""

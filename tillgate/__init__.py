@@ -1,0 +1,1 @@
+"""Tillgate: a self-hosted payment gateway with prepaid-wallet top-up."""
