@@ -1,0 +1,1 @@
+"""What every room stands on: database, outbox, inbox, jobs, settings, telemetry, secrets."""
