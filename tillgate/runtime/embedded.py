@@ -89,6 +89,7 @@ class EmbeddedPostgres:
         self._source: Source = source
         self._tuning = tuning or Tuning()
         self._say = say
+        self._binaries: Binaries | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -100,7 +101,7 @@ class EmbeddedPostgres:
                 self._wait_until_ready()
                 return
             self._check()
-            binaries = readable_copy(discover(self._source, data=self.place.data), self.account)
+            binaries = self._found_binaries()
             if major_of(self.place.data) is None:
                 self._make_cluster(binaries)
             self._launch(binaries, self._wanted_port or free_port())
@@ -153,6 +154,10 @@ class EmbeddedPostgres:
         exists = self._psql("SELECT count(*) FROM pg_database WHERE datname = :'name';", name=name)
         if exists == "0":
             self._psql("CREATE DATABASE :\"name\" TEMPLATE template0 ENCODING 'UTF8';", name=name)
+
+    def clone_database(self, template: str, name: str) -> None:
+        """Create a database as a copy of another that nobody is connected to."""
+        self._psql('CREATE DATABASE :"name" TEMPLATE :"template";', name=name, template=template)
 
     def drop_database(self, name: str) -> None:
         """Drop the database whoever is connected to it."""
@@ -292,7 +297,7 @@ class EmbeddedPostgres:
 
     def _psql(self, sql: str, **variables: str) -> str:
         # Over stdin, since a command line is there for everybody to read.
-        binaries = readable_copy(discover(self._source, data=self.place.data), self.account)
+        binaries = self._found_binaries()
         done = subprocess.run(
             [binaries.program("psql"), "-XqAt", "-v", "ON_ERROR_STOP=1"],
             input="".join(map(_set_variable, variables.items())) + sql,
@@ -311,6 +316,12 @@ class EmbeddedPostgres:
         if done.returncode != 0:
             raise EmbeddedProblem(f"PostgreSQL refused: {done.stderr.strip()}")
         return done.stdout.strip()
+
+    def _found_binaries(self) -> Binaries:
+        if self._binaries is None:
+            found = discover(self._source, data=self.place.data)
+            self._binaries = readable_copy(found, self.account)
+        return self._binaries
 
     def _secret(self, role: str) -> str:
         path = self.home / f"{role}.secret"
