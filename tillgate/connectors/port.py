@@ -267,7 +267,13 @@ class Connector(Protocol):
     async def charge(self, charge: Charge, *, now: datetime) -> Outcome: ...
 
     async def look_up(
-        self, attempt_id: str, reference: str | None, amount: Money, *, since: datetime, now: datetime
+        self,
+        attempt_id: str,
+        reference: str | None,
+        amount: Money,
+        *,
+        since: datetime,
+        now: datetime,
     ) -> Outcome | Closed | NotFound:
         """Ask for the order's state. `since` is when the attempt was opened."""
         ...
@@ -278,7 +284,13 @@ class Closing(Protocol):
     """Can close an unpaid order so that it can no longer be paid."""
 
     async def close(
-        self, attempt_id: str, reference: str | None, amount: Money, *, since: datetime, now: datetime
+        self,
+        attempt_id: str,
+        reference: str | None,
+        amount: Money,
+        *,
+        since: datetime,
+        now: datetime,
     ) -> Outcome | Closed | NotFound:
         """Close it. `Paid` where the customer was faster; `Unknown` where nobody can tell yet."""
         ...
@@ -319,13 +331,17 @@ class Notifying(Protocol):
 class Billing(Protocol):
     """Publishes daily bills; the day is the provider's (Beijing for Alipay and WeChat Pay)."""
 
-    async def bill(self, day: date, kind: str, *, now: datetime) -> Sequence[Bill] | BillUnavailable: ...
+    async def bill(
+        self, day: date, kind: str, *, now: datetime
+    ) -> Sequence[Bill] | BillUnavailable: ...
 
 
 @runtime_checkable
 class Vaulting(Protocol):
     """Knows saved cards by token."""
 
-    async def describe_method(self, token: str, *, now: datetime) -> Mapping[str, Any] | NotFound | Unknown:
+    async def describe_method(
+        self, token: str, *, now: datetime
+    ) -> Mapping[str, Any] | NotFound | Unknown:
         """Return what may be shown of the card behind the token (brand, last4, exp_month, …)."""
         ...

@@ -1,0 +1,1 @@
+"""People who pay: identity, contact, saved payment methods."""

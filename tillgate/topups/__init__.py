@@ -1,0 +1,1 @@
+"""A customer adds value to a wallet."""

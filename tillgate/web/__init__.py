@@ -1,0 +1,1 @@
+"""The HTTP kit: forms, errors, idempotency, authentication context, pages."""

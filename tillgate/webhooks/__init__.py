@@ -1,0 +1,1 @@
+"""Events, merchants' endpoints, signed deliveries, replays."""
