@@ -11,7 +11,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import asyncpg
 import click
@@ -362,7 +362,7 @@ def _show(answer: Any, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(plain))
         return
-    rows: list[dict[str, Any]] = plain if isinstance(plain, list) else [plain]
+    rows = cast("list[dict[str, Any]]", plain if isinstance(plain, list) else [plain])
     for row in rows:
         click.echo("\n".join(f"{name:<18} {value}" for name, value in row.items()))
 
