@@ -48,7 +48,7 @@ MetadataChange = Annotated[
     ),
 ]
 
-_AT = re.compile(r"^(.*?)(?: - at (?:`(\$[^`]*)`|(key) in `(\$[^`]*)`))?$", re.DOTALL)
+_AT = re.compile(r"^(.*?)(?: - at (?:`(\$[^`]*)`|(key) in `(\$[^`]*)`))?$", re.S)
 _FIELD = re.compile(r"field `([^`]*)`")
 _STEP = re.compile(r"\.([A-Za-z0-9_]+)|\[(\d+|\.\.\.)\]")
 
@@ -61,13 +61,13 @@ def read(tree: dict[str, Any], shape: type[Body]) -> Body:
         raise _refusal(str(error), tree) from None
 
 
-def read_metadata(change: dict[str, Any] | UnsetType | None) -> dict[str, str]:
+def read_metadata(change: dict[str, Any] | None | UnsetType) -> dict[str, str]:
     """Check metadata for a new object."""
     return {} if change is UNSET or change is None else merge_metadata({}, change)
 
 
 def merge_metadata(
-    current: dict[str, str], change: dict[str, Any] | UnsetType | None
+    current: dict[str, str], change: dict[str, Any] | None | UnsetType
 ) -> dict[str, str]:
     """Return `current` changed: empty values delete their key, None deletes all."""
     if change is UNSET:
@@ -111,10 +111,14 @@ def _refusal(message: str, tree: dict[str, Any]) -> FieldRefused:
     field = _FIELD.search(text)
     if text.startswith("Object missing required field") and field:
         param = _param(path, field.group(1))
-        return FieldRefused(param, f"Missing required param: {param}.", code="parameter_missing")
+        return FieldRefused(
+            param, f"Missing required param: {param}.", code="parameter_missing"
+        )
     if text.startswith("Object contains unknown field") and field:
         param = _param(path, field.group(1))
-        return FieldRefused(param, f"Received unknown parameter: {param}", code="parameter_unknown")
+        return FieldRefused(
+            param, f"Received unknown parameter: {param}", code="parameter_unknown"
+        )
     param = _param(path, None)
     return _wrong_value(text, param, _value_at(tree, path))
 
@@ -139,18 +143,14 @@ def _wrong_value(text: str, param: str, value: object) -> FieldRefused:
     if "`bool`" in text:
         return FieldRefused(param, f"Invalid boolean: {shown}", code="parameter_invalid_boolean")
     if "length <=" in text:
-        return FieldRefused(
-            param, f"Invalid string: {param} is too long.", code="parameter_too_long"
-        )
+        return FieldRefused(param, f"Invalid string: {param} is too long.", code="parameter_too_long")
     if "regex" in text:
         return FieldRefused(param, f"Not a valid value for {param}: {shown}", code="url_invalid")
     if "`object`" in text:
         return FieldRefused(param, f"Invalid object: {shown}", code="parameter_invalid_object")
     if "`array`" in text:
         return FieldRefused(param, f"Invalid array: {shown}", code="parameter_invalid_array")
-    return FieldRefused(
-        param, f"Invalid value for {param}: {shown}", code="parameter_invalid_string"
-    )
+    return FieldRefused(param, f"Invalid value for {param}: {shown}", code="parameter_invalid_string")
 
 
 def _steps(path: str) -> list[str]:
@@ -167,14 +167,9 @@ def _value_at(tree: Any, path: str) -> Any:
     node = tree
     for step in _steps(path):
         if isinstance(node, dict):
-            node = (
-                next(
-                    (value for value in node.values() if not isinstance(value, str)),
-                    node,  # pyright: ignore[reportUnknownVariableType,reportUnknownArgumentType]
-                )
-                if step == "..."
-                else node.get(step)
-            )  # pyright: ignore[reportUnknownVariableType,reportUnknownMemberType]
+            node = next(
+                (value for value in node.values() if not isinstance(value, str)), node  # pyright: ignore[reportUnknownVariableType,reportUnknownArgumentType]
+            ) if step == "..." else node.get(step)  # pyright: ignore[reportUnknownVariableType,reportUnknownMemberType]
         elif isinstance(node, list) and step.isdecimal() and int(step) < len(node):  # pyright: ignore[reportUnknownArgumentType]
             node = node[int(step)]  # pyright: ignore[reportUnknownVariableType]
         else:

@@ -58,7 +58,7 @@ async def create_endpoint(
     check_events(terms.enabled_events)
     await store.lock_endpoints(tx, merchant_id)
     if len(await store.select_endpoints(tx, merchant_id)) >= MAX_ENDPOINTS:
-        raise TooManyEndpoints
+        raise TooManyEndpoints(MAX_ENDPOINTS)
     endpoint_id, secret = new_id("we"), signing.new_secret()
     endpoint = Endpoint(
         merchant_id=merchant_id,
@@ -214,23 +214,15 @@ async def replay_event(
 
 
 async def replay_range(
-    tx: Tx,
-    catalogue: Catalogue,
-    merchant_id: int,
-    endpoint_id: str,
-    *,
-    since: datetime,
-    until: datetime,
-    after: str | None = None,
-    at: datetime,
+    tx: Tx, catalogue: Catalogue, merchant_id: int, endpoint_id: str, page: Page, *, at: datetime
 ) -> tuple[int, str | None]:
-    """Send the events of a time span again, as far as the endpoint listens to them.
+    """Send the events of a page again, newest first, as far as the endpoint listens to them.
 
     Returns how many, and the id to go on after if there are more.
     """
     endpoint = await lock_endpoint(tx, merchant_id, endpoint_id)
     names = [name for name, kind in catalogue.items() if endpoint.listens_to(kind.type)]
-    page = Page(limit=MOST_REPLAYED, after=after, created_from=since, created_to=until)
+    page = replace(page, limit=min(page.limit, MOST_REPLAYED))
     found = await fact_log.select_page(tx, merchant_id, page, names=names)
     owed = [store.Owed(merchant_id, new_id("whd"), endpoint_id, fact.id) for fact in found.data]
     if owed:

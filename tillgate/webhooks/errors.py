@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from tillgate.kernel.errors import Kind, Refusal
-from tillgate.webhooks.model import MAX_ENDPOINTS
 
 
 class EndpointNotFound(Refusal):
@@ -31,8 +30,8 @@ class EventNotFound(Refusal):
 class TooManyEndpoints(Refusal):
     """You have reached the maximum of {most} webhook endpoints; delete one first."""
 
-    def __init__(self) -> None:
-        super().__init__(most=MAX_ENDPOINTS)
+    def __init__(self, most: int) -> None:
+        super().__init__(most=most)
 
 
 class UrlRefused(Refusal):
