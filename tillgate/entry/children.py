@@ -141,9 +141,10 @@ async def stop_all(children: Sequence[Child], tasks: Sequence[asyncio.Task[bool]
         child.ask_to_stop()
     if not tasks:
         return
-    _, late = await asyncio.wait(tasks, timeout=GRACE_SECONDS)
+    await asyncio.wait(tasks, timeout=GRACE_SECONDS)
     for child in children:
         child.kill()
+    _, late = await asyncio.wait(tasks, timeout=GRACE_SECONDS)
     for task in late:
         task.cancel()
     await asyncio.gather(*late, return_exceptions=True)
