@@ -15,6 +15,8 @@ from tillgate.connectors.client import Client, Observe, Transport, unobserved
 from tillgate.connectors.port import Connector
 from tillgate.connectors.stripe.config import read_account as read_stripe
 from tillgate.connectors.stripe.connector import Stripe
+from tillgate.connectors.wechat.config import read_account as read_wechat
+from tillgate.connectors.wechat.connector import WechatPay
 from tillgate.kernel.errors import FieldRefused
 
 NAMES: Final = ("alipay", "wechat_pay", "stripe")
@@ -32,5 +34,7 @@ def build(
             return Alipay(read_alipay(config), client)
         case "stripe":
             return Stripe(read_stripe(config), client)
+        case "wechat_pay":
+            return WechatPay(read_wechat(config), client)
         case _:
             raise FieldRefused("provider", f"There is no connector {name[:40]!r}.")

@@ -41,6 +41,8 @@ class Stripe:
 
     async def charge(self, charge: Charge, *, now: datetime) -> Outcome:
         """Make and confirm a PaymentIntent; the attempt's id is its idempotency key."""
+        if charge.payment_method is None:
+            return NotSent("a card is charged by its token")
         form, key = wire.charge_form(charge), charge.attempt_id
         answer = await self._api.post("charge", wire.INTENTS, form, key)
         if isinstance(answer, Unknown | NotSent):
