@@ -21,8 +21,8 @@ class AlipayAccount:
     livemode: bool
     gateway_url: str
     app_id: str
-    #: The merchant's own number (2088…); a notice for another is not ours.
-    merchant_id: str
+    #: The merchant's own number (pid, 2088…); a notice for another is not ours.
+    seller_id: str
     private_key: RSAPrivateKey
     alipay_public_key: RSAPublicKey
 
@@ -34,7 +34,7 @@ def read_account(config: Mapping[str, Any] | str | bytes) -> AlipayAccount:
         livemode=fields.livemode,
         gateway_url=fields.base_url("gateway_url", default_live=_LIVE_GATEWAY, hosts=_HOSTS),
         app_id=fields.text("app_id", limit=32),
-        merchant_id=fields.text("merchant_id", limit=32),
-        private_key=fields.private_key("private_key"),
+        seller_id=fields.text("seller_id", limit=32),
+        private_key=fields.private_key("app_private_key"),
         alipay_public_key=fields.public_key("alipay_public_key"),
     )

@@ -112,7 +112,7 @@ class Alipay:
         form, charset = signing.read_form(body)
         if not signing.is_genuine_notice(self._account.alipay_public_key, form, charset):
             raise BadNotice("the notice is not signed by Alipay")
-        return wire.notice_of(form, self._account.app_id, self._account.merchant_id)
+        return wire.notice_of(form, self._account.app_id, self._account.seller_id)
 
     def ack(self, *, accepted: bool) -> Ack:
         """Return `success`, exactly, or anything else to be told again."""

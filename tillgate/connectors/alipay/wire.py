@@ -309,9 +309,9 @@ def bill_unavailable(node: Node) -> BillUnavailable:
     return BillUnavailable(code, retry=not code.endswith(("NO_BILL_DATA", "BILL_NOT_EXIST")))
 
 
-def notice_of(form: Mapping[str, str], app_id: str, merchant_id: str) -> Notice:
+def notice_of(form: Mapping[str, str], app_id: str, seller_id: str) -> Notice:
     """Read a genuine notice; refuse one for another app or merchant."""
-    if form.get("app_id") != app_id or form.get("seller_id", merchant_id) != merchant_id:
+    if form.get("app_id") != app_id or form.get("seller_id", seller_id) != seller_id:
         raise BadNotice("the notice is for another app or merchant")
     if form.get("notify_type") != "trade_status_sync":
         return OtherNotice(form.get("notify_type", "")[:64])

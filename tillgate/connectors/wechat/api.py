@@ -104,7 +104,7 @@ class Api:
         listed = signing.json_object(answer.body)
         if listed is not None:
             # Only what opens with our own APIv3 key is believed; that is the proof of origin.
-            self.keys.learn(listed, self._account.api_v3_key, now)
+            self.keys.learn(listed, self._account.apiv3_key, now)
 
     async def bill(self, path: str, name: str, now: datetime) -> Bill | BillUnavailable:
         """Ask where a bill lies, fetch it, and check it against the digest we were told."""

@@ -25,7 +25,7 @@ class WechatAccount:
     mchid: str
     serial_no: str
     private_key: RSAPrivateKey
-    api_v3_key: bytes
+    apiv3_key: bytes
     public_key_id: str | None
     public_key: RSAPublicKey | None
 
@@ -43,16 +43,16 @@ def read_account(config: Mapping[str, Any] | str | bytes) -> WechatAccount:
         base_url=fields.base_url("base_url", default_live=_LIVE_API, hosts=_HOSTS),
         appid=fields.text("appid", limit=32),
         mchid=fields.text("mchid", limit=32),
-        serial_no=fields.text("serial_no", limit=64),
-        private_key=fields.private_key("private_key"),
-        api_v3_key=_api_v3_key(fields),
+        serial_no=fields.text("merchant_serial_no", limit=64),
+        private_key=fields.private_key("merchant_private_key"),
+        apiv3_key=_apiv3_key(fields),
         public_key_id=public_key_id,
         public_key=public_key,
     )
 
 
-def _api_v3_key(fields: AccountFields) -> bytes:
-    key = fields.text("api_v3_key", limit=64).encode()
+def _apiv3_key(fields: AccountFields) -> bytes:
+    key = fields.text("apiv3_key", limit=64).encode()
     if len(key) != 32:
-        raise FieldRefused("api_v3_key", "api_v3_key must be exactly 32 bytes.")
+        raise FieldRefused("apiv3_key", "apiv3_key must be exactly 32 bytes.")
     return key

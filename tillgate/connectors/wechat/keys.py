@@ -41,14 +41,14 @@ class Keys:
         self._asked_at = now
         return True
 
-    def learn(self, answer: dict[str, Any], api_v3_key: bytes, now: datetime) -> None:
+    def learn(self, answer: dict[str, Any], apiv3_key: bytes, now: datetime) -> None:
         """Keep the certificates of an answer that open with our key and are valid."""
         rows: object = answer.get("data")
         for row in cast(list[Any], rows) if isinstance(rows, list) else []:
             sealed: object = cast(dict[str, Any], row).get("encrypt_certificate")
             if not isinstance(sealed, dict):
                 continue
-            plain = signing.unsealed(api_v3_key, cast(dict[str, Any], sealed))
+            plain = signing.unsealed(apiv3_key, cast(dict[str, Any], sealed))
             read = rsa.certificate(plain.decode("ascii", "replace")) if plain else None
             if read is not None and _is_valid(read[0], now):
                 self._certificates[rsa.serial_of(read[0])] = read

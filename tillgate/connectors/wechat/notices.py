@@ -38,7 +38,7 @@ def _resource(account: WechatAccount, notice: wire.Body) -> wire.Body:
     sealed = notice.get("resource")
     plain = None
     if isinstance(sealed, dict):
-        plain = signing.unsealed(account.api_v3_key, cast(dict[str, Any], sealed))
+        plain = signing.unsealed(account.apiv3_key, cast(dict[str, Any], sealed))
     resource = signing.json_object(plain) if plain is not None else None
     if resource is None:
         raise BadNotice("the notice's resource cannot be opened")
