@@ -79,3 +79,8 @@ class Keys:
     def clear(self) -> None:
         """Forget every key."""
         self._keys.clear()
+
+    def is_running(self, key: str) -> bool:
+        """Tell whether the first request with this key has not been answered yet."""
+        kept = self._keys.get(key)
+        return kept is not None and kept.status == 0

@@ -22,14 +22,6 @@ ACCOUNT = CardAccount("acct_demo", "sk_test_demo", "pk_test_demo", "whsec_demo")
 OTHER = CardAccount("acct_other", "sk_test_other", "pk_test_other", "whsec_other")
 
 
-def poll(holds: Callable[[], bool], seconds: float = 5.0) -> None:
-    """Wait until it holds, or fail."""
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, "it never came true"
-        time.sleep(0.005)
-
-
 class Loop:
     """An event loop in a thread of its own: the SDK blocks, the simulator must not."""
 
@@ -95,6 +87,13 @@ class World:
         request = urllib.request.Request(f"{self.url}/_control/{path}", data, method=method)
         with urllib.request.urlopen(request, timeout=10) as response:
             return json.load(response)
+
+    def poll(self, holds: Callable[[], bool], seconds: float = 5.0) -> None:
+        """Wait until it holds, or fail."""
+        deadline = time.monotonic() + seconds
+        while not holds():
+            assert time.monotonic() < deadline, "it never came true"
+            time.sleep(0.005)
 
     def rule(self, operation: str, kind: str, **more: Any) -> None:
         """Put one fault in force for the next call."""
