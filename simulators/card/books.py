@@ -30,7 +30,7 @@ from simulators.card.objects import (
 from simulators.common.books import Shelf
 from simulators.common.clock import Clock
 
-KEEP_EVENTS: Final = 20_000
+KEEP_EVENTS: Final = 5_000
 _Kept = TypeVar("_Kept", bound=Resource)
 encode: Final = msgspec.json.Encoder().encode
 

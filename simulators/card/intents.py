@@ -43,6 +43,11 @@ _CAPTURE: Final = frozenset(
     {"amount_to_capture", "final_capture", "metadata", "expand", "amount_details"}
     | {"statement_descriptor", "statement_descriptor_suffix", "application_fee_amount"}
 )
+# Shared by every intent, and so never changed in place.
+_CARD: Final = ["card"]
+_AUTOMATIC: Final[dict[str, Plain]] = {
+    redirects: {"allow_redirects": redirects, "enabled": True} for redirects in ("always", "never")
+}
 _OPEN: Final = ("requires_payment_method", "requires_confirmation", "requires_action")
 _TEXTS: Final = (
     "description",
@@ -112,12 +117,12 @@ def _kinds(form: Form) -> tuple[Plain | None, list[str]]:
     if kinds:
         if kinds != ["card"]:
             raise invalid("This simulator only takes cards.", "payment_method_types")
-        return None, kinds
+        return None, _CARD
     automatic = mapping(form, "automatic_payment_methods")
     if automatic and not flag(automatic, "enabled"):
-        return None, ["card"]
+        return None, _CARD
     redirects = choice(automatic, "allow_redirects", ("always", "never")) or "always"
-    return {"allow_redirects": redirects, "enabled": True}, ["card"]
+    return _AUTOMATIC[redirects], _CARD
 
 
 def _describe(intent: PaymentIntent, form: Form) -> None:

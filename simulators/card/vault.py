@@ -1,5 +1,6 @@
 """Saved cards and the people they belong to."""
 
+from functools import lru_cache
 from typing import Final
 
 from simulators.card.books import Books
@@ -75,17 +76,13 @@ def _card_refused(code: str, message: str, param: str, decline: str | None = Non
 
 def save_card(books: Books, card: Card, form: Form) -> PaymentMethod:
     """Keep the card under a new payment method."""
+    given = mapping(form, "card")
+    month, year = whole(given, "exp_month") or 12, whole(given, "exp_year") or 2034
     details = mapping(form, "billing_details")
     method = PaymentMethod(
         id=books.new_id("pm"),
-        billing_details={
-            "address": details.get("address"),
-            "email": details.get("email"),
-            "name": details.get("name"),
-            "phone": details.get("phone"),
-            "tax_id": None,
-        },
-        card=_card_shown(card, mapping(form, "card")),
+        billing_details=_billing(details) if details else _NO_BILLING,
+        card=_card_shown(card, month, year),
         created=books.now(),
         metadata=metadata(form),
     )
@@ -93,7 +90,17 @@ def save_card(books: Books, card: Card, form: Form) -> PaymentMethod:
     return method
 
 
-def _card_shown(card: Card, given: Form) -> Plain:
+def _billing(given: Form) -> Plain:
+    shown: Plain = {name: given.get(name) for name in ("address", "email", "name", "phone")}
+    return shown | {"tax_id": None}
+
+
+_NO_BILLING: Final = _billing({})
+
+
+@lru_cache(maxsize=1024)
+def _card_shown(card: Card, month: int, year: int) -> Plain:
+    """Show a card; the same card is one dictionary, however often it is saved."""
     return {
         "brand": card.brand,
         "checks": {
@@ -103,8 +110,8 @@ def _card_shown(card: Card, given: Form) -> Plain:
         },
         "country": card.country,
         "display_brand": card.brand,
-        "exp_month": whole(given, "exp_month") or 12,
-        "exp_year": whole(given, "exp_year") or 2034,
+        "exp_month": month,
+        "exp_year": year,
         "fingerprint": f"fp{int(card.number):x}",
         "funding": card.funding,
         "generated_from": None,
