@@ -69,7 +69,7 @@ def create(books: Books, terms: Terms, form: Form, fate: Manner) -> PaymentInten
     if confirms:
         _require_return_url(intent, form)
     manner = _manner(form, fate)
-    method = given_method(books, form)
+    method = given_method(books, form, intent.customer)
     if method is not None:
         intent.payment_method = method.id
         intent.status = "requires_confirmation"
@@ -183,7 +183,7 @@ def update(books: Books, intent_id: str, form: Form) -> PaymentIntent:
         intent.currency = check_currency(required(form, "currency"))
     if amount is not None:
         intent.amount = check_amount(amount, intent.currency)
-    method = given_method(books, form)
+    method = given_method(books, form, intent.customer)
     if method is not None:
         intent.payment_method = method.id
         intent.status = "requires_confirmation"
@@ -201,7 +201,7 @@ def confirm(books: Books, terms: Terms, intent_id: str, form: Form, fate: Manner
     _require_state(intent, _OPEN, "confirmed")
     _require_return_url(intent, form)
     manner = _manner(form, fate)
-    method = given_method(books, form)
+    method = given_method(books, form, intent.customer)
     if method is None and intent.payment_method is not None:
         method = books.methods.get(intent.payment_method)
     if method is None:

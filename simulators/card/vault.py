@@ -131,15 +131,33 @@ def named_method(books: Books, name: str) -> PaymentMethod:
     return books.methods.get(name, "payment_method", status=400)
 
 
-def given_method(books: Books, form: Form) -> PaymentMethod | None:
+def given_method(books: Books, form: Form, customer: str | None) -> PaymentMethod | None:
     """Return the payment method a payment names or carries inline, if it does either."""
     name = text(form, "payment_method")
     if name is not None:
-        return named_method(books, name)
+        method = named_method(books, name)
+        require_usable(books, method, customer)
+        return method
     data = mapping(form, "payment_method_data")
     if not data:
         return None
     return create_method(books, data)
+
+
+def require_usable(books: Books, method: PaymentMethod, customer: str | None) -> None:
+    """Refuse somebody else's card, and a card that was used up."""
+    if method.customer is not None and method.customer != customer:
+        raise refused(
+            "The payment method you provided is attached to a customer so for security purposes "
+            "you must provide the customer in the request.",
+            param="payment_method",
+        )
+    if method.customer is None and books.is_used_up(method.id):
+        raise refused(
+            "The provided PaymentMethod was previously used with a PaymentIntent without "
+            "Customer attachment, or was detached from a Customer. It may not be used again.",
+            param="payment_method",
+        )
 
 
 def attach(books: Books, method_id: str, form: Form) -> PaymentMethod:
@@ -155,6 +173,7 @@ def attach(books: Books, method_id: str, form: Form) -> PaymentMethod:
     card = books.card_of(method.id)
     if card.decline is not None and not card.attaches:
         raise card_error(card.decline)
+    require_usable(books, method, customer.id)
     method.customer = customer.id
     books.methods.save(method)
     books.publish("payment_method.attached", method)
@@ -168,6 +187,7 @@ def detach(books: Books, method_id: str) -> PaymentMethod:
         raise refused("The payment method you provided is not attached to a customer.")
     method.customer = None
     books.methods.save(method)
+    books.use_up(method.id)
     books.publish("payment_method.detached", method)
     return method
 
