@@ -17,6 +17,8 @@ from typing import Final, cast
 
 from simulators.common import control
 from simulators.common.http import Request, Response, Server
+from simulators.common.phone import PREFIX as PHONE_PREFIX
+from simulators.common.phone import Phone
 from simulators.common.simulator import Setup, Simulator
 from simulators.keys import Addresses, Keys, open_keys, write_merchants
 
@@ -51,8 +53,10 @@ class Running:
             build = find_builder(name)
             if build is not None:
                 self.simulators[name] = build(replace(setup, port=port), keys)
+        phone = Phone(self.simulators)
         for simulator in self.simulators.values():
             simulator.mounts.append((control.PREFIX, control.mount))
+            simulator.mounts.append((PHONE_PREFIX, phone.mount))
 
     @property
     def merchants_file(self) -> Path:

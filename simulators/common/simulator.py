@@ -115,6 +115,10 @@ class Simulator(ABC):
     def reset(self) -> None:
         """Forget every order, notice and rule."""
 
+    def open_order(self, order_id: str) -> PhoneOrder:
+        """The payer looks at the order on the phone."""
+        return self.phone_order(order_id)
+
     def finish_refund(self, refund_id: str, state: str) -> None:
         """Bring a refund to its end: `success`, `abnormal` or `closed`."""
         raise NoSuchOrder(f"{self.name} has no refund {refund_id} to make {state}")
