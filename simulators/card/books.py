@@ -137,6 +137,7 @@ class Books:
         self.entries = Drawer(account, "balance_transaction", BalanceTransaction, shelf)
         self.events = Drawer(account, "event", Event, shelf, keep=KEEP_EVENTS)
         self.endpoints = Drawer(account, "webhook_endpoint", WebhookEndpoint, shelf)
+        self.return_urls: dict[str, str] = {}
         self._secrets = shelf.load(f"{account}/secret", Secret)
         self._tagged: dict[tuple[str, str], list[PaymentIntent]] = {}
         self._refunds_of: dict[str, list[Refund]] = {}

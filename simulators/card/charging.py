@@ -82,6 +82,7 @@ def _challenge(books: Books, terms: Terms, intent: PaymentIntent, manner: Manner
             "use_stripe_sdk": {"type": "three_d_secure_redirect", "stripe_js": url},
         }
     else:
+        books.return_urls[intent.id] = manner.return_url
         intent.next_action = {
             "type": "redirect_to_url",
             "redirect_to_url": {"return_url": manner.return_url, "url": url},

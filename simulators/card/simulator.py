@@ -33,6 +33,8 @@ from simulators.keys import CardAccount, Keys
 
 _JSON: Final = "application/json"
 _WAITING: Final = ("requires_payment_method", "requires_confirmation", "requires_action")
+# An intent never expires by itself; the phone shows until when it is worth paying.
+_OPEN_SECONDS: Final = 7 * 86_400
 _OWN_WORDS: Final = frozenset(
     {FaultKind.BAD_SIGNATURE, FaultKind.NO_SIGNATURE, FaultKind.SYSTEM_ERROR_AFTER}
 )
@@ -236,7 +238,7 @@ class CardSimulator(Simulator):
             if intent is not None:
                 fate = self._fate(intent) if request.method == "POST" else Manner()
                 return challenge.answer(account, intent, request, fate)
-        return Response(404, b"There is no such payment.", {"Content-Type": "text/plain"})
+        return challenge.stranger(request)
 
     def _fate(self, intent: PaymentIntent) -> Manner:
         drawn = self.plan.draw(Stage.PAY, "pay", intent.amount, number_of(intent))
@@ -371,8 +373,8 @@ def _on_phone(account: Account, intent: PaymentIntent) -> PhoneOrder:
         product=intent.capture_method,
         status="refunded" if is_refunded else status,
         created_at=intent.created,
-        expires_at=0.0,
-        return_to=challenge.return_address(intent) or "",
+        expires_at=intent.created + _OPEN_SECONDS,
+        return_to=challenge.way_back(account, intent) or "",
         declined=len(failures),
         notes=(intent.status,),
     )

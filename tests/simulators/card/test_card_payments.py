@@ -168,7 +168,7 @@ def test_challenge_is_answered_by_a_person(
     _, page = _open(url)
     target, _ = _open(url, deed)
 
-    assert "100.00 USD" in page
+    assert "$100.00" in page
     query = urllib.parse.parse_qs(urllib.parse.urlsplit(target).query)
     assert query["order"] == ["7"]
     assert query["payment_intent"] == [intent.id]
