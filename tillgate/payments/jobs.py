@@ -96,7 +96,7 @@ async def _each(things: Sequence[Thing], do: Callable[[Thing], Awaitable[object]
                 await do(thing)
             except Refusal as refusal:
                 _log.info("left for later: %s", refusal.message)
-            except Exception:
+            except Exception:  # noqa: BLE001  logged with its trace, and due again
                 _log.exception("a due item failed and will come round again")
 
     await asyncio.gather(*(one(thing) for thing in things))
