@@ -149,6 +149,8 @@ class Trace(msgspec.Struct, frozen=True):
 
     request_id: str | None = None
     idempotency_key: str | None = None
+    #: The key has been claimed: the first transaction attaches the object to it.
+    claimed: bool = False
 
 
 class Confirmation(msgspec.Struct, frozen=True, kw_only=True):
@@ -210,6 +212,8 @@ class Heard(msgspec.Struct, frozen=True, kw_only=True):
     merchant_id: int
     attempt_id: str
     outcome: Outcome | Any  # Closed and NotFound too; msgspec never decodes this
+    #: The provider's name for our account, to be compared with what `Paid` says.
+    account: str | None = None
     notice_id: str | None = None
     trace: Trace = Trace()
 
