@@ -329,6 +329,8 @@ CREATE TABLE payments.payments (
     CHECK (amount_refunded >= 0 AND amount_refunded <= amount_received)
 ) WITH (fillfactor = 70);
 CREATE INDEX payments_of_customer ON payments.payments (merchant_id, customer_id, id) WHERE customer_id IS NOT NULL;
+CREATE INDEX payments_expiring ON payments.payments (expires_at)
+    WHERE expires_at IS NOT NULL AND open_attempt IS NULL AND status IN ('requires_payment_method', 'requires_confirmation');
 CREATE TABLE payments.attempts (
     merchant_id bigint NOT NULL,
     id text NOT NULL,
@@ -407,7 +409,7 @@ CREATE TABLE payments.breaks (
     resolution text,
     PRIMARY KEY (merchant_id, id)
 );
-CREATE UNIQUE INDEX breaks_open ON payments.breaks (merchant_id, kind, attempt_id, refund_id) WHERE resolved_at IS NULL;
+CREATE UNIQUE INDEX breaks_open ON payments.breaks (merchant_id, kind, coalesce(attempt_id, ''), coalesce(refund_id, '')) WHERE resolved_at IS NULL;
 
 -- top-ups -------------------------------------------------------------------------------------
 

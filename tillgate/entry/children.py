@@ -73,6 +73,22 @@ class Child:
 
     async def keep_running(self) -> bool:
         """Run it, again and again; return whether it ended because it was told to."""
+        try:
+            return await self._keep_running()
+        finally:
+            self._log.close()
+
+    def ask_to_stop(self) -> None:
+        """Tell it to end what it does and go."""
+        self._stopping.set()
+        self._signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it now."""
+        self._stopping.set()
+        self._signal(signal.SIGKILL)
+
+    async def _keep_running(self) -> bool:
         while not self._stopping.is_set():
             code = await self._run_once()
             if self._stopping.is_set():
@@ -85,16 +101,6 @@ class Child:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), delay)
         return True
-
-    def ask_to_stop(self) -> None:
-        """Tell it to end what it does and go."""
-        self._stopping.set()
-        self._signal(signal.SIGTERM)
-
-    def kill(self) -> None:
-        """End it now."""
-        self._stopping.set()
-        self._signal(signal.SIGKILL)
 
     async def _run_once(self) -> int:
         self._process = await spawn(self.command)
@@ -135,9 +141,10 @@ async def stop_all(children: Sequence[Child], tasks: Sequence[asyncio.Task[bool]
         child.ask_to_stop()
     if not tasks:
         return
-    _, late = await asyncio.wait(tasks, timeout=GRACE_SECONDS)
+    await asyncio.wait(tasks, timeout=GRACE_SECONDS)
     for child in children:
         child.kill()
+    _, late = await asyncio.wait(tasks, timeout=GRACE_SECONDS)
     for task in late:
         task.cancel()
     await asyncio.gather(*late, return_exceptions=True)

@@ -23,6 +23,7 @@ def embedded(settings: Settings, say: Say) -> EmbeddedPostgres:
     return EmbeddedPostgres(
         settings.data_path / "postgres",
         port=settings.database.port,
+        source=settings.database.binaries,
         tuning=Tuning(shared_buffers=settings.database.shared_buffers),
         say=say,
     )

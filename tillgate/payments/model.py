@@ -210,6 +210,8 @@ class Heard(msgspec.Struct, frozen=True, kw_only=True):
     merchant_id: int
     attempt_id: str
     outcome: Outcome | Any  # Closed and NotFound too; msgspec never decodes this
+    #: The provider's name for our account, to be compared with what `Paid` says.
+    account: str | None = None
     notice_id: str | None = None
     trace: Trace = Trace()
 

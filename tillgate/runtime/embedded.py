@@ -65,6 +65,9 @@ LONGEST_SOCKET_PATH = 80
 
 Say = Callable[[str], None]
 
+# A server outlives the runner that launched it, but somebody has to reap it when it ends.
+_launched: list[subprocess.Popen[bytes]] = []
+
 
 def _silent(_: str) -> None:
     return
@@ -247,6 +250,8 @@ class EmbeddedPostgres:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+        _launched[:] = [process for process in _launched if process.poll() is None]
+        _launched.append(self._process)
 
     def _clear_what_a_crash_left(self) -> None:
         """Wait for orphaned backends, then drop a pid file whose number is somebody else's now."""

@@ -10,7 +10,7 @@ import os
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import msgspec
 
@@ -29,6 +29,8 @@ class DatabaseSettings(msgspec.Struct, frozen=True, kw_only=True):
     pool_size: int = 8
     port: int = 54329
     shared_buffers: str = "256MB"
+    #: Whose programs the embedded one runs: the system's, the wheel's, or the first found.
+    binaries: Literal["any", "system", "wheel"] = "any"
 
 
 class HttpSettings(msgspec.Struct, frozen=True, kw_only=True):
