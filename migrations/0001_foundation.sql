@@ -423,8 +423,6 @@ CREATE TABLE topups.top_ups (
     amount bigint NOT NULL CHECK (amount > 0),
     bonus_amount bigint NOT NULL DEFAULT 0 CHECK (bonus_amount >= 0),
     currency text NOT NULL,
-    status text NOT NULL CHECK (status IN ('pending', 'succeeded', 'canceled')),
-    bonus_granted bigint NOT NULL DEFAULT 0,
     metadata jsonb NOT NULL DEFAULT '{}',
     sequence bigint NOT NULL DEFAULT 1,
     created_at timestamptz NOT NULL,
