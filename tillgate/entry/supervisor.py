@@ -149,6 +149,7 @@ class Supervisor:
                 seeded=_object(seeded),
                 logs=str(self._logs),
                 seconds=round(time.monotonic() - started, 1),
+                pids=self._pids(),
                 memory_mb=report.memory_mb(self._pids()),
             ),
             with_stats=self._options.with_stats,
