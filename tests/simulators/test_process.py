@@ -33,6 +33,10 @@ async def stop(process: asyncio.subprocess.Process) -> int:
     return await asyncio.wait_for(process.wait(), 10)
 
 
+def mode_of(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
 async def test_books_and_unacked_notices_survive_a_restart(tmp_path: Path, keys_file: Path) -> None:
     arguments = ["--keys", str(keys_file), "--data", str(tmp_path / "data"), "--speed", "100"]
     unreachable = "http://127.0.0.1:1/notify"
@@ -60,10 +64,9 @@ async def test_books_and_unacked_notices_survive_a_restart(tmp_path: Path, keys_
     assert books["orders"][0]["amount"] == 10000
     assert books["notices"]["unfinished"] == 1
     assert ready["merchants_file"] == str(merchants_file)
-    for path in (keys_file, merchants_file):
-        assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    private = json.loads(keys_file.read_text())["wechat"]["platform"]["private"]
-    assert private.splitlines()[1] not in merchants_file.read_text()
+    assert mode_of(keys_file) == mode_of(merchants_file) == 0o600
+    assert "platform_private_key" not in merchants["merchants"][0]["wechat"]
+    assert "alipay_private_key" not in merchants["merchants"][0]["alipay"]
 
 
 async def test_taken_port_is_said_and_nothing_stays_open(keys_file: Path) -> None:
