@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
-from simulators.card import challenge, refunds, routes, webhooks
+from simulators.card import challenge, export, refunds, routes, webhooks
 from simulators.card.accounts import Account, Doorman, number_of
 from simulators.card.books import encode
 from simulators.card.cards import GENERIC
@@ -146,7 +146,11 @@ class CardSimulator(Simulator):
             again = _replay(before, key, self._new_request_id())
             return self.deliver(call.drawn, lambda _: again, _BUSY)
         answers.start(key, asked)
-        response = self.deliver(call.drawn, lambda _: self._act(call, route, key), _BUSY)
+        try:
+            response = self.deliver(call.drawn, lambda _: self._act(call, route, key), _BUSY)
+        except BaseException:
+            answers.release(key)
+            raise
         if isinstance(response, Response):
             answers.release(key)
             return response
@@ -336,7 +340,7 @@ class CardSimulator(Simulator):
             account.bill = dict(change)
 
     def export(self) -> dict[str, object]:
-        return {name: account.export() for name, account in self.accounts.items()}
+        return export.books(self.accounts.values())
 
     def reset(self) -> None:
         for timer in self._timers:
