@@ -6,7 +6,7 @@
 from collections.abc import Iterable
 from typing import Final
 
-from simulators.card.accounts import Account, number_in, number_of
+from simulators.card.accounts import Account, number_of, refund_number_of
 from simulators.card.objects import PaymentIntent, Plain, Refund
 from simulators.card.webhooks import shown
 from simulators.common.books import OrderState, RefundState
@@ -58,7 +58,7 @@ def refund(account: Account, row: Refund) -> Plain:
         "order_id": intent.id,
         "merchant": account.keys.account,
         "out_trade_no": number_of(intent),
-        "out_refund_no": number_in(row.metadata) or row.id,
+        "out_refund_no": refund_number_of(row),
         "amount": row.amount,
         "state": _REFUND_STATES.get(row.status, RefundState.PROCESSING),
         "created_at": row.created,
