@@ -14,7 +14,7 @@ from simulators.card.books import encode
 from simulators.card.cards import GENERIC
 from simulators.card.charging import LATER_SECONDS, Manner, Terms, fail, settle_later
 from simulators.card.errors import ApiError, api_error, no_such_address, rate_limited
-from simulators.card.expanding import expanded
+from simulators.card.expanding import check, expanded
 from simulators.card.form import Form, digest, parse
 from simulators.card.idempotency import Remembered
 from simulators.card.intents import end
@@ -178,6 +178,8 @@ class CardSimulator(Simulator):
         try:
             if call.drawn.kind is FaultKind.SYSTEM_ERROR_BEFORE:
                 raise ApiError(500, api_error().error, begun=False)
+            if "expand" in call.form:
+                check(call.form)
             answer = route.handler(call)
             if "expand" in call.form:
                 answer = expanded(books, answer, call.form)
