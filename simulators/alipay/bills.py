@@ -54,7 +54,7 @@ def query_address(call: Call, _: Drawn) -> Node:
         raise business("ACQ.INVALID_PARAMETER", "，bill_date")
     now = call.alipay.clock.seconds()
     ready = in_beijing(now - _READY_HOUR * 3600).strftime("%Y-%m-%d")
-    if bill_date >= ready[: len(bill_date)]:
+    if bill_date >= ready[: len(bill_date)] and not call.alipay.bill_change.is_ready:
         raise business("BILL_NOT_EXIST")
     account = call.merchant.account
     if not _rows(call.alipay, account.seller_id, bill_date):

@@ -31,7 +31,6 @@ class Account:
         self.books = Books(keys.account, clock, shelf)
         self.answers = Keys(keys.account, shelf)
         self.bill: Plain = {}
-        self.search_lag_seconds = 0.0
 
     def add_endpoint(self, form: Form) -> WebhookEndpoint:
         """Make an endpoint; the first one gets the secret that the merchant already holds."""

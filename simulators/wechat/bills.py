@@ -113,6 +113,8 @@ def _address(
 
 def _check_ready(wechat: "Wechat", date: str, drawn: Drawn) -> None:
     now = wechat.clock.seconds()
+    if wechat.bill_change.is_ready:
+        return
     if date >= in_beijing(now).strftime("%Y-%m-%d"):
         raise Failed(400, "INVALID_REQUEST", "账单日期不能是今天或未来")
     if date < in_beijing(now - _MOST_SECONDS).strftime("%Y-%m-%d"):

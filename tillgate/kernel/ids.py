@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from datetime import datetime
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _PAIRS = [high + low for high in _ALPHABET for low in _ALPHABET]
@@ -40,6 +41,13 @@ def new_id(prefix: str) -> str:
     number = (_milliseconds() << 80) | _bits()
     pairs = _PAIRS
     text = "".join([pairs[(number >> shift) & 1023] for shift in range(120, -1, -10)])
+    return f"{prefix}_{text}"
+
+
+def floor_id(prefix: str, moment: datetime) -> str:
+    """Return what sorts before every id drawn at `moment` or later."""
+    number = max(int(moment.timestamp() * 1000), 0) << 80
+    text = "".join([_PAIRS[(number >> shift) & 1023] for shift in range(120, -1, -10)])
     return f"{prefix}_{text}"
 
 

@@ -168,3 +168,23 @@ def test_reset_forgets_payments_and_keeps_endpoints(world: Any) -> None:
     assert _paid(world) == []
     assert len(world.stripe.v1.webhook_endpoints.list().data) == 1
     assert world.stripe.v1.payment_intents.create(_params(500), ONE).status == "succeeded"
+
+
+def test_search_may_lag(world: Any) -> None:
+    world.stripe.v1.payment_intents.create(_params(500))
+    query: Any = {"query": "metadata['attempt']:'att_500'"}
+    world.rule("payment_intents.search", "not_paid_yet")
+
+    counts = [len(world.stripe.v1.payment_intents.search(query).data) for _ in range(2)]
+
+    assert counts == [0, 1]
+
+
+def test_magic_strikes_each_order_once_even_without_metadata(world: Any) -> None:
+    params = _params(4007)
+    del params["metadata"]
+    for key in ("a", "b"):
+        again: Any = {"idempotency_key": key}
+        with pytest.raises(stripe.RateLimitError):
+            world.stripe.v1.payment_intents.create(params, again)
+        assert world.stripe.v1.payment_intents.create(params, again).status == "succeeded"
