@@ -305,6 +305,9 @@ CREATE TABLE payments.payments (
     payment_method text,                -- pm_…, or a bare type
     method_options jsonb NOT NULL DEFAULT '{}',
     pay_into bigint,                    -- the ledger account that is credited; NULL: the merchant's sales
+    owed_account bigint,                -- who owes what a refund finds already spent (policy receivable)
+    refund_policy text NOT NULL DEFAULT 'block' CHECK (refund_policy IN ('block', 'partial', 'receivable')),
+    gifts jsonb NOT NULL DEFAULT '[]',  -- booked with the payment, taken back with it
     subject text,                       -- what the payment is for: top_…
     amount_capturable bigint NOT NULL DEFAULT 0,
     amount_received bigint NOT NULL DEFAULT 0,
@@ -333,6 +336,8 @@ CREATE TABLE payments.payments (
     CHECK (amount_refunded >= 0 AND amount_refunded <= amount_received)
 ) WITH (fillfactor = 70);
 CREATE INDEX payments_of_customer ON payments.payments (merchant_id, customer_id, id) WHERE customer_id IS NOT NULL;
+CREATE INDEX payments_expiring ON payments.payments (expires_at)
+    WHERE expires_at IS NOT NULL AND open_attempt IS NULL AND status IN ('requires_payment_method', 'requires_confirmation');
 CREATE TABLE payments.attempts (
     merchant_id bigint NOT NULL,
     id text NOT NULL,
@@ -349,9 +354,11 @@ CREATE TABLE payments.attempts (
     error jsonb,
     instrument jsonb NOT NULL DEFAULT '{}',
     amount_authorised bigint NOT NULL DEFAULT 0,
+    amount_to_capture bigint,
     amount_captured bigint NOT NULL DEFAULT 0,
     amount_refunded bigint NOT NULL DEFAULT 0,
     capture boolean NOT NULL DEFAULT true,
+    off_session boolean NOT NULL DEFAULT false,
     return_url text,
     description text,
     client_ip text,
@@ -369,7 +376,7 @@ CREATE INDEX attempts_of_payment ON payments.attempts (merchant_id, payment_id, 
 CREATE INDEX attempts_due ON payments.attempts (look_up_at) WHERE look_up_at IS NOT NULL;
 -- One provider order that can still be paid at a time.
 CREATE UNIQUE INDEX attempts_one_open ON payments.attempts (merchant_id, payment_id)
-    WHERE status IN ('created', 'waiting', 'unknown', 'authorised');
+    WHERE status IN ('created', 'waiting', 'unknown', 'authorised', 'mismatched');
 -- The same provider payment is never booked twice.
 CREATE UNIQUE INDEX attempts_reference ON payments.attempts (merchant_id, provider_account_id, reference)
     WHERE reference IS NOT NULL AND status = 'paid';
@@ -385,7 +392,7 @@ CREATE TABLE payments.refunds (
     failure_reason text,
     reference text,
     take_back jsonb NOT NULL DEFAULT '[]', -- the ledger lines that took the money back at creation
-    reversals int NOT NULL DEFAULT 0,
+    surplus boolean NOT NULL DEFAULT false,
     metadata jsonb NOT NULL DEFAULT '{}',
     look_up_at timestamptz,
     look_ups int NOT NULL DEFAULT 0,
@@ -409,7 +416,7 @@ CREATE TABLE payments.breaks (
     resolution text,
     PRIMARY KEY (merchant_id, id)
 );
-CREATE UNIQUE INDEX breaks_open ON payments.breaks (merchant_id, kind, attempt_id, refund_id) WHERE resolved_at IS NULL;
+CREATE UNIQUE INDEX breaks_open ON payments.breaks (merchant_id, kind, coalesce(attempt_id, ''), coalesce(refund_id, '')) WHERE resolved_at IS NULL;
 
 -- top-ups -------------------------------------------------------------------------------------
 

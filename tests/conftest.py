@@ -21,7 +21,7 @@ from tillgate.runtime.embedded_watch import is_alive
 from tillgate.runtime.file_lock import locked
 
 PREFIX = "tillgate-tests-"
-HOME_VARIABLE = "TILLGATE_TESTS_HOME"
+HOME_VARIABLE = "TESTS_POSTGRES_HOME"
 TEMPLATE = "template_tillgate"
 
 
@@ -47,7 +47,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def postgres_server() -> EmbeddedPostgres:
     """The server of this run, shared by its workers."""
     home = Path(os.environ[HOME_VARIABLE])
-    tuning = Tuning(shared_buffers_mb=128, max_connections=300)
+    tuning = Tuning(shared_buffers="128MB", max_connections=300)
     server = EmbeddedPostgres(home / "postgres", tuning=tuning)
     server.start()
     return server

@@ -39,7 +39,7 @@ class Charge:
     metadata: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
-# What the customer is to do next ---------------------------------------------------------------
+# What the customer is to do next ----------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class OpenApp:
 
 NextStep = ShowQr | Redirect | OpenApp
 
-# Outcomes: exactly five ------------------------------------------------------------------------
+# Outcomes: exactly five -------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +145,7 @@ class Closed:
     """The order is closed at the provider: it can no longer be paid."""
 
 
-# Refunds -----------------------------------------------------------------------------------------
+# Refunds ----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +188,7 @@ class RefundFailed:
 
 RefundOutcome = Refunded | RefundPending | RefundFailed | Unknown | NotSent
 
-# Notices -----------------------------------------------------------------------------------------
+# Notices ----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +221,10 @@ class BadNotice(Exception):
     """The notice is not genuine or not readable; it proves nothing and changes nothing."""
 
 
+class KeyUnknown(BadNotice):
+    """The notice names a key we have not fetched: `RefreshingKeys` may help, then read it again."""
+
+
 @dataclass(frozen=True, slots=True)
 class Ack:
     """The exact answer the provider wants to hear."""
@@ -230,7 +234,7 @@ class Ack:
     content_type: str
 
 
-# Bills ---------------------------------------------------------------------------------------------
+# Bills ------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,7 +253,7 @@ class BillUnavailable:
     retry: bool
 
 
-# Capabilities ----------------------------------------------------------------------------------------
+# Capabilities -----------------------------------------------------------------------------------
 
 
 class Connector(Protocol):
@@ -325,6 +329,15 @@ class Notifying(Protocol):
         ...
 
     def ack(self, *, accepted: bool) -> Ack: ...
+
+
+@runtime_checkable
+class RefreshingKeys(Protocol):
+    """Learns the keys that notices are signed with by asking the provider."""
+
+    async def refresh_keys(self, *, now: datetime) -> None:
+        """Ask for the keys again, unless it was just done. Never during a transaction."""
+        ...
 
 
 @runtime_checkable

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from datetime import datetime
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _PAIRS = [high + low for high in _ALPHABET for low in _ALPHABET]
@@ -45,6 +46,13 @@ def make_id(prefix: str, milliseconds: int, bits: int) -> str:
     number = (milliseconds << 80) | bits
     pairs = _PAIRS
     text = "".join([pairs[(number >> shift) & 1023] for shift in range(120, -1, -10)])
+    return f"{prefix}_{text}"
+
+
+def floor_id(prefix: str, moment: datetime) -> str:
+    """Return what sorts before every id drawn at `moment` or later."""
+    number = max(int(moment.timestamp() * 1000), 0) << 80
+    text = "".join([_PAIRS[(number >> shift) & 1023] for shift in range(120, -1, -10)])
     return f"{prefix}_{text}"
 
 

@@ -65,6 +65,9 @@ LONGEST_SOCKET_PATH = 80
 
 Say = Callable[[str], None]
 
+# A server outlives the runner that launched it, but somebody has to reap it when it ends.
+_launched: list[subprocess.Popen[bytes]] = []
+
 
 def _silent(_: str) -> None:
     return
@@ -104,12 +107,14 @@ class EmbeddedPostgres:
             binaries = self._found_binaries()
             if major_of(self.place.data) is None:
                 self._make_cluster(binaries)
-            self._launch(binaries, self._wanted_port or free_port())
+            # The port is kept over a restart, so that a DSN once given stays true.
+            self._wanted_port = self._wanted_port or free_port()
+            self._launch(binaries, self._wanted_port)
             self._wait_until_ready()
 
     def stop(self, *, timeout_seconds: float = STOP_TIMEOUT_SECONDS) -> None:
         """End it fast and cleanly: sessions are cut, everything committed is on disk."""
-        pid = self._postmaster()
+        pid = self._postmaster() or self._just_launched()
         if pid is None:
             return
         os.kill(pid, signal.SIGINT)
@@ -117,6 +122,13 @@ class EmbeddedPostgres:
             # Immediate: the next start recovers from the log. Nothing committed is lost.
             os.kill(pid, signal.SIGQUIT)
             self._wait_for_end(pid, timeout_seconds)
+
+    def stop_at_once(self) -> None:
+        """End it without a checkpoint; the next start recovers from the log."""
+        pid = self._postmaster() or self._just_launched()
+        if pid is not None:
+            os.kill(pid, signal.SIGQUIT)
+            self._wait_for_end(pid, STOP_TIMEOUT_SECONDS)
 
     def is_running(self) -> bool:
         """Say whether a server works on this folder."""
@@ -186,31 +198,32 @@ class EmbeddedPostgres:
             raise PortTaken(self._wanted_port, owner_of(self._wanted_port))
 
     def _make_cluster(self, binaries: Binaries) -> None:
+        """Make it beside its place and move it there, so that a cut-off initdb leaves nothing."""
         self._say(f"Making a new database cluster with {binaries}")
-        # A run of initdb that was cut short leaves a folder without PG_VERSION.
-        shutil.rmtree(self.place.data, ignore_errors=True)
-        make_directory(self.place.data, mode=0o700, account=self.account)
+        unfinished = self.home / "cluster.unfinished"
+        shutil.rmtree(unfinished, ignore_errors=True)
+        make_directory(unfinished, mode=0o700, account=self.account)
         password = self.home / "password.once"
         _write_private(password, self._secret("superuser"), self.account)
         try:
-            made = self._initdb(binaries, password, "C.UTF-8")
+            made = self._initdb(binaries, unfinished, password, "C.UTF-8")
             if made.returncode != 0 and "locale" in made.stderr:
-                made = self._initdb(binaries, password, "C")
+                made = self._initdb(binaries, unfinished, password, "C")
         finally:
             password.unlink()
         if made.returncode != 0:
-            shutil.rmtree(self.place.data, ignore_errors=True)
             raise StartFailed("initdb could not make the cluster", made.stderr.strip())
-        with (self.place.data / "postgresql.conf").open("a") as settings:
+        with (unfinished / "postgresql.conf").open("a") as settings:
             settings.write(f"\ninclude '{INCLUDED_AS}'\n")
+        unfinished.rename(self.place.data)
 
     def _initdb(
-        self, binaries: Binaries, password: Path, locale: str
+        self, binaries: Binaries, data: Path, password: Path, locale: str
     ) -> subprocess.CompletedProcess[str]:
         return run(
             self.account,
             [
-                *(binaries.program("initdb"), "-D", self.place.data, "-U", SUPERUSER),
+                *(binaries.program("initdb"), "-D", data, "-U", SUPERUSER),
                 *("--encoding=UTF8", f"--locale={locale}", "--data-checksums"),
                 *("--auth=scram-sha-256", f"--pwfile={password}"),
             ],
@@ -237,6 +250,8 @@ class EmbeddedPostgres:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+        _launched[:] = [process for process in _launched if process.poll() is None]
+        _launched.append(self._process)
 
     def _clear_what_a_crash_left(self) -> None:
         """Wait for orphaned backends, then drop a pid file whose number is somebody else's now."""
@@ -295,6 +310,11 @@ class EmbeddedPostgres:
         pid = first_pid(self.place.data)
         return pid if pid is not None and pid in works_in(self.place.data) else None
 
+    def _just_launched(self) -> int | None:
+        if self._process is None or self._process.poll() is not None:
+            return None
+        return self._process.pid
+
     def _psql(self, sql: str, **variables: str) -> str:
         # Over stdin, since a command line is there for everybody to read.
         binaries = self._found_binaries()
@@ -325,9 +345,16 @@ class EmbeddedPostgres:
 
     def _secret(self, role: str) -> str:
         path = self.home / f"{role}.secret"
-        if not path.exists():
-            _write_private(path, secrets.token_urlsafe(32), None)
-        return path.read_text()
+        try:
+            if not path.exists():
+                _write_private(path, secrets.token_urlsafe(32), None)
+            return path.read_text()
+        except PermissionError:
+            raise NotOurs(path, _user_name(path.stat().st_uid), _user_name(os.geteuid())) from None
+
+    def has_application(self) -> bool:
+        """Say whether the application was ever admitted."""
+        return (self.home / "application.secret").exists()
 
 
 def _set_variable(variable: tuple[str, str]) -> str:

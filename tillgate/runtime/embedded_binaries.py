@@ -65,12 +65,12 @@ def major_of(data: Path) -> int | None:
         return None
 
 
-def readable_copy(binaries: Binaries, account: Account) -> Binaries:
-    """Return binaries that `account` can run, copied to /var/lib where it has to be."""
+def readable_copy(binaries: Binaries, account: Account, home: Path = SYSTEM_HOME) -> Binaries:
+    """Return binaries that `account` can run, copied under `home` where it has to be."""
     if reachable(account, binaries.program("postgres")):
         return binaries
     install = binaries.directory.parent
-    place = SYSTEM_HOME / "binaries" / binaries.version
+    place = home / "binaries" / binaries.version
     _copy_whole(install, place)
     return replace(binaries, directory=place / "bin")
 

@@ -38,7 +38,7 @@ class Place:
 class Tuning:
     """What may differ between one server and another."""
 
-    shared_buffers_mb: int | None = None
+    shared_buffers: str | None = None
     max_connections: int = 200
     extra: Mapping[str, str] = field(default_factory=dict[str, str])
 
@@ -53,7 +53,7 @@ def render(binaries: Binaries, account: Account, place: Place, port: int, tuning
         "unix_socket_directories": str(place.sockets),
         "max_connections": str(tuning.max_connections),
         "password_encryption": "scram-sha-256",
-        "shared_buffers": f"{tuning.shared_buffers_mb or _a_quarter_of_memory_mb()}MB",
+        "shared_buffers": tuning.shared_buffers or f"{_a_quarter_of_memory_mb()}MB",
         "max_wal_size": "2GB",
         "wal_compression": "lz4" if "--with-lz4" in configured else "off",
         "fsync": "on",

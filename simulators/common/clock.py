@@ -1,0 +1,31 @@
+"""The simulator's own clock: real time plus an offset that the control API can move."""
+
+import time
+from datetime import UTC, datetime, timedelta, timezone
+
+BEIJING = timezone(timedelta(hours=8))
+
+
+class Clock:
+    """Tells the provider's time. An offset makes it run ahead of or behind the merchant's."""
+
+    def __init__(self, offset_seconds: float = 0.0) -> None:
+        self.offset_seconds = offset_seconds
+
+    def seconds(self) -> float:
+        """Seconds since the epoch, as this provider believes."""
+        return time.time_ns() / 1e9 + self.offset_seconds
+
+    def beijing(self) -> datetime:
+        """The provider's wall clock in Beijing."""
+        return datetime.fromtimestamp(self.seconds(), BEIJING)
+
+
+def in_beijing(seconds: float) -> datetime:
+    """Show an instant on a Beijing wall clock."""
+    return datetime.fromtimestamp(seconds, BEIJING)
+
+
+def in_utc(seconds: float) -> datetime:
+    """Show an instant in UTC."""
+    return datetime.fromtimestamp(seconds, UTC)

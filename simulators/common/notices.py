@@ -1,0 +1,185 @@
+"""Sends notices to a merchant's notify_url, and again on the provider's schedule until it is acked.
+
+The schedule is the provider's documented one divided by the speed factor. What counts as an ack is
+the provider's rule, exactly. Unfinished notices survive a restart.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import aiohttp
+import msgspec
+
+from simulators.common.books import Shelf
+from simulators.common.clock import Clock
+from simulators.common.faults import NOTHING, Drawn, FaultKind
+
+_CONCURRENCY: Final = 64
+_HELD_SECONDS: Final = 60.0
+_ACK_BYTES: Final = 4096
+
+
+class Notice(msgspec.Struct, kw_only=True):
+    """One message to a merchant. `payload` is the provider's own, fixed when the thing happened."""
+
+    id: str
+    kind: str
+    order_id: str
+    url: str
+    payload: dict[str, str]
+    created_at: float
+    attempts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class NoticeRules:
+    """What a provider documents: how a notice looks, what an ack is, when it is sent again.
+
+    `render(notice, spoiled)` gives headers and body; `spoiled` asks for a wrong signature.
+    """
+
+    render: Callable[[Notice, bool], tuple[Mapping[str, str], bytes]]
+    is_ack: Callable[[int, bytes], bool]
+    schedule: Sequence[float]
+    timeout_seconds: float = 5.0
+
+
+class Sender:
+    """Delivers the notices of one provider."""
+
+    def __init__(self, rules: NoticeRules, shelf: Shelf, clock: Clock, speed: float = 1.0) -> None:
+        self._rules = rules
+        self._shelf = shelf
+        self._clock = clock
+        self._speed = speed
+        self._session: aiohttp.ClientSession | None = None
+        self._slots = asyncio.Semaphore(_CONCURRENCY)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._timers: set[asyncio.TimerHandle] = set()
+        self._held: list[Notice] = []
+        self.unfinished: dict[str, Notice] = {}
+        self.sent = 0
+        self.acked = 0
+        self.lost = 0
+        self.given_up = 0
+
+    async def start(self) -> None:
+        """Open the client; go on with what was unfinished."""
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=_CONCURRENCY, keepalive_timeout=30),
+            timeout=aiohttp.ClientTimeout(total=self._rules.timeout_seconds),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+        )
+        for notice in self._shelf.load("notice", Notice).values():
+            self.unfinished[notice.id] = notice
+            self._deliver(notice)
+
+    async def stop(self) -> None:
+        """Stop sending; what is unfinished stays on the shelf."""
+        for timer in self._timers:
+            timer.cancel()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    def post(self, notice: Notice, drawn: Drawn = NOTHING) -> None:
+        """Send a notice as its fate was drawn. A notice without an address is not sent."""
+        if not notice.url:
+            return
+        if drawn.kind is FaultKind.LOST_NOTICE:
+            self.lost += 1
+            return
+        self.unfinished[notice.id] = notice
+        self._shelf.put("notice", notice.id, notice)
+        delay = drawn.delay
+        if drawn.kind is FaultKind.LATE_NOTICE:
+            delay += drawn.seconds
+        if drawn.kind is FaultKind.OUT_OF_ORDER_NOTICE:
+            self._held.append(notice)
+            self._later(_HELD_SECONDS / self._speed, self._release_held)
+            return
+        spoiled = drawn.kind is FaultKind.BAD_SIGNATURE
+        if delay > 0:
+            self._later(delay / self._speed, lambda: self._deliver(notice, spoiled=spoiled))
+        else:
+            self._deliver(notice, spoiled=spoiled)
+        if drawn.kind is FaultKind.DUPLICATE_NOTICE:
+            self._deliver(notice)
+
+    def clear(self) -> None:
+        """Forget every unfinished notice."""
+        for timer in self._timers:
+            timer.cancel()
+        self._timers.clear()
+        self._held.clear()
+        self.unfinished.clear()
+
+    async def settle(self, timeout_seconds: float = 5.0) -> None:
+        """Wait until the deliveries under way have been answered."""
+        if self._tasks:
+            await asyncio.wait(list(self._tasks), timeout=timeout_seconds)
+
+    def _later(self, seconds: float, act: Callable[[], None]) -> None:
+        def fire() -> None:
+            self._timers.discard(timer)
+            act()
+
+        timer = asyncio.get_running_loop().call_later(seconds, fire)
+        self._timers.add(timer)
+
+    def _deliver(self, notice: Notice, *, spoiled: bool = False) -> None:
+        task = asyncio.ensure_future(self._attempt(notice, spoiled=spoiled))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _attempt(self, notice: Notice, *, spoiled: bool) -> None:
+        async with self._slots:
+            headers, body = self._rules.render(notice, spoiled)
+            status, answer = await self._post(notice.url, headers, body)
+        self.sent += 1
+        notice.attempts += 1
+        if self._rules.is_ack(status, answer):
+            self.acked += 1
+            self._finish(notice)
+        else:
+            self._retry(notice)
+        if self._held:
+            self._release_held(but=notice)
+
+    async def _post(self, url: str, headers: Mapping[str, str], body: bytes) -> tuple[int, bytes]:
+        """Status and the first bytes of the answer; status 0 when there was none."""
+        assert self._session is not None
+        try:
+            async with self._session.post(
+                url, data=body, headers=headers, allow_redirects=False
+            ) as response:
+                return response.status, await response.content.read(_ACK_BYTES)
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
+            return 0, b""
+
+    def _finish(self, notice: Notice) -> None:
+        if self.unfinished.pop(notice.id, None) is not None:
+            self._shelf.drop("notice", notice.id)
+
+    def _retry(self, notice: Notice) -> None:
+        if notice.id not in self.unfinished:
+            return
+        if notice.attempts > len(self._rules.schedule):
+            self.given_up += 1
+            self._finish(notice)
+            return
+        self._shelf.put("notice", notice.id, notice)
+        wait = self._rules.schedule[notice.attempts - 1] / self._speed
+        self._later(wait, lambda: self._deliver(notice))
+
+    def _release_held(self, but: Notice | None = None) -> None:
+        held = [notice for notice in self._held if notice is not but]
+        self._held = [notice for notice in self._held if notice is but]
+        for notice in held:
+            self._deliver(notice)

@@ -1,0 +1,1 @@
+"""Pretend WeChat Pay: API v3 for direct merchants, notices, certificates and bills."""
