@@ -57,6 +57,8 @@ class Client:
         headers = {"Authorization": f"Bearer {self.key}", **given.pop("headers", {})}
         if key is not None:
             headers["Idempotency-Key"] = key
+        if isinstance(given.get("data"), str):
+            headers.setdefault("Content-Type", "application/x-www-form-urlencoded")
         async with self.session.request(method, self.base + path, headers=headers, **given) as got:
             body = await got.read()
             return Answered(got.status, got.headers, body, await got.json())
