@@ -22,12 +22,20 @@ from tillgate.wallets.model import MoveWallet, OpenWallet, Spend
 async def open_wallet(world: World) -> str:
     told: Any = await wallets.order(
         world.db,
-        OpenWallet(merchant_id=MERCHANT, at=world.clock.now(), id=ids.new_id("wal"), customer_id="cus_li", currency=CNY),
+        OpenWallet(
+            merchant_id=MERCHANT,
+            at=world.clock.now(),
+            id=ids.new_id("wal"),
+            customer_id="cus_li",
+            currency=CNY,
+        ),
     )
     return told.wallet.id
 
 
-async def top_up(world: World, wallet_id: str, method: str = "wechat_pay", **more: Any) -> TopUpView:
+async def top_up(
+    world: World, wallet_id: str, method: str = "wechat_pay", **more: Any
+) -> TopUpView:
     order = NewTopUp(
         merchant_id=MERCHANT,
         id=ids.new_id("top"),
@@ -84,7 +92,13 @@ async def test_refund_of_what_was_spent_is_refused_and_books_stay(world: World) 
     payment = await world.until_paid(view.payment)
     await wallets.order(
         world.db,
-        Spend(merchant_id=MERCHANT, at=world.clock.now(), id=ids.new_id("wtx"), wallet_id=wallet, amount=Money(4_000, CNY)),
+        Spend(
+            merchant_id=MERCHANT,
+            at=world.clock.now(),
+            id=ids.new_id("wtx"),
+            wallet_id=wallet,
+            amount=Money(4_000, CNY),
+        ),
     )
 
     with pytest.raises(ValueSpent):
@@ -104,7 +118,13 @@ async def test_receivable_policy_books_what_the_holder_owes(world: World) -> Non
     payment = await world.until_paid(view.payment)
     await wallets.order(
         world.db,
-        Spend(merchant_id=MERCHANT, at=world.clock.now(), id=ids.new_id("wtx"), wallet_id=wallet, amount=Money(4_000, CNY)),
+        Spend(
+            merchant_id=MERCHANT,
+            at=world.clock.now(),
+            id=ids.new_id("wtx"),
+            wallet_id=wallet,
+            amount=Money(4_000, CNY),
+        ),
     )
 
     await world.refund(payment)
@@ -121,7 +141,13 @@ async def test_partial_policy_refunds_what_is_left(world: World) -> None:
     payment = await world.until_paid(view.payment)
     await wallets.order(
         world.db,
-        Spend(merchant_id=MERCHANT, at=world.clock.now(), id=ids.new_id("wtx"), wallet_id=wallet, amount=Money(4_000, CNY)),
+        Spend(
+            merchant_id=MERCHANT,
+            at=world.clock.now(),
+            id=ids.new_id("wtx"),
+            wallet_id=wallet,
+            amount=Money(4_000, CNY),
+        ),
     )
 
     refund = await world.refund(payment)
@@ -136,7 +162,8 @@ async def test_frozen_wallet_still_receives_money(world: World) -> None:
     from tillgate.wallets.machine import News
 
     await wallets.order(
-        world.db, MoveWallet(merchant_id=MERCHANT, at=world.clock.now(), wallet_id=wallet, news=News.FROZEN)
+        world.db,
+        MoveWallet(merchant_id=MERCHANT, at=world.clock.now(), wallet_id=wallet, news=News.FROZEN),
     )
     await world.phone_pays("wechat_pay", view.payment)
     await world.until_paid(view.payment)
