@@ -5,8 +5,8 @@ from typing import Final
 import msgspec
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from simulators.alipay.signing import sign
 from simulators.common.http import Response
+from simulators.common.signatures import sign
 
 Node = dict[str, object]
 _MESSAGES: Final = {
@@ -94,7 +94,7 @@ def signed_answer(
     parts = [b'{"', node_name(method).encode(), b'":', content]
     if key is not None:
         signature = sign(key, b"spoiled" + content if spoil else content)
-        parts += [b',"sign":"', signature.replace("/", "\\/").encode(), b'"']
+        parts += [b',"sign":"', signature.encode(), b'"']
     parts.append(b"}")
     return Response(200, b"".join(parts), {"Content-Type": f"text/html;charset={charset}"})
 

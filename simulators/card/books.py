@@ -30,7 +30,7 @@ from simulators.card.objects import (
 from simulators.common.books import Shelf
 from simulators.common.clock import Clock
 
-KEEP_EVENTS: Final = 20_000
+KEEP_EVENTS: Final = 5_000
 _Kept = TypeVar("_Kept", bound=Resource)
 encode: Final = msgspec.json.Encoder().encode
 
@@ -40,6 +40,7 @@ class Secret(msgspec.Struct):
 
     number: str
     is_set_up: bool = False
+    is_used_up: bool = False
 
 
 class Drawer(Generic[_Kept]):
@@ -136,6 +137,7 @@ class Books:
         self.entries = Drawer(account, "balance_transaction", BalanceTransaction, shelf)
         self.events = Drawer(account, "event", Event, shelf, keep=KEEP_EVENTS)
         self.endpoints = Drawer(account, "webhook_endpoint", WebhookEndpoint, shelf)
+        self.return_urls: dict[str, str] = {}
         self._secrets = shelf.load(f"{account}/secret", Secret)
         self._tagged: dict[tuple[str, str], list[PaymentIntent]] = {}
         self._refunds_of: dict[str, list[Refund]] = {}
@@ -179,7 +181,19 @@ class Books:
 
     def set_up(self, method_id: str) -> None:
         """The holder authenticated this card for later use."""
-        self._keep_secret(method_id, Secret(self._secrets[method_id].number, is_set_up=True))
+        secret = self._secrets[method_id]
+        secret.is_set_up = True
+        self._keep_secret(method_id, secret)
+
+    def is_used_up(self, method_id: str) -> bool:
+        """Tell whether the card was once charged, or let go, without anybody keeping it."""
+        return self._secrets[method_id].is_used_up
+
+    def use_up(self, method_id: str) -> None:
+        """Nobody kept this card: it cannot be charged again."""
+        secret = self._secrets[method_id]
+        secret.is_used_up = True
+        self._keep_secret(method_id, secret)
 
     def _keep_secret(self, method_id: str, secret: Secret) -> None:
         self._secrets[method_id] = secret

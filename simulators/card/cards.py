@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Challenge = Literal["never", "always", "unless_set_up"]
+Settling = Literal["at_once", "later", "fails_later"]
 RefundManner = Literal["at_once", "pending", "fails_later"]
 
 
@@ -80,6 +81,7 @@ class Card:
     challenge: Challenge = "never"
     after_challenge: Decline | None = None
     refund: RefundManner = "at_once"
+    settles: Settling = "at_once"
     attaches: bool = False
     risk: str = "normal"
     cvc_check: str = "pass"
@@ -174,6 +176,9 @@ _ALL: tuple[tuple[Card, tuple[str, ...]], ...] = (
         Card("4000008400001280", decline=PROCESSING),
         ("threeDSecureRequiredProcessingError",),
     ),
+    # Not Stripe's: cards never stay in processing there, other kinds of payment do.
+    (Card("4000000000020008", settles="later"), ("sim_processing",)),
+    (Card("4000000000020016", settles="fails_later"), ("sim_processingFails",)),
     (Card("4000000000003055"), ("threeDSecureOptional",)),
     (Card("4000000000003097"), ("threeDSecureOptionalProcessingError",)),
 )

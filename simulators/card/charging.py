@@ -3,16 +3,18 @@
 Everything here moves one payment intent and publishes what it did, in Stripe's order.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
 from simulators.card.books import Books
-from simulators.card.cards import AUTHENTICATION_REQUIRED, Card, Decline
+from simulators.card.cards import AUTHENTICATION_REQUIRED, GENERIC, Card, Decline
 from simulators.card.declines import card_error, outcome, payment_error
 from simulators.card.errors import ApiError
 from simulators.card.money import Tariff, book_charge
 from simulators.card.objects import Charge, PaymentIntent, PaymentMethod
 
+LATER_SECONDS: Final = 5.0
 CHALLENGE_FAILED: Final = Decline(
     "payment_intent_authentication_failure",
     None,
@@ -26,6 +28,7 @@ CHALLENGE_FAILED: Final = Decline(
 class Terms:
     """How this provider works: where its pages are (known once it listens), what it charges."""
 
+    later: Callable[[float, Callable[[], None]], None]
     public_url: str = ""
     tariff: Tariff = field(default_factory=Tariff)
 
@@ -79,6 +82,7 @@ def _challenge(books: Books, terms: Terms, intent: PaymentIntent, manner: Manner
             "use_stripe_sdk": {"type": "three_d_secure_redirect", "stripe_js": url},
         }
     else:
+        books.return_urls[intent.id] = manner.return_url
         intent.next_action = {
             "type": "redirect_to_url",
             "redirect_to_url": {"return_url": manner.return_url, "url": url},
@@ -123,8 +127,10 @@ def _approve(
     intent.latest_charge = charge.id
     intent.last_payment_error = None
     intent.next_action = None
-    if manner.saves:
-        books.set_up(method.id)
+    _keep(books, intent, method, manner)
+    if books.card_of(method.id).settles != "at_once":
+        _process(books, terms, intent, charge)
+        return
     if intent.capture_method == "manual":
         intent.status = "requires_capture"
         intent.amount_capturable = intent.amount
@@ -139,6 +145,52 @@ def _approve(
         intent.amount_received = manner.told_amount
     books.publish("charge.succeeded", charge)
     books.publish("payment_intent.succeeded", intent)
+
+
+def _keep(books: Books, intent: PaymentIntent, method: PaymentMethod, manner: Manner) -> None:
+    """Keep the card for its holder when asked to; a card nobody keeps is used up."""
+    if manner.saves:
+        books.set_up(method.id)
+    if method.customer is None and intent.customer and intent.setup_future_usage:
+        method.customer = intent.customer
+        books.methods.save(method)
+        books.publish("payment_method.attached", method)
+    elif method.customer is None:
+        books.use_up(method.id)
+
+
+def _process(books: Books, terms: Terms, intent: PaymentIntent, charge: Charge) -> None:
+    charge.status = "pending"
+    charge.paid = False
+    intent.status = "processing"
+    books.add_charge(charge)
+    books.intents.save(intent)
+    books.publish("charge.pending", charge)
+    books.publish("payment_intent.processing", intent)
+    settle_later(books, terms, intent)
+
+
+def settle_later(books: Books, terms: Terms, intent: PaymentIntent) -> None:
+    """Bring a payment in processing to its end, after a while."""
+    charge = books.charges.get(intent.latest_charge or "")
+    method = books.methods.get(charge.payment_method)
+
+    def settle() -> None:
+        if books.card_of(method.id).settles == "later":
+            charge.status = "succeeded"
+            charge.paid = True
+            take(books, terms, intent, charge, intent.amount)
+            books.publish("charge.succeeded", charge)
+            books.publish("payment_intent.succeeded", intent)
+            return
+        charge.status = "failed"
+        charge.failure_code, charge.failure_message = GENERIC.code, GENERIC.message
+        charge.outcome = outcome(GENERIC, "normal")
+        books.charges.save(charge)
+        books.publish("charge.failed", charge)
+        fail(books, intent, method, GENERIC, charge.id)
+
+    terms.later(LATER_SECONDS, settle)
 
 
 def take(books: Books, terms: Terms, intent: PaymentIntent, charge: Charge, amount: int) -> None:

@@ -1,5 +1,7 @@
 """How a declined card reads: in the 402 answer, in `last_payment_error`, and on the charge."""
 
+from functools import lru_cache
+
 from simulators.card.cards import Decline
 from simulators.card.errors import DOCS, ApiError
 from simulators.card.objects import PaymentMethod, Plain
@@ -38,6 +40,7 @@ def card_error(
     return ApiError(402, error)
 
 
+@lru_cache(maxsize=256)
 def outcome(decline: Decline | None, risk: str) -> Plain:
     """Return what the charge says about its outcome."""
     if decline is None:

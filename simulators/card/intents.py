@@ -43,6 +43,11 @@ _CAPTURE: Final = frozenset(
     {"amount_to_capture", "final_capture", "metadata", "expand", "amount_details"}
     | {"statement_descriptor", "statement_descriptor_suffix", "application_fee_amount"}
 )
+# Shared by every intent, and so never changed in place.
+_CARD: Final = ["card"]
+_AUTOMATIC: Final[dict[str, Plain]] = {
+    redirects: {"allow_redirects": redirects, "enabled": True} for redirects in ("always", "never")
+}
 _OPEN: Final = ("requires_payment_method", "requires_confirmation", "requires_action")
 _TEXTS: Final = (
     "description",
@@ -64,7 +69,7 @@ def create(books: Books, terms: Terms, form: Form, fate: Manner) -> PaymentInten
     if confirms:
         _require_return_url(intent, form)
     manner = _manner(form, fate)
-    method = given_method(books, form)
+    method = given_method(books, form, intent.customer)
     if method is not None:
         intent.payment_method = method.id
         intent.status = "requires_confirmation"
@@ -112,12 +117,12 @@ def _kinds(form: Form) -> tuple[Plain | None, list[str]]:
     if kinds:
         if kinds != ["card"]:
             raise invalid("This simulator only takes cards.", "payment_method_types")
-        return None, kinds
+        return None, _CARD
     automatic = mapping(form, "automatic_payment_methods")
     if automatic and not flag(automatic, "enabled"):
-        return None, ["card"]
+        return None, _CARD
     redirects = choice(automatic, "allow_redirects", ("always", "never")) or "always"
-    return {"allow_redirects": redirects, "enabled": True}, ["card"]
+    return _AUTOMATIC[redirects], _CARD
 
 
 def _describe(intent: PaymentIntent, form: Form) -> None:
@@ -178,7 +183,7 @@ def update(books: Books, intent_id: str, form: Form) -> PaymentIntent:
         intent.currency = check_currency(required(form, "currency"))
     if amount is not None:
         intent.amount = check_amount(amount, intent.currency)
-    method = given_method(books, form)
+    method = given_method(books, form, intent.customer)
     if method is not None:
         intent.payment_method = method.id
         intent.status = "requires_confirmation"
@@ -196,7 +201,7 @@ def confirm(books: Books, terms: Terms, intent_id: str, form: Form, fate: Manner
     _require_state(intent, _OPEN, "confirmed")
     _require_return_url(intent, form)
     manner = _manner(form, fate)
-    method = given_method(books, form)
+    method = given_method(books, form, intent.customer)
     if method is None and intent.payment_method is not None:
         method = books.methods.get(intent.payment_method)
     if method is None:

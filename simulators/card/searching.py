@@ -1,6 +1,6 @@
 """Stripe's search language over payment intents: `status:"succeeded" AND metadata["k"]:"v"`.
 
-Fresher than Stripe's own, which may lag by a minute: `lag_seconds` brings that back.
+Fresher than Stripe's own, which may lag by a minute; the fault `not_paid_yet` brings that back.
 """
 
 import re
@@ -114,18 +114,16 @@ def _clause(found: re.Match[str]) -> Clause:
     return Clause(field, key, operator, value, found["not"] is not None)
 
 
-def search(books: Books, form: Form, lag_seconds: float) -> Plain:
+def search(books: Books, form: Form) -> Plain:
     """GET /v1/payment_intents/search"""
     only(form, frozenset({"query", "limit", "page", "expand"}))
     clauses, is_any = parse(required(form, "query"))
     limit = limit_of(form)
     joined = any if is_any else all
-    newest = books.now() - lag_seconds
     found = [
         intent
         for intent in reversed(_candidates(books, clauses, is_any=is_any))
         if joined(clause.holds(intent) for clause in clauses)
-        and (lag_seconds <= 0 or intent.created <= newest)
     ]
     start = _start(found, text(form, "page"))
     shown = found[start : start + limit]

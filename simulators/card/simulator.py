@@ -8,13 +8,13 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
-from simulators.card import challenge, refunds, routes, webhooks
+from simulators.card import challenge, export, refunds, routes, webhooks
 from simulators.card.accounts import Account, Doorman, number_of
 from simulators.card.books import encode
 from simulators.card.cards import GENERIC
-from simulators.card.charging import Manner, Terms, fail
+from simulators.card.charging import LATER_SECONDS, Manner, Terms, fail, settle_later
 from simulators.card.errors import ApiError, api_error, no_such_address, rate_limited
-from simulators.card.expanding import expanded
+from simulators.card.expanding import check, expanded
 from simulators.card.form import Form, digest, parse
 from simulators.card.idempotency import Remembered
 from simulators.card.intents import end
@@ -33,6 +33,8 @@ from simulators.keys import CardAccount, Keys
 
 _JSON: Final = "application/json"
 _WAITING: Final = ("requires_payment_method", "requires_confirmation", "requires_action")
+# An intent never expires by itself; the phone shows until when it is worth paying.
+_OPEN_SECONDS: Final = 7 * 86_400
 _OWN_WORDS: Final = frozenset(
     {FaultKind.BAD_SIGNATURE, FaultKind.NO_SIGNATURE, FaultKind.SYSTEM_ERROR_AFTER}
 )
@@ -50,7 +52,7 @@ class CardSimulator(Simulator):
 
     def __init__(self, setup: Setup, merchants: Sequence[CardAccount]) -> None:
         super().__init__(setup)
-        self.terms = Terms()
+        self.terms = Terms(later=self.later)
         self.accounts = {
             merchant.account: Account(merchant, self.clock, self.shelf, self.terms)
             for merchant in merchants
@@ -71,7 +73,7 @@ class CardSimulator(Simulator):
         await super().start()
         self.terms.public_url = self.server.url
         for account in self.accounts.values():
-            self._resume_refunds(account)
+            self._resume(account)
 
     async def stop(self) -> None:
         for timer in self._timers:
@@ -99,17 +101,19 @@ class CardSimulator(Simulator):
         is_post = request.method == "POST"
         text = request.body.decode("utf-8", "replace") if is_post else request.query_string
         form = parse(text)
-        drawn = self._draw(account, route, identity, form)
-        call = routes.Call(account, self.plan, route.operation, identity, form, drawn, self.later)
         key = request.headers.get("idempotency-key") if is_post else None
+        drawn = self._draw(account, route, identity, form, key or "")
+        call = routes.Call(account, self.plan, route.operation, identity, form, drawn)
         if key is None:
             return self.deliver(drawn, lambda _: self._act(call, route, None), _BUSY)
         return self._deliver_once(call, route, request, key)
 
-    def _draw(self, account: Account, route: routes.Route, identity: str, form: Form) -> Drawn:
+    def _draw(
+        self, account: Account, route: routes.Route, identity: str, form: Form, key: str
+    ) -> Drawn:
         match route.stage:
             case Stage.CREATE:
-                subject = routes.subject_in(form)
+                subject = routes.subject_in(form) or key or account.books.new_id("call")
                 return self.plan.draw(
                     Stage.CREATE, route.operation, routes.amount_in(form), subject
                 )
@@ -142,7 +146,11 @@ class CardSimulator(Simulator):
             again = _replay(before, key, self._new_request_id())
             return self.deliver(call.drawn, lambda _: again, _BUSY)
         answers.start(key, asked)
-        response = self.deliver(call.drawn, lambda _: self._act(call, route, key), _BUSY)
+        try:
+            response = self.deliver(call.drawn, lambda _: self._act(call, route, key), _BUSY)
+        except BaseException:
+            answers.release(key)
+            raise
         if isinstance(response, Response):
             answers.release(key)
             return response
@@ -170,6 +178,8 @@ class CardSimulator(Simulator):
         try:
             if call.drawn.kind is FaultKind.SYSTEM_ERROR_BEFORE:
                 raise ApiError(500, api_error().error, begun=False)
+            if "expand" in call.form:
+                check(call.form)
             answer = route.handler(call)
             if "expand" in call.form:
                 answer = expanded(books, answer, call.form)
@@ -212,15 +222,18 @@ class CardSimulator(Simulator):
                 return endpoint
         return None
 
-    def _resume_refunds(self, account: Account) -> None:
-        """Go on with refunds that were still on their way when we were stopped."""
+    def _resume(self, account: Account) -> None:
+        """Go on with payments and refunds that were on their way when we were stopped."""
         books = account.books
+        for intent in books.intents:
+            if intent.status == "processing":
+                settle_later(books, self.terms, intent)
         for refund in books.refunds:
             manner = books.card_of(books.charges.get(refund.charge).payment_method).refund
             if manner == "pending" and refund.status == "pending":
-                self.later(routes.REFUND_SECONDS, lambda it=refund: refunds.succeed(books, it))
+                self.later(LATER_SECONDS, lambda it=refund: refunds.succeed(books, it))
             elif manner == "fails_later" and refund.status == "succeeded":
-                self.later(routes.REFUND_SECONDS, lambda it=refund: refunds.fail(books, it))
+                self.later(LATER_SECONDS, lambda it=refund: refunds.fail(books, it))
 
     # The person
 
@@ -231,7 +244,7 @@ class CardSimulator(Simulator):
             if intent is not None:
                 fate = self._fate(intent) if request.method == "POST" else Manner()
                 return challenge.answer(account, intent, request, fate)
-        return Response(404, b"There is no such payment.", {"Content-Type": "text/plain"})
+        return challenge.stranger(request)
 
     def _fate(self, intent: PaymentIntent) -> Manner:
         drawn = self.plan.draw(Stage.PAY, "pay", intent.amount, number_of(intent))
@@ -329,7 +342,7 @@ class CardSimulator(Simulator):
             account.bill = dict(change)
 
     def export(self) -> dict[str, object]:
-        return {name: account.export() for name, account in self.accounts.items()}
+        return export.books(self.accounts.values())
 
     def reset(self) -> None:
         for timer in self._timers:
@@ -366,8 +379,8 @@ def _on_phone(account: Account, intent: PaymentIntent) -> PhoneOrder:
         product=intent.capture_method,
         status="refunded" if is_refunded else status,
         created_at=intent.created,
-        expires_at=0.0,
-        return_to=challenge.return_address(intent) or "",
+        expires_at=intent.created + _OPEN_SECONDS,
+        return_to=challenge.way_back(account, intent) or "",
         declined=len(failures),
         notes=(intent.status,),
     )

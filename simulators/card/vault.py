@@ -1,5 +1,6 @@
 """Saved cards and the people they belong to."""
 
+from functools import lru_cache
 from typing import Final
 
 from simulators.card.books import Books
@@ -75,17 +76,13 @@ def _card_refused(code: str, message: str, param: str, decline: str | None = Non
 
 def save_card(books: Books, card: Card, form: Form) -> PaymentMethod:
     """Keep the card under a new payment method."""
+    given = mapping(form, "card")
+    month, year = whole(given, "exp_month") or 12, whole(given, "exp_year") or 2034
     details = mapping(form, "billing_details")
     method = PaymentMethod(
         id=books.new_id("pm"),
-        billing_details={
-            "address": details.get("address"),
-            "email": details.get("email"),
-            "name": details.get("name"),
-            "phone": details.get("phone"),
-            "tax_id": None,
-        },
-        card=_card_shown(card, mapping(form, "card")),
+        billing_details=_billing(details) if details else _NO_BILLING,
+        card=_card_shown(card, month, year),
         created=books.now(),
         metadata=metadata(form),
     )
@@ -93,7 +90,17 @@ def save_card(books: Books, card: Card, form: Form) -> PaymentMethod:
     return method
 
 
-def _card_shown(card: Card, given: Form) -> Plain:
+def _billing(given: Form) -> Plain:
+    shown: Plain = {name: given.get(name) for name in ("address", "email", "name", "phone")}
+    return shown | {"tax_id": None}
+
+
+_NO_BILLING: Final = _billing({})
+
+
+@lru_cache(maxsize=1024)
+def _card_shown(card: Card, month: int, year: int) -> Plain:
+    """Show a card; the same card is one dictionary, however often it is saved."""
     return {
         "brand": card.brand,
         "checks": {
@@ -103,8 +110,8 @@ def _card_shown(card: Card, given: Form) -> Plain:
         },
         "country": card.country,
         "display_brand": card.brand,
-        "exp_month": whole(given, "exp_month") or 12,
-        "exp_year": whole(given, "exp_year") or 2034,
+        "exp_month": month,
+        "exp_year": year,
         "fingerprint": f"fp{int(card.number):x}",
         "funding": card.funding,
         "generated_from": None,
@@ -124,15 +131,33 @@ def named_method(books: Books, name: str) -> PaymentMethod:
     return books.methods.get(name, "payment_method", status=400)
 
 
-def given_method(books: Books, form: Form) -> PaymentMethod | None:
+def given_method(books: Books, form: Form, customer: str | None) -> PaymentMethod | None:
     """Return the payment method a payment names or carries inline, if it does either."""
     name = text(form, "payment_method")
     if name is not None:
-        return named_method(books, name)
+        method = named_method(books, name)
+        require_usable(books, method, customer)
+        return method
     data = mapping(form, "payment_method_data")
     if not data:
         return None
     return create_method(books, data)
+
+
+def require_usable(books: Books, method: PaymentMethod, customer: str | None) -> None:
+    """Refuse somebody else's card, and a card that was used up."""
+    if method.customer is not None and method.customer != customer:
+        raise refused(
+            "The payment method you provided is attached to a customer so for security purposes "
+            "you must provide the customer in the request.",
+            param="payment_method",
+        )
+    if method.customer is None and books.is_used_up(method.id):
+        raise refused(
+            "The provided PaymentMethod was previously used with a PaymentIntent without "
+            "Customer attachment, or was detached from a Customer. It may not be used again.",
+            param="payment_method",
+        )
 
 
 def attach(books: Books, method_id: str, form: Form) -> PaymentMethod:
@@ -148,6 +173,7 @@ def attach(books: Books, method_id: str, form: Form) -> PaymentMethod:
     card = books.card_of(method.id)
     if card.decline is not None and not card.attaches:
         raise card_error(card.decline)
+    require_usable(books, method, customer.id)
     method.customer = customer.id
     books.methods.save(method)
     books.publish("payment_method.attached", method)
@@ -161,6 +187,7 @@ def detach(books: Books, method_id: str) -> PaymentMethod:
         raise refused("The payment method you provided is not attached to a customer.")
     method.customer = None
     books.methods.save(method)
+    books.use_up(method.id)
     books.publish("payment_method.detached", method)
     return method
 

@@ -22,11 +22,15 @@ class ExtraRow(msgspec.Struct, frozen=True):
 
 
 class BillChange(msgspec.Struct, frozen=True):
-    """How the next bills differ from the books. Numbers are the merchant's, of order or refund."""
+    """How the next bills differ from the books. Numbers are the merchant's, of order or refund.
+
+    `is_ready` lets even today's bill be fetched, so that nobody has to wait for tomorrow.
+    """
 
     missing: tuple[str, ...] = ()
     extra: tuple[ExtraRow, ...] = ()
     different: dict[str, int] = {}
+    is_ready: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,11 @@ class BillRow:
 def fee_of(amount: int, basis_points: int) -> int:
     """The provider's fee, rounded half up to a fen."""
     return (amount * basis_points * 2 + _TEN_THOUSAND) // (2 * _TEN_THOUSAND)
+
+
+def cell(text: str) -> str:
+    """Text that cannot break a line of CSV."""
+    return text.replace(",", "，").replace("\r", " ").replace("\n", " ")
 
 
 def rows_of_day(

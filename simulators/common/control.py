@@ -18,7 +18,8 @@ Only loopback callers are let in. Bodies and answers are JSON.
     POST   /orders/{no}/close     the provider closes the order
     POST   /orders/{no}/notice    {"times": 2}: send the last notice again
     POST   /refunds/{no}/finish   {"state": "success" | "abnormal" | "closed"}
-    POST   /bill                  {"missing": [no], "extra": [row], "different": {no: amount}}
+    POST   /bill                  {"missing": [no], "extra": [row], "different": {no: amount},
+                                  "is_ready": true: today's bill can be fetched now}
     POST   /settle                answers once the notices under way have been answered
 
 `POST /_control/outage` with `{"seconds": 0}` stops until the process-wide control port

@@ -221,11 +221,15 @@ class FaultPlan:
     ) -> tuple[FaultKind | None, float, float]:
         kind, seconds, delay = None, 0.0, 0.0
         for rule, rng in self._rules:
+            is_latency = rule.fault.kind is FaultKind.LATENCY
+            # A fault that another one forestalls waits for its turn.
+            if kind is not None and not is_latency:
+                continue
             if not rule.matches(stage, operation, subject) or not _strikes(rule, rng):
                 continue
-            if rule.fault.kind is FaultKind.LATENCY:
+            if is_latency:
                 delay += rule.fault.sample(rng)
-            elif kind is None:
+            else:
                 kind, seconds = rule.fault.kind, rule.fault.sample(rng)
         if any(rule.next == 0 for rule, _ in self._rules):
             self._rules = [pair for pair in self._rules if pair[0].next != 0]

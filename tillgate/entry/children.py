@@ -17,6 +17,7 @@ from logging import INFO, Formatter, LogRecord
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
+CHECKOUT = Path(__file__).resolve().parents[2]
 GRACE_SECONDS = 5.0
 LOG_BYTES = 10 * 2**20
 LOG_FILES = 5
@@ -126,6 +127,7 @@ async def spawn(command: Command) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
         *_ending_with_us(),
         *command.words,
+        cwd=CHECKOUT,
         env=dict(command.environment),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,

@@ -18,6 +18,7 @@ import click
 import msgspec
 
 from tillgate.entry import local_database, supervisor
+from tillgate.entry.children import CHECKOUT
 from tillgate.entry.exits import Exit
 from tillgate.kernel.errors import Refusal
 from tillgate.runtime.embedded_errors import EmbeddedProblem
@@ -184,7 +185,8 @@ def simulate(settings: Settings, words: tuple[str, ...]) -> None:
     tillgate simulate --seed 7 --speed 10
     """
     command = [*supervisor.simulators_words(settings), *words]
-    sys.exit(Exit.OK if subprocess.run(command, check=False).returncode == 0 else Exit.REFUSED)
+    ended = subprocess.run(command, cwd=CHECKOUT, check=False).returncode
+    sys.exit(Exit.OK if ended == 0 else Exit.REFUSED)
 
 
 @cli.group()

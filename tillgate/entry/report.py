@@ -21,6 +21,7 @@ class Up:
     seeded: Mapping[str, Any]
     logs: str
     seconds: float
+    pids: Mapping[str, int]
     memory_mb: Mapping[str, float]
 
 

@@ -15,6 +15,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
+import msgspec
+
 from tillgate.entry import local_database, preflight, report
 from tillgate.entry.children import Child, Command, Restarts, spawn, stop_all
 from tillgate.entry.exits import Exit
@@ -48,6 +50,8 @@ class UpFailed(Exception):
 
 def up(settings: Settings, options: Options) -> Exit:
     """Run everything until told to stop."""
+    # The children work in the checkout, wherever we were called.
+    settings = msgspec.structs.replace(settings, data_dir=str(settings.data_path))
     screen = report.Screen(as_json=options.as_json, is_verbose=options.is_verbose)
     try:
         with locked(local_database.lock_file(settings), wait=False):
@@ -149,6 +153,7 @@ class Supervisor:
                 seeded=_object(seeded),
                 logs=str(self._logs),
                 seconds=round(time.monotonic() - started, 1),
+                pids=self._pids(),
                 memory_mb=report.memory_mb(self._pids()),
             ),
             with_stats=self._options.with_stats,
@@ -231,7 +236,7 @@ class Supervisor:
         return child
 
     def _tillgate(self, name: str, settings: Settings, *words: str) -> Command:
-        run = (sys.executable, "-P", "-m", "tillgate.entry.cli", *words)
+        run = (sys.executable, "-m", "tillgate.entry.cli", *words)
         return Command(name, run, environment(settings))
 
     def _simulators(self) -> Command:

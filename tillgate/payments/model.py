@@ -149,6 +149,8 @@ class Trace(msgspec.Struct, frozen=True):
 
     request_id: str | None = None
     idempotency_key: str | None = None
+    #: The key has been claimed: the first transaction attaches the object to it.
+    claimed: bool = False
 
 
 class Confirmation(msgspec.Struct, frozen=True, kw_only=True):

@@ -80,8 +80,9 @@ def test_wrong_amount_is_told_and_true_in_the_books(world: Any) -> None:
     intent = world.stripe.v1.payment_intents.create(_params(4011))
 
     assert (intent.amount, intent.amount_received) == (4011, 4111)
-    books = world.control("books", method="GET")["acct_demo"]
-    assert books["charges"][0]["amount_captured"] == 4011
+    books = world.control("books", method="GET")
+    assert [(each["amount"], each["state"]) for each in books["orders"]] == [(4011, "paid")]
+    assert books["accounts"]["acct_demo"]["charges"][0]["amount_captured"] == 4011
 
 
 def test_first_query_says_not_paid_yet(world: Any) -> None:
@@ -168,3 +169,23 @@ def test_reset_forgets_payments_and_keeps_endpoints(world: Any) -> None:
     assert _paid(world) == []
     assert len(world.stripe.v1.webhook_endpoints.list().data) == 1
     assert world.stripe.v1.payment_intents.create(_params(500), ONE).status == "succeeded"
+
+
+def test_search_may_lag(world: Any) -> None:
+    world.stripe.v1.payment_intents.create(_params(500))
+    query: Any = {"query": "metadata['attempt']:'att_500'"}
+    world.rule("payment_intents.search", "not_paid_yet")
+
+    counts = [len(world.stripe.v1.payment_intents.search(query).data) for _ in range(2)]
+
+    assert counts == [0, 1]
+
+
+def test_magic_strikes_each_order_once_even_without_metadata(world: Any) -> None:
+    params = _params(4007)
+    del params["metadata"]
+    for key in ("a", "b"):
+        again: Any = {"idempotency_key": key}
+        with pytest.raises(stripe.RateLimitError):
+            world.stripe.v1.payment_intents.create(params, again)
+        assert world.stripe.v1.payment_intents.create(params, again).status == "succeeded"

@@ -168,7 +168,7 @@ def test_challenge_is_answered_by_a_person(
     _, page = _open(url)
     target, _ = _open(url, deed)
 
-    assert "100.00 USD" in page
+    assert "$100.00" in page
     query = urllib.parse.parse_qs(urllib.parse.urlsplit(target).query)
     assert query["order"] == ["7"]
     assert query["payment_intent"] == [intent.id]
@@ -280,3 +280,55 @@ def test_basic_authentication_works_as_with_curl(world: Any) -> None:
 
     assert answer.status == 200
     assert headers["Request-Id"].startswith("req_")
+
+
+def test_card_nobody_kept_cannot_be_charged_again(world: Any) -> None:
+    first = world.pay()
+
+    with pytest.raises(stripe.InvalidRequestError) as refused:
+        world.pay(card=first.payment_method)
+
+    assert refused.value.param == "payment_method"
+    assert len(world.stripe.v1.payment_intents.list().data) == 1
+
+
+def test_kept_card_is_charged_again_without_its_holder(world: Any) -> None:
+    customer = world.stripe.v1.customers.create().id
+    first = world.pay(
+        card="pm_card_authenticationRequiredOnSetup",
+        customer=customer,
+        setup_future_usage="off_session",
+        return_url="https://shop.test/",
+    )
+    _open(first.next_action.redirect_to_url.url, "approve")
+    kept = world.stripe.v1.customers.payment_methods.list(customer).data[0].id
+
+    again = world.pay(card=kept, customer=customer, off_session=True)
+
+    assert again.status == "succeeded"
+    with pytest.raises(stripe.InvalidRequestError):
+        world.pay(card=kept)
+
+
+@pytest.mark.parametrize(
+    ("card", "status", "last"),
+    [
+        ("pm_card_sim_processing", "succeeded", "payment_intent.succeeded"),
+        (
+            "pm_card_sim_processingFails",
+            "requires_payment_method",
+            "payment_intent.payment_failed",
+        ),
+    ],
+)
+def test_payment_in_processing_ends_by_itself(
+    world: Any, card: str, status: str, last: str
+) -> None:
+    world.hear("payment_intent.processing", last)
+    intent = world.pay(card=card)
+    assert intent.status == "processing"
+
+    world.poll(lambda: len(world.ear.heard) == 2)
+
+    assert set(world.ear.kinds) == {"payment_intent.processing", last}
+    assert world.stripe.v1.payment_intents.retrieve(intent.id).status == status
