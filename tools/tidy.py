@@ -71,7 +71,7 @@ def sizes(source: Source) -> Iterator[Complaint]:
         yield 1, f"{lines} lines; a file has at most {MAX_FILE}"
     for node in ast.walk(source.tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            length = (node.end_lineno or 0) - node.lineno + 1 - docstring_lines(node)
+            length = (node.end_lineno or 0) - node.lineno + 1 - uncounted_lines(node)
             if length > MAX_FUNCTION:
                 yield (
                     node.lineno,
@@ -79,10 +79,13 @@ def sizes(source: Source) -> Iterator[Complaint]:
                 )
 
 
-def docstring_lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
-    """A promise is not counted: it may be as long as it has to be."""
-    first = node.body[0]
-    return (first.end_lineno or 0) - first.lineno + 1 if ast.get_docstring(node) else 0
+def uncounted_lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """A promise (docstring) and a table that is returned may be as long as they have to be."""
+    first, last = node.body[0], node.body[-1]
+    lines = (first.end_lineno or 0) - first.lineno + 1 if ast.get_docstring(node) else 0
+    if isinstance(last, ast.Return) and isinstance(last.value, ast.Tuple | ast.List | ast.Dict):
+        lines += (last.end_lineno or 0) - last.lineno
+    return lines
 
 
 def module_names(source: Source) -> Iterator[Complaint]:
