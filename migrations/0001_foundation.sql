@@ -189,20 +189,19 @@ CREATE TABLE ledger.lines (
 );
 CREATE INDEX lines_by_debit ON ledger.lines (merchant_id, debit, journal, line);
 CREATE INDEX lines_by_credit ON ledger.lines (merchant_id, credit, journal, line);
+-- A hold sets amounts aside on one or more accounts: a row for each. Posting or voiding ends it whole.
 CREATE TABLE ledger.holds (
     merchant_id bigint NOT NULL,
     id text NOT NULL,
-    cause text NOT NULL,
     account bigint NOT NULL,
     amount bigint NOT NULL CHECK (amount > 0),
     status text NOT NULL CHECK (status IN ('open', 'posted', 'voided', 'expired')),
     expires_at timestamptz,
     created_at timestamptz NOT NULL,
     ended_at timestamptz,
-    PRIMARY KEY (merchant_id, id),
-    UNIQUE (merchant_id, cause)
+    PRIMARY KEY (merchant_id, id, account)
 ) WITH (fillfactor = 80);
-CREATE INDEX holds_expiring ON ledger.holds (expires_at) WHERE status = 'open' AND expires_at IS NOT NULL;
+CREATE INDEX holds_expiring ON ledger.holds (merchant_id, expires_at) WHERE status = 'open' AND expires_at IS NOT NULL;
 CREATE INDEX holds_of_account ON ledger.holds (merchant_id, account) WHERE status = 'open';
 -- The hash chain over journals, in sealed batches.
 CREATE TABLE ledger.seals (
@@ -242,24 +241,32 @@ CREATE TABLE wallets.wallets (
     PRIMARY KEY (merchant_id, id),
     UNIQUE (merchant_id, customer_id, currency)
 ) WITH (fillfactor = 70);
+-- What a journal of the ledger meant to a wallet. Amounts and balances are the ledger's; these copies
+-- are there to cap refunds and are compared with it by the doctor.
 CREATE TABLE wallets.transactions (
     merchant_id bigint NOT NULL,
     id text NOT NULL,
     wallet_id text NOT NULL,
+    journal bigint NOT NULL,            -- the ledger's
     type text NOT NULL,                 -- top_up, bonus, spend, spend_refund, capture, transfer_in, transfer_out, refund, refund_reversal, adjustment
     amount bigint NOT NULL,             -- signed: + into the wallet
     principal_amount bigint NOT NULL,
     bonus_amount bigint NOT NULL,
-    balance_after bigint NOT NULL,
     currency text NOT NULL,
     cause text NOT NULL,
-    source text,                        -- the object it comes from: top_…, re_…, hold_…, wal_…
+    source text,                        -- the object it comes from: top_…, re_…, hold_…, wal_…, wtx_…
     description text,
     metadata jsonb NOT NULL DEFAULT '{}',
+    -- What has been given back of a spend or a capture; the cap is a constraint, not a hope.
+    refunded_principal bigint NOT NULL DEFAULT 0,
+    refunded_bonus bigint NOT NULL DEFAULT 0,
     created_at timestamptz NOT NULL,
-    PRIMARY KEY (merchant_id, id)
-);
-CREATE INDEX transactions_of_wallet ON wallets.transactions (merchant_id, wallet_id, id);
+    PRIMARY KEY (merchant_id, id),
+    CHECK (amount = principal_amount + bonus_amount),
+    CHECK (refunded_principal BETWEEN 0 AND greatest(-principal_amount, 0)),
+    CHECK (refunded_bonus BETWEEN 0 AND greatest(-bonus_amount, 0))
+) WITH (fillfactor = 90);
+CREATE UNIQUE INDEX transactions_of_wallet ON wallets.transactions (merchant_id, wallet_id, journal);
 CREATE TABLE wallets.holds (
     merchant_id bigint NOT NULL,
     id text NOT NULL,
@@ -274,8 +281,8 @@ CREATE TABLE wallets.holds (
     description text,
     metadata jsonb NOT NULL DEFAULT '{}',
     expires_at timestamptz,
-    sequence bigint NOT NULL DEFAULT 1,
     created_at timestamptz NOT NULL,
+    ended_at timestamptz,
     PRIMARY KEY (merchant_id, id),
     CHECK (amount = principal_amount + bonus_amount),
     CHECK (captured_amount <= amount)
@@ -423,8 +430,6 @@ CREATE TABLE topups.top_ups (
     amount bigint NOT NULL CHECK (amount > 0),
     bonus_amount bigint NOT NULL DEFAULT 0 CHECK (bonus_amount >= 0),
     currency text NOT NULL,
-    status text NOT NULL CHECK (status IN ('pending', 'succeeded', 'canceled')),
-    bonus_granted bigint NOT NULL DEFAULT 0,
     metadata jsonb NOT NULL DEFAULT '{}',
     sequence bigint NOT NULL DEFAULT 1,
     created_at timestamptz NOT NULL,
@@ -488,4 +493,4 @@ GRANT SELECT, INSERT ON ledger.lines, ledger.seals TO tillgate_app;
 GRANT SELECT, INSERT, UPDATE ON ledger.books, ledger.accounts, ledger.holds TO tillgate_app;
 -- A wallet's transaction says what happened; only the ledger and its own description follow it.
 REVOKE UPDATE ON wallets.transactions FROM tillgate_app;
-GRANT UPDATE (description, metadata) ON wallets.transactions TO tillgate_app;
+GRANT UPDATE (description, metadata, refunded_principal, refunded_bonus) ON wallets.transactions TO tillgate_app;

@@ -9,13 +9,14 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from simulators.alipay import gateway, trades
-from simulators.alipay.signing import notice_content, request_content, sign
+from simulators.alipay.signing import notice_content, request_content
 from simulators.common.bills import BillChange
 from simulators.common.books import Order, OrderState, Refund, RefundState
-from simulators.common.clock import in_beijing
+from simulators.common.clock import wall_time
 from simulators.common.http import Request, Response
 from simulators.common.notices import Notice, NoticeRules, Sender
 from simulators.common.orders import OrderSimulator, yuan
+from simulators.common.signatures import sign
 from simulators.common.simulator import Setup
 from simulators.keys import AlipayAccount, Keys, load_private_key, load_public_key
 
@@ -92,7 +93,7 @@ class Alipay(OrderSimulator):
         more = {
             "refund_fee": yuan(refunded),
             "send_back_fee": yuan(refund.amount),
-            "gmt_refund": _stamp(refund.done_at),
+            "gmt_refund": wall_time(refund.done_at),
             "out_biz_no": refund.out_refund_no,
         }
         return self._notice(order, "refund", status, order.amount, more)
@@ -105,7 +106,7 @@ class Alipay(OrderSimulator):
         """return_url with Alipay's signed parameters: for display only, never to credit from."""
         if not order.return_url or order.state is not OrderState.PAID:
             return order.return_url or order.extra.get("quit_url", "")
-        now = _stamp(self.clock.seconds())
+        now = wall_time(self.clock.seconds())
         account = self.merchants[order.app_id].account
         parameters = {
             "app_id": order.app_id,
@@ -174,8 +175,8 @@ class Alipay(OrderSimulator):
             "buyer_pay_amount": paid,
             "point_amount": "0.00",
             "subject": order.subject,
-            "gmt_create": _stamp(order.created_at),
-            "gmt_payment": _stamp(order.paid_at),
+            "gmt_create": wall_time(order.created_at),
+            "gmt_payment": wall_time(order.paid_at),
             "fund_bill_list": f'[{{"amount":"{paid}","fundChannel":"ALIPAYACCOUNT"}}]',
             **more,
         }
@@ -191,7 +192,7 @@ class Alipay(OrderSimulator):
         )
 
     def _render(self, notice: Notice, spoiled: bool) -> tuple[Mapping[str, str], bytes]:  # noqa: FBT001
-        parameters = notice.payload | {"notify_time": _stamp(self.clock.seconds())}
+        parameters = notice.payload | {"notify_time": wall_time(self.clock.seconds())}
         key = self.merchants[parameters["app_id"]].alipay_key
         # The classic mistake, signing sign_type too, is what a wrongly signed notice shows.
         content = notice_content(parameters)
@@ -206,7 +207,3 @@ _HEADERS: Final = {"Content-Type": "application/x-www-form-urlencoded; charset=u
 
 def _is_ack(status: int, body: bytes) -> bool:
     return status == 200 and body == b"success"
-
-
-def _stamp(seconds: float) -> str:
-    return in_beijing(seconds).strftime("%Y-%m-%d %H:%M:%S")

@@ -63,6 +63,11 @@ def fee_of(amount: int, basis_points: int) -> int:
     return (amount * basis_points * 2 + _TEN_THOUSAND) // (2 * _TEN_THOUSAND)
 
 
+def cell(text: str) -> str:
+    """Text that cannot break a line of CSV."""
+    return text.replace(",", "，").replace("\r", " ").replace("\n", " ")
+
+
 def rows_of_day(
     books: Books, merchant: str, day: str, basis_points: int, change: BillChange
 ) -> list[BillRow]:

@@ -26,6 +26,11 @@ def in_beijing(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, BEIJING)
 
 
+def wall_time(seconds: float) -> str:
+    """An instant as Alipay and the bills write it: Beijing time to the second."""
+    return in_beijing(seconds).strftime("%Y-%m-%d %H:%M:%S")
+
+
 def in_utc(seconds: float) -> datetime:
     """Show an instant in UTC."""
     return datetime.fromtimestamp(seconds, UTC)

@@ -130,6 +130,17 @@ class OrderSimulator(Simulator):
         self.books.save_order(order)
         self._notify_payment(order)
 
+    def pay_by_itself(self, order: Order, drawn: Drawn) -> None:
+        """Some orders are paid by nobody: before the answer, or right (or a while) after it."""
+        if drawn.kind is FaultKind.NOTICE_FIRST:
+            self.take_payment(order)
+        elif drawn.kind is FaultKind.PAID_AT_ONCE:
+            self.later(drawn.seconds, lambda: self._pay_if_open(order))
+
+    def _pay_if_open(self, order: Order) -> None:
+        if self.is_open(order):
+            self.take_payment(order)
+
     def settle_order(self, order: Order) -> None:
         """What else a provider writes down at payment."""
 

@@ -9,10 +9,11 @@ import msgspec
 
 from simulators.common.faults import Drawn, FaultKind, Stage
 from simulators.common.http import Request, Response
+from simulators.common.signatures import is_signed
 from simulators.wechat import bills, certificates, refunds, transactions
 from simulators.wechat.call import Call
 from simulators.wechat.errors import Failed, sign_error, system_error
-from simulators.wechat.signing import is_signed, read_authorization, request_content
+from simulators.wechat.signing import read_authorization, request_content
 
 if TYPE_CHECKING:
     from simulators.wechat.simulator import Merchant, Wechat

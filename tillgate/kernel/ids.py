@@ -38,7 +38,12 @@ def use_sources(
 
 def new_id(prefix: str) -> str:
     """Return a fresh id such as `att_01k9…`: prefix, underscore, 26 sortable characters."""
-    number = (_milliseconds() << 80) | _bits()
+    return make_id(prefix, _milliseconds(), _bits())
+
+
+def make_id(prefix: str, milliseconds: int, bits: int) -> str:
+    """Return the id of a moment and 80 bits that are not drawn by chance (a digest)."""
+    number = (milliseconds << 80) | bits
     pairs = _PAIRS
     text = "".join([pairs[(number >> shift) & 1023] for shift in range(120, -1, -10)])
     return f"{prefix}_{text}"

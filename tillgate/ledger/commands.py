@@ -39,16 +39,24 @@ async def load(
     *,
     accounts: Iterable[tuple[int, int]] = (),
     causes: Iterable[tuple[int, str]] = (),
+    holds: Iterable[tuple[int, str]] = (),
 ) -> None:
-    """Read accounts by number, and which causes stand in the books already."""
+    """Read accounts by number, and which causes and holds stand in the books already."""
     wanted = {key for key in accounts if key not in books.accounts}
-    if wanted:
-        books.take_in(await store.select_accounts(tx, wanted))
+    unheard = {key for key in holds if key not in books.checked_holds}
+    if unheard:
+        for hold in await store.select_holds(tx, unheard):
+            books.holds[hold.merchant_id, hold.id] = hold
+            wanted |= {(hold.merchant_id, number) for number, _ in hold.parts}
+        books.checked_holds |= unheard
     unchecked = {cause for cause in causes if cause not in books.checked}
     if unchecked:
         for posted in await store.select_journals(tx, unchecked):
             books.posted[posted.merchant_id, posted.cause] = posted
         books.checked |= unchecked
+    wanted -= books.accounts.keys()
+    if wanted:
+        books.take_in(await store.select_accounts(tx, wanted))
 
 
 async def ensure_accounts(
@@ -76,6 +84,9 @@ async def ensure_accounts(
 
 async def save(tx: Tx, books: Books) -> None:
     """Write what the books have taken in since they were locked."""
+    if books.changed_holds:
+        await store.upsert_holds(tx, list(books.changed_holds.values()))
+        books.changed_holds.clear()
     if books.touched or books.new:
         await store.write(tx, books)
         books.touched.clear()

@@ -7,12 +7,19 @@ before left them, and remembers what has to be written. `commands` loads and sav
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from tillgate.kernel.errors import Refusal
-from tillgate.ledger.errors import AccountNotFound, CurrencyDiffers, InsufficientFunds
-from tillgate.ledger.model import Account, Journal, Posted, PostedLine
+from tillgate.ledger.errors import AccountNotFound, CurrencyDiffers, HoldEnded, InsufficientFunds
+from tillgate.ledger.model import (
+    Account,
+    Hold,
+    HoldStatus,
+    Journal,
+    Posted,
+    PostedLine,
+)
 
 
 class State:
@@ -54,6 +61,10 @@ class Books:
         self.checked: set[tuple[int, str]] = set()
         self.new: list[Posted] = []
         self.touched: set[tuple[int, int]] = set()
+        self.holds: dict[tuple[int, str], Hold] = {}
+        #: Holds whose presence or absence has been checked under the lock.
+        self.checked_holds: set[tuple[int, str]] = set()
+        self.changed_holds: dict[tuple[int, str], Hold] = {}
 
     def take_in(self, accounts: Iterable[Account]) -> None:
         """Learn accounts as they stand in the database."""
@@ -93,23 +104,66 @@ class Books:
         self.new.append(posted)
         return posted
 
-    def reserve(self, merchant_id: int, number: int, amount: int) -> InsufficientFunds | None:
-        """Set `amount` aside so that nothing else can spend it."""
-        assert amount >= 0, "a reservation is not negative"
-        state = self.accounts[merchant_id, number]
-        room = state.room
-        if room is not None and room < amount:
-            return InsufficientFunds(state.code, state.balance - state.held, amount)
-        state.held += amount
-        self.touched.add((merchant_id, number))
+    def reserve(self, hold: Hold) -> Hold | InsufficientFunds:
+        """Set the hold's amounts aside so that nothing else can spend them. Once for each id."""
+        key = (hold.merchant_id, hold.id)
+        earlier = self.holds.get(key)
+        if earlier is not None:
+            return earlier
+        assert key in self.checked_holds, "the hold was not loaded under the lock"
+        for number, amount in hold.parts:
+            state = self.accounts[hold.merchant_id, number]
+            room = state.room
+            if room is not None and room < amount:
+                return InsufficientFunds(state.code, state.balance - state.held, amount)
+        for number, amount in hold.parts:
+            self.accounts[hold.merchant_id, number].held += amount
+            self.touched.add((hold.merchant_id, number))
+        self._keep(hold)
+        return hold
+
+    def post_hold(
+        self, merchant_id: int, hold_id: str, journal: Journal, *, at: datetime
+    ) -> Posted | Refusal:
+        """End a hold by posting all of it or less; what is not posted is free again."""
+        repeated = self.posted.get((journal.merchant_id, journal.cause))
+        if repeated is not None:
+            return repeated
+        hold = self.holds[merchant_id, hold_id]
+        left = dict(hold.parts)
+        for line in journal.lines:
+            left[line.debit] = left.get(line.debit, 0) - line.amount
+        assert all(amount >= 0 for amount in left.values()), "posted more than was held"
+        refusal = self._end(hold, "posted", at)
+        if refusal is not None:
+            return refusal
+        posted = self.post(journal, at=at)
+        assert isinstance(posted, Posted), "what was held could not be posted"
+        return posted
+
+    def void(
+        self, merchant_id: int, hold_id: str, *, at: datetime, status: HoldStatus = "voided"
+    ) -> Hold | HoldEnded:
+        """End a hold without posting; all of it is free again."""
+        hold = self.holds[merchant_id, hold_id]
+        return self._end(hold, status, at) or self.holds[merchant_id, hold_id]
+
+    def _end(self, hold: Hold, status: HoldStatus, at: datetime) -> HoldEnded | None:
+        if hold.status != "open":
+            return HoldEnded(hold.id, hold.status)
+        if status != "expired" and hold.expires_at is not None and hold.expires_at <= at:
+            return HoldEnded(hold.id, "expired")
+        for number, amount in hold.parts:
+            state = self.accounts[hold.merchant_id, number]
+            assert amount <= state.held, "released more than was held"
+            state.held -= amount
+            self.touched.add((hold.merchant_id, number))
+        self._keep(replace(hold, status=status, ended_at=at))
         return None
 
-    def release(self, merchant_id: int, number: int, amount: int) -> None:
-        """Give back what was set aside."""
-        state = self.accounts[merchant_id, number]
-        assert 0 <= amount <= state.held, "released more than was held"
-        state.held -= amount
-        self.touched.add((merchant_id, number))
+    def _keep(self, hold: Hold) -> None:
+        self.holds[hold.merchant_id, hold.id] = hold
+        self.changed_holds[hold.merchant_id, hold.id] = hold
 
     def _refusal(self, journal: Journal) -> Refusal | None:
         merchant = journal.merchant_id

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import groupby
 from typing import Literal
 
 NormalSide = Literal["credit", "debit"]
+HoldStatus = Literal["open", "posted", "voided", "expired"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,3 +105,94 @@ class Posting:
     balance_after: int
     other_account: int
     at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Amounts set aside on accounts (number, amount) until they are posted, voided or expired."""
+
+    merchant_id: int
+    id: str
+    parts: tuple[tuple[int, int], ...]
+    created_at: datetime
+    expires_at: datetime | None = None
+    status: HoldStatus = "open"
+    ended_at: datetime | None = None
+
+    def __post_init__(self) -> None:
+        assert self.parts, "a hold holds something"
+        assert all(amount > 0 for _, amount in self.parts), "each part of a hold is positive"
+        assert len({account for account, _ in self.parts}) == len(self.parts), "one part an account"
+
+
+@dataclass(frozen=True, slots=True)
+class Movement:
+    """What one journal did to a few accounts seen together, and where they stood after it."""
+
+    journal: int
+    cause: str
+    at: datetime
+    currency: str
+    amounts: dict[int, int]
+    balances: dict[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class BookedLine:
+    """One line as the database has it."""
+
+    journal: int
+    line: int
+    cause: str
+    currency: str
+    debit: int
+    credit: int
+    amount: int
+    debit_after: int
+    credit_after: int
+    at: datetime
+
+
+def movements_of(lines: Sequence[BookedLine], standing: Mapping[int, int]) -> list[Movement]:
+    """Gather lines, newest first, by journal; `standing` is where the accounts stood after them."""
+    balances = dict(standing)
+    movements: list[Movement] = []
+    for number, group in groupby(lines, key=lambda line: line.journal):
+        amounts = dict.fromkeys(balances, 0)
+        booked = list(group)
+        for line in booked:
+            if line.debit in amounts:
+                amounts[line.debit] -= line.amount
+            if line.credit in amounts:
+                amounts[line.credit] += line.amount
+        first = booked[0]
+        movements.append(
+            Movement(number, first.cause, first.at, first.currency, amounts, dict(balances))
+        )
+        balances = {account: balances[account] - amounts[account] for account in balances}
+    return movements
+
+
+def wallet_principal(wallet_id: str, currency: str) -> AccountTerms:
+    """What a customer paid in and has not spent."""
+    return AccountTerms(f"wallet:{wallet_id}:principal", currency, floor=0)
+
+
+def wallet_bonus(wallet_id: str, currency: str) -> AccountTerms:
+    """What a customer was given and has not spent."""
+    return AccountTerms(f"wallet:{wallet_id}:bonus", currency, floor=0)
+
+
+def sales(currency: str) -> AccountTerms:
+    """What the merchant has sold, to customers who paid directly or from a wallet."""
+    return AccountTerms("sales", currency)
+
+
+def promotions(currency: str) -> AccountTerms:
+    """What bonuses have cost the merchant."""
+    return AccountTerms("expense:promotions", currency, "debit")
+
+
+def receivable(provider: str, currency: str) -> AccountTerms:
+    """What a provider has collected and not yet paid out."""
+    return AccountTerms(f"provider:{provider}:receivable", currency, "debit")

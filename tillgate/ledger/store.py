@@ -8,7 +8,14 @@ from datetime import datetime
 import asyncpg
 
 from tillgate.ledger.machine import Books, Counters
-from tillgate.ledger.model import Account, AccountTerms, Posted, PostedLine
+from tillgate.ledger.model import (
+    Account,
+    AccountTerms,
+    BookedLine,
+    Hold,
+    Posted,
+    PostedLine,
+)
 from tillgate.runtime.db import Tx
 
 
@@ -107,6 +114,160 @@ async def select_journals(tx: Tx, causes: Collection[tuple[int, str]]) -> list[P
     for row in rows:
         grouped.setdefault((row["merchant_id"], row["journal"]), []).append(row)
     return [_posted(group) for group in grouped.values()]
+
+
+async def select_lines_of(
+    tx: Tx,
+    merchant_id: int,
+    numbers: Sequence[int],
+    *,
+    before: int | None,
+    after: int | None,
+    limit: int,
+) -> list[BookedLine]:
+    """Return all lines on these accounts of a page of journals, newest first.
+
+    Each account is read in its own order by index, both sides, never further than the page.
+    """
+    rows = await tx.all(
+        _LINES_AFTER if after is not None else _LINES_BEFORE,
+        merchant_id,
+        list(numbers),
+        after if after is not None else (before if before is not None else _MAX_JOURNAL),
+        limit,
+    )
+    return [_booked(row) for row in rows]
+
+
+_MAX_JOURNAL = 2**62
+
+_LINES_BEFORE = """
+    WITH journals AS (
+        SELECT DISTINCT p.journal FROM unnest($2::bigint[]) n(number) CROSS JOIN LATERAL (
+            (SELECT DISTINCT journal FROM ledger.lines
+                WHERE merchant_id = $1 AND debit = n.number AND journal < $3
+                ORDER BY journal DESC LIMIT $4)
+            UNION ALL
+            (SELECT DISTINCT journal FROM ledger.lines
+                WHERE merchant_id = $1 AND credit = n.number AND journal < $3
+                ORDER BY journal DESC LIMIT $4)
+        ) p ORDER BY p.journal DESC LIMIT $4
+    )
+    SELECT l.* FROM journals j
+    JOIN ledger.lines l ON l.merchant_id = $1 AND l.journal = j.journal
+    WHERE l.debit = ANY ($2::bigint[]) OR l.credit = ANY ($2::bigint[])
+    ORDER BY l.journal DESC, l.line DESC
+    """
+_LINES_AFTER = """
+    WITH journals AS (
+        SELECT DISTINCT p.journal FROM unnest($2::bigint[]) n(number) CROSS JOIN LATERAL (
+            (SELECT DISTINCT journal FROM ledger.lines
+                WHERE merchant_id = $1 AND debit = n.number AND journal > $3
+                ORDER BY journal LIMIT $4)
+            UNION ALL
+            (SELECT DISTINCT journal FROM ledger.lines
+                WHERE merchant_id = $1 AND credit = n.number AND journal > $3
+                ORDER BY journal LIMIT $4)
+        ) p ORDER BY p.journal LIMIT $4
+    )
+    SELECT l.* FROM journals j
+    JOIN ledger.lines l ON l.merchant_id = $1 AND l.journal = j.journal
+    WHERE l.debit = ANY ($2::bigint[]) OR l.credit = ANY ($2::bigint[])
+    ORDER BY l.journal DESC, l.line DESC
+    """
+
+
+async def select_balances_at(
+    tx: Tx, merchant_id: int, numbers: Sequence[int], journal: int
+) -> dict[int, int]:
+    """Return where accounts stood after a journal: the running balance of the last line up to it."""
+    rows = await tx.all(
+        """
+        SELECT n.number, coalesce(p.balance, 0) AS balance
+        FROM unnest($2::bigint[]) n(number) LEFT JOIN LATERAL (
+            (SELECT journal, line, debit_after AS balance FROM ledger.lines
+                WHERE merchant_id = $1 AND debit = n.number AND journal <= $3
+                ORDER BY journal DESC, line DESC LIMIT 1)
+            UNION ALL
+            (SELECT journal, line, credit_after AS balance FROM ledger.lines
+                WHERE merchant_id = $1 AND credit = n.number AND journal <= $3
+                ORDER BY journal DESC, line DESC LIMIT 1)
+            ORDER BY journal DESC, line DESC LIMIT 1
+        ) p ON true
+        """,
+        merchant_id,
+        list(numbers),
+        journal,
+    )
+    return {row["number"]: row["balance"] for row in rows}
+
+
+async def select_holds(tx: Tx, keys: Collection[tuple[int, str]]) -> list[Hold]:
+    """Read holds by id."""
+    rows = await tx.all(
+        """
+        SELECT h.* FROM unnest($1::bigint[], $2::text[]) k(merchant_id, id)
+        JOIN ledger.holds h ON h.merchant_id = k.merchant_id AND h.id = k.id
+        ORDER BY h.merchant_id, h.id, h.account
+        """,
+        [key[0] for key in keys],
+        [key[1] for key in keys],
+    )
+    grouped: dict[tuple[int, str], list[asyncpg.Record]] = {}
+    for row in rows:
+        grouped.setdefault((row["merchant_id"], row["id"]), []).append(row)
+    return [_hold(group) for group in grouped.values()]
+
+
+async def select_expired_holds(tx: Tx, merchant_id: int, at: datetime, limit: int) -> list[str]:
+    """Return ids of open holds whose time is over."""
+    rows = await tx.all(
+        "SELECT DISTINCT id FROM (SELECT id FROM ledger.holds WHERE merchant_id = $1"
+        " AND status = 'open' AND expires_at <= $2 ORDER BY expires_at LIMIT $3) due ORDER BY id",
+        merchant_id,
+        at,
+        limit,
+    )
+    return [row["id"] for row in rows]
+
+
+async def select_merchants_with_expired_holds(tx: Tx, at: datetime) -> list[int]:
+    """Return the merchants that have open holds whose time is over; one index probe for each."""
+    rows = await tx.all(
+        """
+        SELECT b.merchant_id FROM ledger.books b WHERE EXISTS (
+            SELECT FROM ledger.holds h WHERE h.merchant_id = b.merchant_id
+                AND h.status = 'open' AND h.expires_at <= $1)
+        ORDER BY b.merchant_id
+        """,
+        at,
+    )
+    return [row["merchant_id"] for row in rows]
+
+
+async def upsert_holds(tx: Tx, holds: Sequence[Hold]) -> None:
+    """Write new holds, and the end of old ones; an ended hold never changes again."""
+    parts = [(hold, account, amount) for hold in holds for account, amount in hold.parts]
+    written = await tx.run(
+        """
+        INSERT INTO ledger.holds AS h
+            (merchant_id, id, account, amount, status, expires_at, created_at, ended_at)
+        SELECT * FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[], $5::text[],
+            $6::timestamptz[], $7::timestamptz[], $8::timestamptz[])
+        ON CONFLICT (merchant_id, id, account)
+        DO UPDATE SET status = excluded.status, ended_at = excluded.ended_at
+        WHERE h.status = 'open'
+        """,
+        [hold.merchant_id for hold, _, _ in parts],
+        [hold.id for hold, _, _ in parts],
+        [account for _, account, _ in parts],
+        [amount for _, _, amount in parts],
+        [hold.status for hold, _, _ in parts],
+        [hold.expires_at for hold, _, _ in parts],
+        [hold.created_at for hold, _, _ in parts],
+        [hold.ended_at for hold, _, _ in parts],
+    )
+    assert written == len(parts), "a hold ended while its books were locked"
 
 
 async def write(tx: Tx, books: Books) -> None:
@@ -211,3 +372,31 @@ def _posted(rows: Sequence[asyncpg.Record]) -> Posted:
         ),
         repeated=True,
     )  # fmt: skip
+
+
+def _hold(rows: Sequence[asyncpg.Record]) -> Hold:
+    first = rows[0]
+    return Hold(
+        merchant_id=first["merchant_id"],
+        id=first["id"],
+        parts=tuple((row["account"], row["amount"]) for row in rows),
+        created_at=first["created_at"],
+        expires_at=first["expires_at"],
+        status=first["status"],
+        ended_at=first["ended_at"],
+    )
+
+
+def _booked(row: asyncpg.Record) -> BookedLine:
+    return BookedLine(
+        journal=row["journal"],
+        line=row["line"],
+        cause=row["cause"],
+        currency=row["currency"],
+        debit=row["debit"],
+        credit=row["credit"],
+        amount=row["amount"],
+        debit_after=row["debit_after"],
+        credit_after=row["credit_after"],
+        at=row["at"],
+    )

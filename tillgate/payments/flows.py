@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any
+from typing import Any, Protocol
 
 from tillgate.connectors import port
 from tillgate.kernel import ids
@@ -45,6 +45,19 @@ NO_TRACE = Trace()
 _FAILED = frozenset({Status.DECLINED, Status.NOT_SENT})
 
 
+class Order(Protocol):
+    """What a route depends on: a payment, or an order for one."""
+
+    @property
+    def currency(self) -> str: ...
+
+    @property
+    def method_types(self) -> list[str]: ...
+
+    @property
+    def capture_method(self) -> str: ...
+
+
 class Payments:
     """The money path of one process."""
 
@@ -78,17 +91,30 @@ class Payments:
         """
         route = None
         if order.confirmation is not None:
-            route = await self._route(order.merchant_id, order.confirmation, order)
+            route = await self.route(order.merchant_id, order.confirmation, order)
         opened = await self._openings.submit(Opening(order, route, trace))
         return opened if isinstance(opened, Payment) else await self.charge(opened, trace)
 
     async def confirm(self, payment: Payment, confirmation: Confirmation, trace: Trace) -> Payment:
         """Charge a payment that has no attempt under way."""
-        route = await self._route(payment.merchant_id, confirmation, payment)
+        route = await self.route(payment.merchant_id, confirmation, payment)
         charge = await self._confirmings.submit(
             Confirming(payment.merchant_id, payment.id, confirmation, route, trace)
         )
         return await self.charge(charge, trace)
+
+    async def route(self, merchant_id: int, confirmation: Confirmation, order: Order) -> Route:
+        """Return through which account a confirmation of this order goes, or refuse."""
+        if confirmation.method not in order.method_types:
+            raise MethodNotOffered(confirmation.method, confirmation.presentation, order.currency)
+        return await self.providers.route(
+            merchant_id,
+            confirmation.method,
+            confirmation.presentation,
+            order.currency,
+            lifetime=self.lifetime,
+            capture=order.capture_method != "manual",
+        )
 
     async def charge(self, charge: Charge, trace: Trace) -> Payment:
         """Call the provider for an attempt just opened, with nothing locked, and record the outcome."""
@@ -288,20 +314,6 @@ class Payments:
         return await self._refund_heard(refund, outcome, trace)
 
     # Pieces ------------------------------------------------------------------------------------
-
-    async def _route(
-        self, merchant_id: int, confirmation: Confirmation, order: NewPayment | Payment
-    ) -> Route:
-        if confirmation.method not in order.method_types:
-            raise MethodNotOffered(confirmation.method, confirmation.presentation, order.currency)
-        return await self.providers.route(
-            merchant_id,
-            confirmation.method,
-            confirmation.presentation,
-            order.currency,
-            lifetime=self.lifetime,
-            capture=order.capture_method != "manual",
-        )
 
     async def _capture(self, attempt: Attempt, trace: Trace) -> Payment:
         connector = await self.providers.connector(attempt.merchant_id, attempt.provider_account_id)

@@ -166,9 +166,7 @@ class OnceLane(Generic[Payload, Result]):
         if finished and await insert_finished(tx, finished, self._clock.now()) != len(finished):
             raise KeyTaken
 
-    async def _store_failure(
-        self, item: OnceItem[Payload, Result], error: Exception
-    ) -> Stored:
+    async def _store_failure(self, item: OnceItem[Payload, Result], error: Exception) -> Stored:
         status, body = item.render(error)
         answer = Stored(status, body)
         if item.asked.key is not None:
@@ -216,6 +214,18 @@ class Claims:
                 asked.key,
                 asked.request_id,
                 self._clock.now() - self._abandoned_after * 2,
+            )
+
+    async def replace(self, asked: Asked, body: bytes) -> None:
+        """Store the answer as it was really given, with objects expanded in it."""
+        async with self._db.transaction() as tx:
+            await tx.run(
+                "UPDATE runtime.idempotency SET body = $4"
+                " WHERE merchant_id = $1 AND key = $2 AND request_id = $3",
+                asked.merchant_id,
+                asked.key,
+                asked.request_id,
+                body,
             )
 
     async def abandoned(self, limit: int = 100) -> list[tuple[Asked, str]]:
@@ -392,9 +402,7 @@ async def insert_started(
     return {(row["merchant_id"], row["key"]) for row in rows}
 
 
-async def insert_finished(
-    tx: Tx, finished: Sequence[tuple[Asked, Stored]], at: datetime
-) -> int:
+async def insert_finished(tx: Tx, finished: Sequence[tuple[Asked, Stored]], at: datetime) -> int:
     """Store answers under keys that are free; return how many were.
 
     It is the last statement of its transaction and goes in order of keys, so that two processes
@@ -417,18 +425,6 @@ async def insert_finished(
         [answer.status for _, answer in ordered],
         [answer.body for _, answer in ordered],
         at,
-    )
-
-
-async def replace_body(tx: Tx, asked: Asked, body: bytes) -> None:
-    """Store the answer as it was really given, with objects expanded in it."""
-    await tx.run(
-        "UPDATE runtime.idempotency SET body = $4"
-        " WHERE merchant_id = $1 AND key = $2 AND request_id = $3",
-        asked.merchant_id,
-        asked.key,
-        asked.request_id,
-        body,
     )
 
 
@@ -455,9 +451,7 @@ def _earlier(asked: Asked, row: Row | None) -> Stored | Refusal | None:
     return Stored(row.status, row.body, row.request_id)
 
 
-def _answered(
-    item: OnceItem[Payload, Result], result: Result | Refusal
-) -> Stored | Refusal:
+def _answered(item: OnceItem[Payload, Result], result: Result | Refusal) -> Stored | Refusal:
     if isinstance(result, Refusal) and result.kind in TRANSIENT:
         return result
     return Stored(*item.render(result))

@@ -304,9 +304,9 @@ def refund_query_outcome(node: Node, order: RefundOrder) -> RefundOutcome | NotF
 
 
 def bill_unavailable(node: Node) -> BillUnavailable:
-    """Read why there is no bill."""
+    """Read why there is no bill; one that does not exist may still be made."""
     code = _code(node)
-    return BillUnavailable(code, retry=not code.endswith(("NO_BILL_DATA", "BILL_NOT_EXIST")))
+    return BillUnavailable(code, retry=not code.endswith("NO_BILL_DATA"))
 
 
 def notice_of(form: Mapping[str, str], app_id: str, seller_id: str) -> Notice:

@@ -12,7 +12,6 @@ from tillgate.connectors.port import (
     BadNotice,
     Charge,
     Closed,
-    Declined,
     NotFound,
     Notice,
     NotSent,
@@ -47,7 +46,7 @@ class Stripe:
         answer = await self._api.post("charge", wire.INTENTS, form, key)
         if isinstance(answer, Unknown | NotSent):
             return answer
-        return _open(self._read(answer, charge.attempt_id))
+        return wire.charged(self._read(answer, charge.attempt_id))
 
     async def look_up(
         self,
@@ -82,7 +81,7 @@ class Stripe:
         answer = await self._api.post("capture", path, form, key)
         if isinstance(answer, Unknown | NotSent):
             return answer
-        return _open(self._read(answer, attempt_id))
+        return wire.captured(self._read(answer, attempt_id))
 
     async def close(
         self,
@@ -142,9 +141,3 @@ class Stripe:
         if answer.status == 200:
             return wire.intent_outcome(answer.body, attempt_id, livemode=livemode)
         return wire.refusal(answer.status, answer.error, attempt_id, livemode=livemode)
-
-
-def _open(outcome: Outcome | Closed) -> Outcome:
-    if isinstance(outcome, Closed):
-        return Declined("order_closed", "The order was canceled.", provider_code="canceled")
-    return outcome

@@ -193,6 +193,20 @@ def refusal(status: int, error: Body, attempt_id: str, *, livemode: bool) -> Out
     return unrecognised(status, error)
 
 
+def charged(outcome: Outcome | Closed) -> Outcome:
+    """Return what a new order's state means: one already canceled will not be paid."""
+    if isinstance(outcome, Closed):
+        return Declined("order_closed", "The order was canceled.", provider_code="canceled")
+    return outcome
+
+
+def captured(outcome: Outcome | Closed) -> Outcome:
+    """Return what a capture's answer means: a request refused as such leaves the money reserved."""
+    if isinstance(outcome, Declined) and outcome.code in _REFUSALS:
+        return NotSent(f"refused unprocessed: {outcome.code}")
+    return charged(outcome)
+
+
 def unrecognised(status: int, error: Body) -> Unknown:
     """Return an error that decides nothing."""
     code = str(error.get("code") or error.get("type") or "no code")[:64]
