@@ -41,7 +41,7 @@ def on_disk(folder: Path = FOLDER) -> list[Migration]:
 
 async def migrate(dsn: str, *, progress: Callable[[str], None] | None = None) -> list[str]:
     """Apply what is missing; return the names applied."""
-    connection = await asyncpg.connect(dsn, server_settings={"timezone": "UTC"})
+    connection: asyncpg.Connection = await asyncpg.connect(dsn, server_settings={"timezone": "UTC"})
     try:
         await connection.execute("SELECT pg_advisory_lock($1)", _LOCK)
         applied = await _applied(connection)
@@ -57,10 +57,14 @@ async def migrate(dsn: str, *, progress: Callable[[str], None] | None = None) ->
 
 async def pending(dsn: str) -> list[str]:
     """Return the names of the migrations the database lacks."""
-    connection = await asyncpg.connect(dsn)
+    connection: asyncpg.Connection = await asyncpg.connect(dsn)
     try:
-        exists = await connection.fetchval("SELECT to_regclass('runtime.migrations') IS NOT NULL")
-        rows = await connection.fetch("SELECT name FROM runtime.migrations") if exists else []
+        exists: bool = await connection.fetchval(
+            "SELECT to_regclass('runtime.migrations') IS NOT NULL"
+        )
+        rows: list[asyncpg.Record] = (
+            await connection.fetch("SELECT name FROM runtime.migrations") if exists else []
+        )
         known = {str(row["name"]) for row in rows}
         return [migration.name for migration in on_disk() if migration.name not in known]
     finally:
@@ -78,7 +82,9 @@ async def _applied(connection: asyncpg.Connection) -> dict[str, str]:
         )
         """
     )
-    rows = await connection.fetch("SELECT name, digest FROM runtime.migrations ORDER BY name")
+    rows: list[asyncpg.Record] = await connection.fetch(
+        "SELECT name, digest FROM runtime.migrations ORDER BY name"
+    )
     return {str(row["name"]): str(row["digest"]) for row in rows}
 
 
