@@ -77,6 +77,16 @@ def observe_call(provider: str, operation: str, outcome: str, seconds: float) ->
     PROVIDER_SECONDS.labels(provider, operation, outcome).observe(seconds)
 
 
+def observe_call(provider: str, operation: str, result: str, seconds: float) -> None:
+    """Count a call to a provider; `result` is one of `connectors.client.Observe`."""
+    PROVIDER_SECONDS.labels(provider, operation, result).observe(seconds)
+
+
+def observe_request(operation: str | None, status: int, seconds: float) -> None:
+    """Count a request by its operation (never its path), None where there is no such address."""
+    REQUEST_SECONDS.labels(operation or "none", f"{status // 100}xx").observe(seconds)
+
+
 def collect_process_metrics() -> None:
     """Add memory, CPU, file descriptors and garbage collection of this process; once at its start."""
     ProcessCollector(registry=REGISTRY)
