@@ -164,7 +164,7 @@ class Database:
     async def _take(self) -> asyncpg.pool.PoolConnectionProxy:
         self.busy += 1
         try:
-            taken: asyncpg.pool.PoolConnectionProxy = await self._pool.acquire()
+            taken: Any = await self._pool.acquire()
         except LOST_CONNECTION as error:
             self.busy -= 1
             raise DatabaseUnavailable from error
