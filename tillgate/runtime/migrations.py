@@ -68,12 +68,12 @@ async def pending(dsn: str) -> list[str]:
         await connection.close()
 
 
-def _connection(connection: Any) -> asyncpg.Connection[asyncpg.Record]:
+def _connection(connection: Any) -> Any:
     """asyncpg says less of its types than we ask for."""
     return connection
 
 
-async def _applied(connection: asyncpg.Connection[asyncpg.Record]) -> dict[str, str]:
+async def _applied(connection: Any) -> dict[str, str]:
     await connection.execute(
         """
         CREATE SCHEMA IF NOT EXISTS runtime;
@@ -103,7 +103,7 @@ def _missing(files: list[Migration], applied: dict[str, str]) -> list[Migration]
     return [migration for migration in files if migration.name not in applied]
 
 
-async def _apply(connection: asyncpg.Connection[asyncpg.Record], migration: Migration) -> None:
+async def _apply(connection: Any, migration: Migration) -> None:
     async with connection.transaction():
         await connection.execute("SET LOCAL lock_timeout = '5s'")
         await connection.execute(migration.sql)
