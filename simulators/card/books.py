@@ -1,0 +1,275 @@
+"""What this provider remembers, in the order it was made, and whom it tells.
+
+A `Drawer` holds one kind of resource; `Books` holds the drawers, the indices that look-ups need,
+and `publish`, the one place where an event is born. With a file behind the shelf everything but
+the events survives a restart.
+"""
+
+import bisect
+import random
+import secrets
+from collections.abc import Callable, Iterator
+from typing import Final, Generic, TypeVar
+
+import msgspec
+
+from simulators.card.cards import CARDS, Card
+from simulators.card.errors import no_such
+from simulators.card.objects import (
+    BalanceTransaction,
+    Charge,
+    Customer,
+    Event,
+    PaymentIntent,
+    PaymentMethod,
+    Plain,
+    Refund,
+    Resource,
+    WebhookEndpoint,
+)
+from simulators.common.books import Shelf
+from simulators.common.clock import Clock
+
+KEEP_EVENTS: Final = 5_000
+_Kept = TypeVar("_Kept", bound=Resource)
+encode: Final = msgspec.json.Encoder().encode
+
+
+class Secret(msgspec.Struct):
+    """What the provider knows of a saved card and shows nobody."""
+
+    number: str
+    is_set_up: bool = False
+    is_used_up: bool = False
+
+
+class Drawer(Generic[_Kept]):
+    """Resources of one kind, oldest first, found by id and by when they were made."""
+
+    def __init__(
+        self, account: str, kind: str, record: type[_Kept], shelf: Shelf, keep: int = 0
+    ) -> None:
+        self._kind = kind
+        self._label = f"{account}/{kind}"
+        self._shelf = shelf
+        self._keep = keep
+        self._place: dict[str, int] = {}
+        self._first = 0
+        self.rows: list[_Kept] = []
+        for row in sorted(shelf.load(self._label, record).values(), key=lambda row: row.created):
+            self._append(row)
+
+    def add(self, row: _Kept) -> _Kept:
+        """Put a new resource at the end."""
+        self._append(row)
+        if self._keep:
+            self._prune()
+        else:
+            self._shelf.put(self._label, row.id, row)
+        return row
+
+    def save(self, row: _Kept) -> None:
+        """The resource changed."""
+        self._shelf.put(self._label, row.id, row)
+
+    def find(self, identity: str) -> _Kept | None:
+        """Return the resource with this id, if there is one."""
+        place = self._place.get(identity)
+        return None if place is None else self.rows[place - self._first]
+
+    def get(self, identity: str, param: str = "id", *, status: int = 404) -> _Kept:
+        """Return the resource or refuse with `resource_missing`."""
+        row = self.find(identity)
+        if row is None:
+            raise no_such(self._kind, identity, param, status=status)
+        return row
+
+    def place(self, identity: str, param: str) -> int:
+        """Return where the resource stands in `rows`, for a list's cursor."""
+        self.get(identity, param, status=400)
+        return self._place[identity] - self._first
+
+    def first_since(self, created: int) -> int:
+        """Return the place of the first resource made at or after this second."""
+        return bisect.bisect_left(self.rows, created, key=lambda row: row.created)
+
+    def remove(self, row: _Kept) -> None:
+        """Forget one resource; for small drawers only, since the others are renumbered."""
+        self.rows.remove(row)
+        self._shelf.drop(self._label, row.id)
+        self._place = {kept.id: self._first + at for at, kept in enumerate(self.rows)}
+
+    def _append(self, row: _Kept) -> None:
+        self._place[row.id] = self._first + len(self.rows)
+        self.rows.append(row)
+
+    def _prune(self) -> None:
+        if len(self.rows) < 2 * self._keep:
+            return
+        for row in self.rows[: self._keep]:
+            del self._place[row.id]
+        del self.rows[: self._keep]
+        self._first += self._keep
+
+    def __iter__(self) -> Iterator[_Kept]:
+        return iter(self.rows)
+
+
+class Books:
+    """Everything this Stripe remembers."""
+
+    def __init__(self, account: str, clock: Clock, shelf: Shelf) -> None:
+        self._account = account
+        self._clock = clock
+        self._random = random.Random(secrets.randbits(256))
+        self._shelf = shelf
+        self.request: Plain = {"id": None, "idempotency_key": None}
+        self.on_event: Callable[[Event, WebhookEndpoint, PaymentIntent | None], None] = _nobody
+        self._open()
+
+    def _open(self) -> None:
+        shelf, account = self._shelf, self._account
+        self.intents = Drawer(account, "payment_intent", PaymentIntent, shelf)
+        self.charges = Drawer(account, "charge", Charge, shelf)
+        self.refunds = Drawer(account, "refund", Refund, shelf)
+        self.methods = Drawer(account, "payment_method", PaymentMethod, shelf)
+        self.customers = Drawer(account, "customer", Customer, shelf)
+        self.entries = Drawer(account, "balance_transaction", BalanceTransaction, shelf)
+        self.events = Drawer(account, "event", Event, shelf, keep=KEEP_EVENTS)
+        self.endpoints = Drawer(account, "webhook_endpoint", WebhookEndpoint, shelf)
+        self.return_urls: dict[str, str] = {}
+        self._secrets = shelf.load(f"{account}/secret", Secret)
+        self._tagged: dict[tuple[str, str], list[PaymentIntent]] = {}
+        self._refunds_of: dict[str, list[Refund]] = {}
+        self._charges_of: dict[str, list[Charge]] = {}
+        for charge in self.charges:
+            self._charges_of.setdefault(charge.payment_intent, []).append(charge)
+        for intent in self.intents:
+            self.tag(intent)
+        for refund in self.refunds:
+            self._refunds_of.setdefault(refund.charge, []).append(refund)
+
+    def clear(self) -> None:
+        """Forget everything but the webhook endpoints; the shelf has been cleared."""
+        kept = list(self.endpoints)
+        self._open()
+        for endpoint in kept:
+            self.endpoints.add(endpoint)
+
+    def now(self) -> int:
+        """Return the provider's own second."""
+        return int(self._clock.seconds())
+
+    def new_id(self, prefix: str) -> str:
+        """Return an identity nobody had before, also after a restart."""
+        return f"{prefix}_{self._random.getrandbits(96):024x}"
+
+    # Cards
+
+    def keep_card(self, method: PaymentMethod, card: Card) -> None:
+        """Save a card under a new payment method."""
+        self.methods.add(method)
+        self._keep_secret(method.id, Secret(card.number))
+
+    def card_of(self, method_id: str) -> Card:
+        """Return the test card behind a payment method."""
+        return CARDS[self._secrets[method_id].number]
+
+    def is_set_up(self, method_id: str) -> bool:
+        """Tell whether the holder has once authenticated this card for later use."""
+        return self._secrets[method_id].is_set_up
+
+    def set_up(self, method_id: str) -> None:
+        """The holder authenticated this card for later use."""
+        secret = self._secrets[method_id]
+        secret.is_set_up = True
+        self._keep_secret(method_id, secret)
+
+    def is_used_up(self, method_id: str) -> bool:
+        """Tell whether the card was once charged, or let go, without anybody keeping it."""
+        return self._secrets[method_id].is_used_up
+
+    def use_up(self, method_id: str) -> None:
+        """Nobody kept this card: it cannot be charged again."""
+        secret = self._secrets[method_id]
+        secret.is_used_up = True
+        self._keep_secret(method_id, secret)
+
+    def _keep_secret(self, method_id: str, secret: Secret) -> None:
+        self._secrets[method_id] = secret
+        self._shelf.put(f"{self._account}/secret", method_id, secret)
+
+    # Indices
+
+    def tag(self, intent: PaymentIntent) -> None:
+        """Make the intent findable by its metadata; search checks that a tag still holds."""
+        for pair in intent.metadata.items():
+            tagged = self._tagged.setdefault(pair, [])
+            if not tagged or tagged[-1] is not intent:
+                tagged.append(intent)
+
+    def tagged(self, key: str, value: str) -> list[PaymentIntent]:
+        """Return the intents that bear this metadata, oldest first."""
+        found = self._tagged.get((key, value), ())
+        return [intent for intent in found if intent.metadata.get(key) == value]
+
+    def add_charge(self, charge: Charge) -> None:
+        """Keep a charge where its intent finds it."""
+        self.charges.add(charge)
+        self._charges_of.setdefault(charge.payment_intent, []).append(charge)
+
+    def charges_of(self, intent_id: str) -> list[Charge]:
+        """Return the charges of one intent, oldest first."""
+        return self._charges_of.get(intent_id, [])
+
+    def add_refund(self, refund: Refund) -> None:
+        """Keep a refund where its charge finds it."""
+        self.refunds.add(refund)
+        self._refunds_of.setdefault(refund.charge, []).append(refund)
+
+    def refunds_of(self, charge_id: str) -> list[Refund]:
+        """Return the refunds of one charge, oldest first."""
+        return self._refunds_of.get(charge_id, [])
+
+    # Events
+
+    def publish(self, kind: str, subject: Resource, before: Plain | None = None) -> None:
+        """Record that something happened, as the object stands now, and tell who listens."""
+        data = b'{"object":' + encode(subject)
+        if before is not None:
+            data += b',"previous_attributes":' + encode(before)
+        listeners = self.listeners(kind)
+        event = Event(
+            id=self.new_id("evt"),
+            created=self.now(),
+            data=msgspec.Raw(data + b"}"),
+            pending_webhooks=len(listeners),
+            request=self.request,
+            type=kind,
+        )
+        self.events.add(event)
+        about = self._intent_of(subject) if listeners else None
+        for endpoint in listeners:
+            self.on_event(event, endpoint, about)
+
+    def listeners(self, kind: str) -> list[WebhookEndpoint]:
+        """Return the endpoints that want this kind of event."""
+        return [endpoint for endpoint in self.endpoints if _listens(endpoint, kind)]
+
+    def _intent_of(self, subject: Resource) -> PaymentIntent | None:
+        if isinstance(subject, PaymentIntent):
+            return subject
+        if isinstance(subject, Charge | Refund):
+            return self.intents.find(subject.payment_intent)
+        return None
+
+
+def _nobody(event: Event, endpoint: WebhookEndpoint, about: PaymentIntent | None) -> None:
+    """Tell nobody."""
+    del event, endpoint, about
+
+
+def _listens(endpoint: WebhookEndpoint, kind: str) -> bool:
+    if endpoint.status != "enabled":
+        return False
+    return "*" in endpoint.enabled_events or kind in endpoint.enabled_events

@@ -1,0 +1,96 @@
+"""The command line as a script sees it: help, JSON, exit codes."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+ROLES = ["up", "serve", "worker", "simulate"]
+COMMANDS = [*ROLES, "migrate", "doctor", "seed", "keys", "books", "replay"]
+GROUPS = (
+    "keys list",
+    "keys create",
+    "keys revoke",
+    "books verify",
+    "replay webhook",
+    "replay notice",
+)
+
+
+def tillgate(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "tillgate.entry.cli", *words],
+        cwd=CHECKOUT,
+        env={"PATH": os.environ["PATH"], **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_help_lists_every_command_and_the_exit_codes() -> None:
+    help_text = tillgate("--help").stdout
+
+    assert all(f"\n  {command} " in help_text for command in COMMANDS)
+    assert "Exit codes:" in help_text
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, *GROUPS])
+def test_every_command_has_help(command: str) -> None:
+    done = tillgate(*command.split(), "--help")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"Usage: tillgate {command}" in done.stdout
+
+
+def test_unknown_command_is_a_usage_error() -> None:
+    assert tillgate("fly").returncode == 2
+
+
+def test_unknown_setting_is_a_usage_error_that_names_it() -> None:
+    done = tillgate("migrate", TILLGATE_HTTP__PROT="1")
+
+    assert (done.returncode, done.stderr) == (2, "tillgate: unknown setting http.prot\n")
+
+
+def test_unreachable_database_has_its_own_exit_code() -> None:
+    done = tillgate("migrate", TILLGATE_DATABASE_URL="postgresql://li@127.0.0.1:1/books")
+
+    assert done.returncode == 4
+    assert "cannot be reached" in done.stderr
+
+
+def test_missing_database_has_the_same_exit_code(empty_db_url: str) -> None:
+    url = empty_db_url.replace("/empty_", "/nowhere_")
+
+    assert tillgate("migrate", TILLGATE_DATABASE_URL=url).returncode == 4
+
+
+def test_migrate_answers_in_json_and_check_tells_what_is_missing(empty_db_url: str) -> None:
+    missing = tillgate("migrate", "--check", "--json", TILLGATE_DATABASE_URL=empty_db_url)
+    applied = tillgate("migrate", "--json", TILLGATE_DATABASE_URL=empty_db_url)
+    after = tillgate("migrate", "--check", "--json", TILLGATE_DATABASE_URL=empty_db_url)
+
+    assert (missing.returncode, applied.returncode, after.returncode) == (1, 0, 0)
+    assert json.loads(missing.stdout)["pending"] == json.loads(applied.stdout)["applied"]
+    assert json.loads(after.stdout) == {"pending": []}
+
+
+def test_up_on_a_taken_port_exits_with_three_and_starts_nothing(tmp_path: Path) -> None:
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        port = holder.getsockname()[1]
+
+        done = tillgate("up", "--json", "--port", str(port), "--data", str(tmp_path / "data"))
+
+    answer = json.loads(done.stdout)
+    assert (done.returncode, answer["ok"]) == (3, False)
+    assert f"pid {os.getpid()}" in answer["problems"][0]
+    assert not (tmp_path / "data" / "postgres").exists()

@@ -1,0 +1,114 @@
+"""`tillgate up` as a person lives with it: up, hurt, ended, up again on the same data."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tillgate.runtime.embedded_watch import is_alive, works_in
+from tillgate.runtime.ports import free_port
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+MOST_MEMORY_MB = 400
+PROVIDERS = ("ALIPAY", "WECHAT", "CARD")
+
+
+def ports() -> dict[str, str]:
+    names = ("HTTP__PORT", "DATABASE__PORT", *(f"SIMULATORS__{p}_PORT" for p in PROVIDERS))
+    return {f"TILLGATE_{name}": str(free_port()) for name in names}
+
+
+@contextmanager
+def up(data: Path, environment: dict[str, str]) -> Generator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tillgate.entry.cli", "up", "--json", "--data", str(data)],
+        cwd=CHECKOUT,
+        env={"PATH": os.environ["PATH"], **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        yield process
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+
+
+def readiness(process: subprocess.Popen[str]) -> dict[str, Any]:
+    assert process.stdout is not None
+    answer = json.loads(process.stdout.readline() or '{"ok": false}')
+    assert answer["ok"], answer
+    return answer
+
+
+def is_ready(answer: dict[str, Any]) -> bool:
+    try:
+        with urllib.request.urlopen(f"{answer['base_url']}/readyz", timeout=5) as response:
+            return response.status == 200
+    except (urllib.error.URLError, ConnectionError, TimeoutError):
+        return False
+
+
+def until(is_true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not is_true():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def postmasters(open_dir: Path) -> list[int]:
+    return works_in(open_dir / "data" / "postgres" / "cluster")
+
+
+def test_comes_up_heals_ends_in_seconds_and_comes_up_again(open_dir: Path) -> None:
+    environment = ports()
+    with up(open_dir / "data", environment) as process:
+        answer = readiness(process)
+        assert is_ready(answer)
+        assert answer["memory_mb"]["total"] < MOST_MEMORY_MB
+
+        second = subprocess.run(
+            [sys.executable, "-m", "tillgate.entry.cli", "--data", str(open_dir / "data"), "up"],
+            cwd=CHECKOUT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (second.returncode, f"(pid {process.pid})" in second.stderr) == (3, True)
+
+        os.kill(answer["pids"]["api"], signal.SIGKILL)
+        until(lambda: not is_alive(answer["pids"]["api"]))
+        until(lambda: is_ready(answer))
+
+        (postmaster,) = (
+            p for p in postmasters(open_dir) if _parent(p) not in postmasters(open_dir)
+        )
+        os.kill(postmaster, signal.SIGKILL)
+        until(lambda: not is_alive(postmaster))
+        until(lambda: bool(postmasters(open_dir)) and is_ready(answer))
+
+        begun = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=60) == 0
+        assert time.monotonic() - begun < 10
+        assert not any(map(is_alive, answer["pids"].values()))
+        assert postmasters(open_dir) == []
+
+    with up(open_dir / "data", environment) as process:
+        again = readiness(process)
+        assert is_ready(again)
+
+
+def _parent(pid: int) -> int:
+    stat = Path(f"/proc/{pid}/stat").read_text()
+    return int(stat.rsplit(")", 1)[1].split()[1])

@@ -1,0 +1,1 @@
+"""Mounts every room's routes; OpenAPI; the docs page."""

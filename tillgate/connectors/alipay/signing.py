@@ -1,0 +1,77 @@
+"""RSA2: what Alipay signs and what it wants signed.
+
+A request's signature covers `sign_type`; a notice's does not. An answer's covers the exact
+characters of its node as they came, so that substring is cut out and nothing is written anew.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any, cast
+from urllib.parse import parse_qsl
+
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
+
+from tillgate.connectors import rsa
+from tillgate.connectors.port import BadNotice
+
+_DECODER = json.JSONDecoder()
+
+
+def signed(key: RSAPrivateKey, params: Mapping[str, str]) -> dict[str, str]:
+    """Return the request's parameters, empty ones dropped, with their signature."""
+    kept = {name: value for name, value in params.items() if value and name != "sign"}
+    return {**kept, "sign": rsa.sign(key, _joined(kept))}
+
+
+def read_form(body: bytes) -> tuple[dict[str, str], str]:
+    """Read a notice's form in the charset it names; refuse one that says something twice."""
+    try:
+        raw = dict(parse_qsl(body.decode("ascii"), keep_blank_values=True, encoding="latin-1"))
+        charset = "gbk" if raw.get("charset", "").lower() in ("gbk", "gb2312") else "utf-8"
+        pairs = parse_qsl(
+            body.decode("ascii"), encoding=charset, errors="strict", max_num_fields=200
+        )
+    except ValueError:
+        raise BadNotice("the notice is not a form") from None
+    form = dict(pairs)
+    if len(form) != len(pairs):
+        raise BadNotice("the notice says something twice")
+    return form, charset
+
+
+def is_genuine_notice(key: RSAPublicKey, form: Mapping[str, str], charset: str) -> bool:
+    """Tell whether Alipay signed this notice."""
+    kept = {
+        name: value for name, value in form.items() if value and name not in ("sign", "sign_type")
+    }
+    if form.get("sign_type") != "RSA2":
+        return False
+    try:
+        return rsa.is_signed(key, _joined(kept, charset), form.get("sign", ""))
+    except UnicodeEncodeError:
+        return False
+
+
+def signed_node(key: RSAPublicKey, method: str, text: str) -> dict[str, Any] | None:
+    """Return the answer's node if Alipay signed exactly these characters, else None."""
+    node = f"{method.replace('.', '_')}_response"
+    opening = re.search(rf'"{node}"\s*:\s*', text)
+    if opening is None:
+        return None
+    try:
+        found, end = _DECODER.raw_decode(text, opening.end())
+        signature = json.loads(text).get("sign")
+    except (ValueError, AttributeError, RecursionError):
+        return None
+    exact = text[opening.end() : end].encode()
+    if not isinstance(signature, str) or not rsa.is_signed(key, exact, signature):
+        return None
+    return cast(dict[str, Any], found) if isinstance(found, dict) else None
+
+
+def _joined(params: Mapping[str, str], charset: str = "utf-8") -> bytes:
+    text = "&".join(f"{name}={params[name]}" for name in sorted(params))
+    return text.encode(charset)

@@ -1,0 +1,202 @@
+"""What every call to a provider respects, said once.
+
+One question decides what a failed call means: can a byte have left us? `NotSentError` says
+certainly not (no such host, refused, no connection in time); `LostError` says perhaps, and then
+only the provider knows what happened. Connectors never retry, never follow a redirect, never wait
+without a deadline and never read an answer without a size limit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+import aiohttp
+from yarl import URL
+
+from tillgate.connectors.port import NotSent, Unknown
+from tillgate.runtime.db import assert_outside_transaction
+
+#: Told after each call: provider, operation, `ok` | `http_4xx` | `http_5xx` | `http_429` | `lost`
+#: | `not_sent`, and the seconds it took.
+Observe = Callable[[str, str, str, float], None]
+
+MAX_ANSWER_BYTES: Final = 2 * 1024 * 1024
+MAX_BILL_BYTES: Final = 256 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """A request exactly as it goes out: the URL is already encoded, the body is final."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    body: bytes = b""
+    max_bytes: int = MAX_ANSWER_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class HttpResponse:
+    """A complete answer; header names are lower-case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class NotSentError(Exception):
+    """No byte of the request left us."""
+
+
+class LostError(Exception):
+    """The request may have arrived; its answer did not, or not whole."""
+
+
+class Transport(Protocol):
+    """Carries a request and brings the whole answer, or says which way it was lost."""
+
+    async def send(self, request: HttpRequest) -> HttpResponse:
+        """Send once; raise `NotSentError` or `LostError`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class HttpSettings:
+    """Deadlines and limits of the calls to providers."""
+
+    connect_seconds: float = 3.0
+    read_seconds: float = 10.0
+    total_seconds: float = 15.0
+    connections: int = 200
+    connections_per_host: int = 64
+    #: Shorter than what servers keep: a connection they closed first costs us an unknown outcome.
+    keepalive_seconds: float = 4.0
+
+
+class AiohttpTransport:
+    """The real network: one keep-alive pool a process.
+
+    A POST goes out at most once. aiohttp repeats only idempotent methods when a kept connection
+    turns out to be closed (pinned by a test), and here those are questions that move nothing.
+    """
+
+    def __init__(self, settings: HttpSettings = HttpSettings()) -> None:
+        self._settings = settings
+        self._session: aiohttp.ClientSession | None = None
+
+    async def send(self, request: HttpRequest) -> HttpResponse:
+        try:
+            return await self._exchange(request)
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            raise NotSentError(type(error).__name__) from error
+        except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError) as error:
+            raise NotSentError(type(error).__name__) from error
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise LostError(type(error).__name__) from error
+
+    async def _exchange(self, request: HttpRequest) -> HttpResponse:
+        async with self._open_session().request(
+            request.method,
+            URL(request.url, encoded=True),
+            data=request.body or None,
+            headers={"Accept-Encoding": "identity", **request.headers},
+            allow_redirects=False,
+        ) as response:
+            body = await _read_at_most(response.content, request.max_bytes)
+            headers = {name.lower(): value for name, value in response.headers.items()}
+            return HttpResponse(response.status, headers, body)
+
+    def _open_session(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            wanted = self._settings
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(
+                    limit=wanted.connections,
+                    limit_per_host=wanted.connections_per_host,
+                    keepalive_timeout=wanted.keepalive_seconds,
+                ),
+                timeout=aiohttp.ClientTimeout(
+                    total=wanted.total_seconds,
+                    connect=wanted.connect_seconds,
+                    sock_connect=wanted.connect_seconds,
+                    sock_read=wanted.read_seconds,
+                ),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                trust_env=False,
+            )
+        return self._session
+
+    async def close(self) -> None:
+        """Close the pool."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+
+async def _read_at_most(stream: aiohttp.StreamReader, limit: int) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    async for part in stream.iter_any():
+        size += len(part)
+        if size > limit:
+            raise LostError("the answer is larger than we read")
+        parts.append(part)
+    return b"".join(parts)
+
+
+def unobserved(provider: str, operation: str, outcome_class: str, seconds: float) -> None:
+    """Observe nothing."""
+
+
+class Client:
+    """A transport as one provider's connector uses it: failures become values, calls are seen."""
+
+    def __init__(self, transport: Transport, provider: str, observe: Observe = unobserved) -> None:
+        self._transport = transport
+        self._provider = provider
+        self._observe = observe
+
+    async def send(self, operation: str, request: HttpRequest) -> HttpResponse | Unknown | NotSent:
+        """Send once, outside any database transaction."""
+        assert_outside_transaction()
+        time = asyncio.get_running_loop().time
+        began = time()
+        try:
+            response = await self._transport.send(request)
+        except NotSentError as error:
+            self._observe(self._provider, operation, "not_sent", time() - began)
+            return NotSent(f"{operation}: {error}")
+        except LostError as error:
+            self._observe(self._provider, operation, "lost", time() - began)
+            return Unknown(f"{operation}: answer lost ({error})")
+        self._observe(self._provider, operation, _class_of(response.status), time() - began)
+        return response
+
+
+def _class_of(status: int) -> str:
+    if status == 429:
+        return "http_429"
+    return "ok" if status < 300 else f"http_{status // 100}xx"
+
+
+def retry_after(response: HttpResponse) -> float | None:
+    """Return the seconds the provider asked us to wait, where it said so in seconds."""
+    text = response.headers.get("retry-after", "")
+    return float(text) if text.isascii() and text.isdigit() and len(text) < 7 else None
+
+
+def unusable(operation: str, response: HttpResponse) -> Unknown:
+    """Return what an answer that cannot be read means: nothing at all."""
+    kind = response.headers.get("content-type", "no content type").partition(";")[0][:40]
+    return Unknown(
+        f"{operation}: unusable answer, HTTP {response.status}, {kind}",
+        retry_after_seconds=retry_after(response),
+    )
+
+
+def unknown_unless_answered(failure: Unknown | NotSent) -> Unknown:
+    """Turn a question that was not even sent into `Unknown`: the order itself may well exist."""
+    return failure if isinstance(failure, Unknown) else Unknown(failure.reason)

@@ -1,0 +1,148 @@
+"""Stripe's API as one account sees it: ask, read JSON, find an order again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, Literal
+from urllib.parse import quote, urlencode
+
+import msgspec
+
+from tillgate.connectors.client import (
+    Client,
+    HttpRequest,
+    HttpResponse,
+    unknown_unless_answered,
+    unusable,
+)
+from tillgate.connectors.port import NotFound, NotSent, Unknown
+from tillgate.connectors.stripe import wire
+from tillgate.connectors.stripe.config import StripeAccount
+
+_MAX_PAGES: Final = 30
+_READER: Final = msgspec.json.Decoder(dict[str, Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A readable answer: an object, or an error with its HTTP status."""
+
+    status: int
+    body: wire.Body
+
+    @property
+    def error(self) -> wire.Body:
+        """The error of a refused request."""
+        return wire.mapping(self.body.get("error"))
+
+
+class Api:
+    """Calls Stripe."""
+
+    def __init__(self, account: StripeAccount, client: Client) -> None:
+        self._base_url = account.base_url
+        self._client = client
+        self._headers = {
+            "authorization": f"Bearer {account.secret_key}",
+            "stripe-version": account.api_version,
+            "accept": "application/json",
+            "user-agent": "tillgate",
+        }
+
+    async def post(
+        self, operation: str, path: str, form: Mapping[str, str], key: str | None = None
+    ) -> Answer | Unknown | NotSent:
+        """Post a form, under an idempotency key."""
+        headers = {**self._headers, "content-type": "application/x-www-form-urlencoded"}
+        if key is not None:
+            headers["idempotency-key"] = key
+        return await self._ask(operation, "POST", path, headers, urlencode(form).encode())
+
+    async def get(
+        self, operation: str, path: str, params: Mapping[str, str] | None = None
+    ) -> Answer | Unknown:
+        """Ask; a question not even sent proves nothing."""
+        address = f"{path}?{urlencode(params)}" if params else path
+        answer = await self._ask(operation, "GET", address, self._headers, b"")
+        return answer if isinstance(answer, Answer) else unknown_unless_answered(answer)
+
+    async def _ask(
+        self,
+        operation: str,
+        method: Literal["GET", "POST"],
+        address: str,
+        headers: Mapping[str, str],
+        body: bytes,
+    ) -> Answer | Unknown | NotSent:
+        request = HttpRequest(method, f"{self._base_url}{address}", headers, body)
+        response = await self._client.send(operation, request)
+        if not isinstance(response, HttpResponse):
+            return response
+        if response.status == 429 or response.status >= 500:
+            return unusable(operation, response)
+        try:
+            answer = Answer(response.status, _READER.decode(response.body))
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return unusable(operation, response)
+        return answer if response.status == 200 or answer.error else unusable(operation, response)
+
+    async def find_intent(
+        self, attempt_id: str, since: datetime, now: datetime
+    ) -> wire.Body | Unknown | NotFound:
+        """Find an attempt's PaymentIntent: quickly by search, or else surely by listing."""
+        address = f"{wire.INTENTS}/search"
+        found = await self.get("intent_search", address, wire.search_params(attempt_id))
+        if isinstance(found, Answer):
+            for intent in wire.rows(found.body):
+                if wire.metadata(intent, "attempt") == attempt_id:
+                    return intent
+        return await self._list_intents(attempt_id, since, now)
+
+    async def _list_intents(
+        self, attempt_id: str, since: datetime, now: datetime
+    ) -> wire.Body | Unknown | NotFound:
+        after: str | None = None
+        for _ in range(_MAX_PAGES):
+            params = wire.list_params(since, now, after)
+            page = await self.get("intent_list", wire.INTENTS, params)
+            found = _on_page(page, "attempt", attempt_id)
+            if not isinstance(found, str):
+                return found
+            after = found
+        return Unknown("more orders in the window than we list")
+
+    async def find_refund(self, intent: str, refund_id: str) -> wire.Body | Unknown | NotFound:
+        """Find a refund among those of its PaymentIntent."""
+        params = {"payment_intent": intent, "limit": "100"}
+        for _ in range(_MAX_PAGES):
+            page = await self.get("refund_list", wire.REFUNDS, params)
+            found = _on_page(page, "refund", refund_id)
+            if not isinstance(found, str):
+                return found
+            params["starting_after"] = found
+        return Unknown("more refunds than we list")
+
+
+def _on_page(
+    page: Answer | Unknown, name: str, wanted: str
+) -> wire.Body | Unknown | NotFound | str:
+    """Return the object so marked, or the cursor of the next page."""
+    if isinstance(page, Unknown):
+        return page
+    if page.status != 200 or page.body.get("object") != "list":
+        return wire.unrecognised(page.status, page.error)
+    found = wire.rows(page.body)
+    for row in found:
+        if wire.metadata(row, name) == wanted:
+            return row
+    if page.body.get("has_more") is False:
+        return NotFound()
+    cursor = found[-1].get("id") if found else None
+    return cursor if isinstance(cursor, str) else Unknown("a list without an end")
+
+
+def path_of(collection: str, identifier: str, action: str = "") -> str:
+    """Return the path of one object."""
+    return f"{collection}/{quote(identifier, safe='')}{action}"

@@ -1,0 +1,373 @@
+"""The `tillgate` command. Each subcommand is a few lines that call a room.
+
+Rooms are imported when their command runs, through one table, so that `--help` is quick and a
+supervisor stays small.
+"""
+
+import asyncio
+import importlib
+import inspect
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any, NoReturn, cast
+
+import asyncpg
+import click
+import msgspec
+
+from tillgate.entry import local_database, supervisor
+from tillgate.entry.children import CHECKOUT
+from tillgate.entry.exits import Exit
+from tillgate.kernel.errors import Refusal
+from tillgate.runtime.embedded_errors import EmbeddedProblem
+from tillgate.runtime.file_lock import Locked
+from tillgate.runtime.migrations import MigrationRefused
+from tillgate.runtime.settings import Settings, SettingsRefused, load
+
+ROOMS = {
+    "serve": "tillgate.entry.serve:run",
+    "worker": "tillgate.entry.worker:run",
+    "migrate": "tillgate.runtime.migrations:migrate",
+    "pending": "tillgate.runtime.migrations:pending",
+    "doctor": "tillgate.entry.doctor:run",
+    "seed": "tillgate.entry.seed:run",
+    "keys list": "tillgate.entry.keys:list_keys",
+    "keys create": "tillgate.entry.keys:create_key",
+    "keys revoke": "tillgate.entry.keys:revoke_key",
+    "books verify": "tillgate.entry.books:verify",
+    "replay webhook": "tillgate.entry.replay:webhook",
+    "replay notice": "tillgate.entry.replay:notice",
+}
+
+EXIT_CODES = """
+\b
+Exit codes:
+  0  it was done
+  1  it was refused, or a check failed
+  2  the command or a setting is wrong
+  3  this machine is in the way: a port is taken, the disk is full, another version's data
+  4  the database cannot be reached
+
+\b
+Settings come from TILLGATE_SECTION__NAME in the environment, over the TOML file
+named by TILLGATE_CONFIG. With no TILLGATE_DATABASE_URL an embedded PostgreSQL is run.
+"""
+
+CONNECTION_ERRORS = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    ConnectionError,
+)
+
+LOGIN_ERRORS = (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError)
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Write one line of JSON to stdout.")
+
+
+@click.group(epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--data", metavar="DIR", help="Folder of everything this installation keeps [data].")
+@click.version_option(package_name=None, version="0.1.0", prog_name="tillgate")
+@click.pass_context
+def cli(context: click.Context, data: str | None) -> None:
+    """Tillgate: a payment gateway with wallets, on books that cannot lie.
+
+    \b
+    tillgate up                        everything, with a demo merchant and pretend providers
+    tillgate doctor --json             is every cent where it should be?
+    tillgate keys create --mode test   a new API key
+    """
+    settings = load()
+    context.obj = msgspec.structs.replace(settings, data_dir=data) if data else settings
+
+
+@cli.command()
+@click.option("--data", metavar="DIR", help="Folder of everything this installation keeps [data].")
+@click.option("--port", type=click.IntRange(1, 65535), help="Port of the API and the pages [8080].")
+@click.option("--no-simulators", is_flag=True, help="Leave the pretend providers out.")
+@click.option("--stats", is_flag=True, help="Show the memory of each process once all is up.")
+@click.option("-v", "--verbose", is_flag=True, help="Show what every process writes.")
+@as_json
+@click.pass_obj
+def up(settings: Settings, **given: Any) -> None:
+    """Run everything: database, migrations, simulators, demo merchant, API and worker.
+
+    \b
+    tillgate up
+    tillgate up --port 9000 --data /srv/tillgate
+    tillgate up --json | head -1 | jq .links
+
+    Ctrl-C ends all of it; the next `up` goes on with the same data. Logs are in DIR/logs.
+    """
+    options = supervisor.Options(
+        as_json=given["as_json"], is_verbose=given["verbose"], with_stats=given["stats"]
+    )
+    sys.exit(supervisor.up(_adjusted(settings, given), options))
+
+
+@cli.command()
+@click.pass_obj
+def serve(settings: Settings) -> None:
+    """Run the API and the pages alone; a worker must run beside it.
+
+    \b
+    TILLGATE_DATABASE_URL=postgresql://... tillgate serve
+    """
+    _with_database(settings, lambda reachable: _call("serve", reachable))
+
+
+@cli.command()
+@click.pass_obj
+def worker(settings: Settings) -> None:
+    """Run the worker alone: notices, look-ups, webhooks, schedules.
+
+    \b
+    TILLGATE_DATABASE_URL=postgresql://... tillgate worker
+    """
+    _with_database(settings, lambda reachable: _call("worker", reachable))
+
+
+@cli.command()
+@click.option(
+    "--check", is_flag=True, help="Change nothing; exit with 1 if a migration is missing."
+)
+@as_json
+@click.pass_obj
+def migrate(settings: Settings, *, check: bool, as_json: bool) -> None:
+    """Bring the database's schema up to date; safe to run at any time, by several at once.
+
+    \b
+    tillgate migrate
+    tillgate migrate --check || echo "migrate before you deploy"
+    """
+    door = "pending" if check else "migrate"
+    names = _with_database(
+        settings, lambda reachable: _call(door, reachable.database.url), owner=True
+    )
+    _show({"pending" if check else "applied": names}, as_json=as_json)
+    sys.exit(Exit.REFUSED if check and names else Exit.OK)
+
+
+@cli.command()
+@as_json
+@click.pass_obj
+def doctor(settings: Settings, *, as_json: bool) -> None:
+    """Check every invariant of the money; exit with 1 and the query that finds the row if not so.
+
+    \b
+    tillgate doctor
+    tillgate doctor --json | jq .findings
+    """
+    sys.exit(_with_database(settings, lambda reachable: _call("doctor", reachable, json=as_json)))
+
+
+@cli.command()
+@as_json
+@click.pass_obj
+def seed(settings: Settings, *, as_json: bool) -> None:
+    """Make the demo merchant with its keys and providers, unless it is there already.
+
+    \b
+    tillgate seed --json | jq -r .secret_key
+    """
+    _show(_with_database(settings, lambda reachable: _call("seed", reachable)), as_json=as_json)
+
+
+@cli.command(context_settings={"ignore_unknown_options": True})
+@click.argument("words", nargs=-1, type=click.UNPROCESSED)
+@click.pass_obj
+def simulate(settings: Settings, words: tuple[str, ...]) -> None:
+    """Run the pretend Alipay, WeChat Pay and card provider alone; WORDS are handed on to them.
+
+    \b
+    tillgate simulate
+    tillgate simulate --seed 7 --speed 10
+    """
+    command = [*supervisor.simulators_words(settings), *words]
+    ended = subprocess.run(command, cwd=CHECKOUT, check=False).returncode
+    sys.exit(Exit.OK if ended == 0 else Exit.REFUSED)
+
+
+@cli.group()
+def keys() -> None:
+    """List, make and revoke a merchant's API keys."""
+
+
+@keys.command("list")
+@click.option("--merchant", metavar="ID", help="One merchant's only.")
+@as_json
+@click.pass_obj
+def list_keys(settings: Settings, *, merchant: str | None, as_json: bool) -> None:
+    """List keys without their secrets, which nobody can read back."""
+    door = "keys list"
+    found = _with_database(settings, lambda reachable: _call(door, reachable, merchant=merchant))
+    _show(found, as_json=as_json)
+
+
+@keys.command("create")
+@click.option("--merchant", metavar="ID", help="Whose; the only one there is if left out.")
+@click.option("--mode", type=click.Choice(["test", "live"]), default="test", show_default=True)
+@as_json
+@click.pass_obj
+def create_key(settings: Settings, *, merchant: str | None, mode: str, as_json: bool) -> None:
+    """Make a secret key and show it, this once.
+
+    \b
+    tillgate keys create --merchant mer_... --mode live
+    """
+    door = "keys create"
+    made = _with_database(
+        settings, lambda reachable: _call(door, reachable, merchant=merchant, mode=mode)
+    )
+    _show(made, as_json=as_json)
+
+
+@keys.command("revoke")
+@click.argument("key_id")
+@as_json
+@click.pass_obj
+def revoke_key(settings: Settings, *, key_id: str, as_json: bool) -> None:
+    """Make a key useless from now on."""
+    door = "keys revoke"
+    _show(
+        _with_database(settings, lambda reachable: _call(door, reachable, key_id)), as_json=as_json
+    )
+
+
+@cli.group()
+def books() -> None:
+    """Prove that the books were not changed."""
+
+
+@books.command()
+@as_json
+@click.pass_obj
+def verify(settings: Settings, *, as_json: bool) -> None:
+    """Recompute every sealed batch of journals; exit with 1 and name the first changed row.
+
+    \b
+    tillgate books verify
+    """
+    door = "books verify"
+    found = _plain(_with_database(settings, lambda reachable: _call(door, reachable)))
+    _show(found, as_json=as_json)
+    sys.exit(Exit.OK if isinstance(found, dict) and found.get("ok") else Exit.REFUSED)
+
+
+@cli.group()
+def replay() -> None:
+    """Send or apply again what was already sent or received."""
+
+
+@replay.command("webhook")
+@click.argument("event_id")
+@click.option("--endpoint", metavar="ID", help="To one endpoint only.")
+@as_json
+@click.pass_obj
+def replay_webhook(
+    settings: Settings, *, event_id: str, endpoint: str | None, as_json: bool
+) -> None:
+    """Deliver an event to the merchant's endpoints once more.
+
+    \b
+    tillgate replay webhook evt_...
+    """
+    door = "replay webhook"
+    done = _with_database(
+        settings, lambda reachable: _call(door, reachable, event_id, endpoint=endpoint)
+    )
+    _show(done, as_json=as_json)
+
+
+@replay.command("notice")
+@click.argument("notice_id")
+@as_json
+@click.pass_obj
+def replay_notice(settings: Settings, *, notice_id: str, as_json: bool) -> None:
+    """Apply a provider's stored notice once more; what it already did is not done twice.
+
+    \b
+    tillgate replay notice not_...
+    """
+    door = "replay notice"
+    _show(
+        _with_database(settings, lambda reachable: _call(door, reachable, notice_id)),
+        as_json=as_json,
+    )
+
+
+def main() -> NoReturn:
+    """Run the command line; every expected trouble is one sentence and an exit code."""
+    try:
+        cli.main(prog_name="tillgate", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(Exit.USAGE)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(Exit.REFUSED)
+    except SettingsRefused as error:
+        _fail(f"{error}", Exit.USAGE)
+    except Refusal as error:
+        _fail(str(error), Exit.REFUSED)
+    except (EmbeddedProblem, PermissionError, MigrationRefused) as error:
+        _fail(str(error), Exit.ENVIRONMENT)
+    except Locked:
+        _fail("Tillgate is just being started or ended on this data; try again.", Exit.ENVIRONMENT)
+    except CONNECTION_ERRORS as error:
+        _fail(f"The database cannot be reached: {error}", Exit.DATABASE)
+    except LOGIN_ERRORS as error:
+        _fail(f"The database does not let us in: {error}", Exit.DATABASE)
+    sys.exit(Exit.OK)
+
+
+def _fail(message: str, code: Exit) -> NoReturn:
+    click.echo(f"tillgate: {message}", err=True)
+    sys.exit(code)
+
+
+def _adjusted(settings: Settings, given: dict[str, Any]) -> Settings:
+    replace = msgspec.structs.replace
+    if given["data"]:
+        settings = replace(settings, data_dir=given["data"])
+    if given["port"]:
+        settings = replace(settings, http=replace(settings.http, port=given["port"]))
+    if given["no_simulators"]:
+        settings = replace(settings, simulators=replace(settings.simulators, enabled=False))
+    return settings
+
+
+def _with_database(
+    settings: Settings, ask: Callable[[Settings], Any], *, owner: bool = False
+) -> Any:
+    with local_database.at_hand(settings, _progress, owner=owner) as reachable:
+        return ask(reachable)
+
+
+def _progress(line: str) -> None:
+    click.echo(line, err=True)
+
+
+def _call(door: str, *given: Any, **named: Any) -> Any:
+    """Call a room's function, which may be a coroutine."""
+    module, function = ROOMS[door].split(":")
+    answer = getattr(importlib.import_module(module), function)(*given, **named)
+    return asyncio.run(answer) if inspect.iscoroutine(answer) else answer
+
+
+def _plain(answer: Any) -> Any:
+    return msgspec.to_builtins(answer)
+
+
+def _show(answer: Any, *, as_json: bool) -> None:
+    plain = _plain(answer)
+    if as_json:
+        click.echo(json.dumps(plain))
+        return
+    rows = cast("list[dict[str, Any]]", plain if isinstance(plain, list) else [plain])
+    for row in rows:
+        click.echo("\n".join(f"{name:<18} {value}" for name, value in row.items()))
+
+
+if __name__ == "__main__":
+    main()

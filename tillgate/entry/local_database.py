@@ -1,0 +1,80 @@
+"""The database at hand: the one that settings name, or the embedded one of the data folder.
+
+A command borrows the embedded server when `tillgate up` has it running, and otherwise starts it
+for as long as the command takes.
+"""
+
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from tillgate.runtime.embedded import EmbeddedPostgres
+from tillgate.runtime.embedded_conf import Tuning
+from tillgate.runtime.file_lock import locked
+from tillgate.runtime.settings import Settings
+
+Say = Callable[[str], None]
+
+
+def embedded(settings: Settings, say: Say) -> EmbeddedPostgres:
+    """Return the runner of this installation's own server, started or not."""
+    return EmbeddedPostgres(
+        settings.data_path / "postgres",
+        port=settings.database.port,
+        source=settings.database.binaries,
+        tuning=Tuning(shared_buffers=settings.database.shared_buffers),
+        say=say,
+    )
+
+
+def lock_file(settings: Settings) -> Path:
+    """Return the file whose lock says that somebody runs this installation."""
+    settings.data_path.mkdir(parents=True, exist_ok=True)
+    return settings.data_path / "up.lock"
+
+
+def as_owner(settings: Settings, server: EmbeddedPostgres | None) -> Settings:
+    """Return settings that reach the database with the right to change its schema."""
+    if server is None:
+        return with_url(settings, settings.database.migrate_url or settings.database.url)
+    return with_url(settings, server.dsn())
+
+
+def as_application(settings: Settings, server: EmbeddedPostgres | None) -> Settings:
+    """Return settings that reach the database with the application's few rights."""
+    if server is None:
+        return settings
+    return with_url(settings, server.dsn(role="application"))
+
+
+@contextmanager
+def at_hand(settings: Settings, say: Say, *, owner: bool = False) -> Generator[Settings]:
+    """Give settings whose database can be reached while inside."""
+    if settings.database.url:
+        yield as_owner(settings, None) if owner else settings
+        return
+    server = embedded(settings, say)
+    if server.is_running():
+        yield _for_command(settings, server, owner=owner)
+        return
+    with locked(lock_file(settings), wait=False):
+        try:
+            server.start()
+            server.ensure_database()
+            yield _for_command(settings, server, owner=owner)
+        finally:
+            server.stop()
+
+
+def with_url(settings: Settings, url: str) -> Settings:
+    """Return the settings with the database's address, and no second, mightier one."""
+    database = msgspec.structs.replace(settings.database, url=url, migrate_url="")
+    return msgspec.structs.replace(settings, database=database)
+
+
+def _for_command(settings: Settings, server: EmbeddedPostgres, *, owner: bool) -> Settings:
+    if owner or not server.has_application():
+        return as_owner(settings, server)
+    return as_application(settings, server)

@@ -1,0 +1,30 @@
+"""Facts: things that happened, in the past tense, written in the transaction that made them true.
+
+A fact carries the whole state of its object right after it happened, as plain JSON, and the
+object's sequence number: one more for each fact of the same object, so that a receiver can drop
+old news. The wire's "event" is drawn from it later.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One thing that happened to one object of one merchant.
+
+    `name` is `room.past_tense` (`payment.succeeded`); `data` is the object as encoded JSON.
+    """
+
+    merchant_id: int
+    id: str
+    name: str
+    object_id: str
+    sequence: int
+    data: bytes
+    at: datetime
+    request_id: str | None = None
+    idempotency_key: str | None = None
+    previous: bytes | None = None

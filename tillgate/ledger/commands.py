@@ -1,0 +1,114 @@
+"""Posting, inside the caller's transaction: lock, load, decide in memory, write once.
+
+    books = await lock(tx, {merchant_id})
+    await load(tx, books, accounts=[...], codes=[...], causes=[...])
+    posted = books.post(Journal(...), at=clock.now())     # Posted | Refusal, any number of times
+    await save(tx, books)
+
+Lock the books last of all rows, since the lock is the one everybody of that merchant waits for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from datetime import datetime
+
+from tillgate.kernel.errors import Refusal
+from tillgate.ledger import store
+from tillgate.ledger.machine import Books
+from tillgate.ledger.model import AccountTerms, Journal, Posted
+from tillgate.runtime.db import Tx
+
+
+async def open_books(tx: Tx, merchant_id: int) -> None:
+    """Open a new merchant's books."""
+    await store.insert_books(tx, merchant_id)
+
+
+async def lock(tx: Tx, merchant_ids: Collection[int]) -> Books:
+    """Lock these merchants' books until the transaction ends."""
+    books = Books()
+    books.counters = await store.lock_books(tx, set(merchant_ids))
+    assert set(merchant_ids) <= set(books.counters), "a merchant has no books"
+    return books
+
+
+async def load(
+    tx: Tx,
+    books: Books,
+    *,
+    accounts: Iterable[tuple[int, int]] = (),
+    causes: Iterable[tuple[int, str]] = (),
+    holds: Iterable[tuple[int, str]] = (),
+) -> None:
+    """Read accounts by number, and which causes and holds stand in the books already."""
+    wanted = {key for key in accounts if key not in books.accounts}
+    unheard = {key for key in holds if key not in books.checked_holds}
+    if unheard:
+        for hold in await store.select_holds(tx, unheard):
+            books.holds[hold.merchant_id, hold.id] = hold
+            wanted |= {(hold.merchant_id, number) for number, _ in hold.parts}
+        books.checked_holds |= unheard
+    unchecked = {cause for cause in causes if cause not in books.checked}
+    if unchecked:
+        for posted in await store.select_journals(tx, unchecked):
+            books.posted[posted.merchant_id, posted.cause] = posted
+        books.checked |= unchecked
+    wanted -= books.accounts.keys()
+    if wanted:
+        books.take_in(await store.select_accounts(tx, wanted))
+
+
+async def ensure_accounts(
+    tx: Tx, books: Books, terms: Iterable[tuple[int, AccountTerms]], *, at: datetime
+) -> None:
+    """Load accounts by code, opening those that are missing; `books.number` then knows them."""
+    wanted = {
+        (merchant, term.code, term.currency): (merchant, term)
+        for merchant, term in terms
+        if (merchant, term.code, term.currency) not in books.numbers
+    }
+    if not wanted:
+        return
+    books.take_in(await store.select_accounts_by_code(tx, wanted.keys()))
+    missing: dict[int, list[AccountTerms]] = {}
+    for key, (merchant, term) in wanted.items():
+        if key not in books.numbers:
+            missing.setdefault(merchant, []).append(term)
+    for merchant, new in sorted(missing.items()):
+        counters = books.counters[merchant]
+        first = counters.last_account + 1
+        counters.last_account += len(new)
+        books.take_in(await store.insert_accounts(tx, merchant, first, new, at))
+
+
+async def save(tx: Tx, books: Books) -> None:
+    """Write what the books have taken in since they were locked."""
+    if books.changed_holds:
+        await store.upsert_holds(tx, list(books.changed_holds.values()))
+        books.changed_holds.clear()
+    if books.touched or books.new:
+        await store.write(tx, books)
+        books.touched.clear()
+        books.new.clear()
+        for state in books.accounts.values():
+            state.balance_before, state.held_before = state.balance, state.held
+
+
+async def post(tx: Tx, journals: Collection[Journal], *, at: datetime) -> list[Posted | Refusal]:
+    """Post journals in order, each accepted or refused by itself."""
+    books = await lock(tx, {journal.merchant_id for journal in journals})
+    await load(
+        tx,
+        books,
+        accounts={
+            (journal.merchant_id, number)
+            for journal in journals
+            for line in journal.lines
+            for number in (line.debit, line.credit)
+        },
+        causes={(journal.merchant_id, journal.cause) for journal in journals},
+    )
+    results = [books.post(journal, at=at) for journal in journals]
+    await save(tx, books)
+    return results

@@ -1,0 +1,213 @@
+"""The books of some merchants while their rows are locked: pure, decided in memory.
+
+`Books` takes journals and holds one by one, each accepted or refused on the balances as the ones
+before left them, and remembers what has to be written. `commands` loads and saves it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from tillgate.kernel.errors import Refusal
+from tillgate.ledger.errors import AccountNotFound, CurrencyDiffers, HoldEnded, InsufficientFunds
+from tillgate.ledger.model import (
+    Account,
+    Hold,
+    HoldStatus,
+    Journal,
+    Posted,
+    PostedLine,
+)
+
+
+class State:
+    """One account under lock: its terms, where it stood, where it stands."""
+
+    __slots__ = ("balance", "balance_before", "code", "currency", "floor", "held", "held_before")
+
+    def __init__(self, account: Account) -> None:
+        self.code = account.code
+        self.currency = account.currency
+        self.floor = account.floor
+        self.balance = self.balance_before = account.balance
+        self.held = self.held_before = account.held
+
+    @property
+    def room(self) -> int | None:
+        """What may be debited now; None where there is no floor."""
+        return None if self.floor is None else self.balance - self.held - self.floor
+
+
+@dataclass(slots=True)
+class Counters:
+    """The gapless counters of one merchant's books."""
+
+    last_journal: int
+    last_account: int
+    last_at: datetime
+
+
+class Books:
+    """Locked books of one or more merchants."""
+
+    def __init__(self) -> None:
+        self.counters: dict[int, Counters] = {}
+        self.accounts: dict[tuple[int, int], State] = {}
+        self.numbers: dict[tuple[int, str, str], int] = {}
+        self.posted: dict[tuple[int, str], Posted] = {}
+        #: Causes whose absence from the books has been checked under the lock.
+        self.checked: set[tuple[int, str]] = set()
+        self.new: list[Posted] = []
+        self.touched: set[tuple[int, int]] = set()
+        self.holds: dict[tuple[int, str], Hold] = {}
+        #: Holds whose presence or absence has been checked under the lock.
+        self.checked_holds: set[tuple[int, str]] = set()
+        self.changed_holds: dict[tuple[int, str], Hold] = {}
+
+    def take_in(self, accounts: Iterable[Account]) -> None:
+        """Learn accounts as they stand in the database."""
+        for account in accounts:
+            key = (account.merchant_id, account.number)
+            if key not in self.accounts:
+                self.accounts[key] = State(account)
+            self.numbers[account.merchant_id, account.code, account.currency] = account.number
+
+    def number(self, merchant_id: int, code: str, currency: str) -> int:
+        """Return an account's number by its code; it must have been loaded."""
+        return self.numbers[merchant_id, code, currency]
+
+    def state(self, merchant_id: int, number: int) -> State:
+        """Return an account's state; it must have been loaded."""
+        return self.accounts[merchant_id, number]
+
+    def available(self, merchant_id: int, number: int) -> int:
+        """Return balance minus held."""
+        state = self.accounts[merchant_id, number]
+        return state.balance - state.held
+
+    def post(self, journal: Journal, *, at: datetime) -> Posted | Refusal:
+        """Post all lines or none. A cause posted before returns that journal, `repeated`."""
+        key = (journal.merchant_id, journal.cause)
+        earlier = self.posted.get(key)
+        if earlier is not None:
+            return earlier
+        assert key in self.checked, "the cause was not loaded under the lock"
+        refusal = self._refusal(journal)
+        if refusal is not None:
+            return refusal
+        posted = self._apply(journal, at)
+        self.posted[key] = Posted(
+            posted.merchant_id, posted.number, posted.cause, posted.at, posted.lines, repeated=True
+        )
+        self.new.append(posted)
+        return posted
+
+    def reserve(self, hold: Hold) -> Hold | InsufficientFunds:
+        """Set the hold's amounts aside so that nothing else can spend them. Once for each id."""
+        key = (hold.merchant_id, hold.id)
+        earlier = self.holds.get(key)
+        if earlier is not None:
+            return earlier
+        assert key in self.checked_holds, "the hold was not loaded under the lock"
+        for number, amount in hold.parts:
+            state = self.accounts[hold.merchant_id, number]
+            room = state.room
+            if room is not None and room < amount:
+                return InsufficientFunds(state.code, state.balance - state.held, amount)
+        for number, amount in hold.parts:
+            self.accounts[hold.merchant_id, number].held += amount
+            self.touched.add((hold.merchant_id, number))
+        self._keep(hold)
+        return hold
+
+    def post_hold(
+        self, merchant_id: int, hold_id: str, journal: Journal, *, at: datetime
+    ) -> Posted | Refusal:
+        """End a hold by posting all of it or less; what is not posted is free again."""
+        repeated = self.posted.get((journal.merchant_id, journal.cause))
+        if repeated is not None:
+            return repeated
+        hold = self.holds[merchant_id, hold_id]
+        left = dict(hold.parts)
+        for line in journal.lines:
+            left[line.debit] = left.get(line.debit, 0) - line.amount
+        assert all(amount >= 0 for amount in left.values()), "posted more than was held"
+        refusal = self._end(hold, "posted", at)
+        if refusal is not None:
+            return refusal
+        posted = self.post(journal, at=at)
+        assert isinstance(posted, Posted), "what was held could not be posted"
+        return posted
+
+    def void(
+        self, merchant_id: int, hold_id: str, *, at: datetime, status: HoldStatus = "voided"
+    ) -> Hold | HoldEnded:
+        """End a hold without posting; all of it is free again."""
+        hold = self.holds[merchant_id, hold_id]
+        return self._end(hold, status, at) or self.holds[merchant_id, hold_id]
+
+    def _end(self, hold: Hold, status: HoldStatus, at: datetime) -> HoldEnded | None:
+        if hold.status != "open":
+            return HoldEnded(hold.id, hold.status)
+        if status != "expired" and hold.expires_at is not None and hold.expires_at <= at:
+            return HoldEnded(hold.id, "expired")
+        for number, amount in hold.parts:
+            state = self.accounts[hold.merchant_id, number]
+            assert amount <= state.held, "released more than was held"
+            state.held -= amount
+            self.touched.add((hold.merchant_id, number))
+        self._keep(replace(hold, status=status, ended_at=at))
+        return None
+
+    def _keep(self, hold: Hold) -> None:
+        self.holds[hold.merchant_id, hold.id] = hold
+        self.changed_holds[hold.merchant_id, hold.id] = hold
+
+    def _refusal(self, journal: Journal) -> Refusal | None:
+        merchant = journal.merchant_id
+        room: dict[int, int] = {}
+        for line in journal.lines:
+            debit = self.accounts.get((merchant, line.debit))
+            credit = self.accounts.get((merchant, line.credit))
+            if debit is None or credit is None:
+                return AccountNotFound(line.debit if debit is None else line.credit)
+            if debit.currency != credit.currency:
+                return CurrencyDiffers(debit.code, credit.code)
+            if debit.floor is not None:
+                left = room.get(line.debit, debit.balance - debit.held - debit.floor) - line.amount
+                if left < 0:
+                    available = debit.balance - debit.held
+                    return InsufficientFunds(debit.code, available, line.amount)
+                room[line.debit] = left
+            if line.credit in room:
+                room[line.credit] += line.amount
+        return None
+
+    def _apply(self, journal: Journal, at: datetime) -> Posted:
+        merchant = journal.merchant_id
+        counters = self.counters[merchant]
+        counters.last_journal += 1
+        counters.last_at = max(counters.last_at, at)
+        lines: list[PostedLine] = []
+        for line in journal.lines:
+            debit = self.accounts[merchant, line.debit]
+            credit = self.accounts[merchant, line.credit]
+            debit.balance -= line.amount
+            credit.balance += line.amount
+            self.touched.add((merchant, line.debit))
+            self.touched.add((merchant, line.credit))
+            lines.append(
+                PostedLine(
+                    line.debit,
+                    line.credit,
+                    line.amount,
+                    debit.currency,
+                    debit.balance,
+                    credit.balance,
+                )
+            )
+        return Posted(
+            merchant, counters.last_journal, journal.cause, counters.last_at, tuple(lines)
+        )

@@ -1,0 +1,198 @@
+"""Accounts, journals and lines as values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import groupby
+from typing import Literal
+
+NormalSide = Literal["credit", "debit"]
+HoldStatus = Literal["open", "posted", "voided", "expired"]
+
+
+@dataclass(frozen=True, slots=True)
+class AccountTerms:
+    """What an account is opened with. `floor=None`: it may go anywhere."""
+
+    code: str
+    currency: str
+    normal_side: NormalSide = "credit"
+    floor: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Move `amount` minor units from account number `debit` to account number `credit`."""
+
+    debit: int
+    credit: int
+    amount: int
+
+    def __post_init__(self) -> None:
+        assert self.amount > 0, "a line moves something"
+        assert self.debit != self.credit, "a line moves value between two accounts"
+
+
+@dataclass(frozen=True, slots=True)
+class Journal:
+    """All lines of one cause, posted together or not at all."""
+
+    merchant_id: int
+    cause: str
+    lines: tuple[Line, ...]
+
+    def __post_init__(self) -> None:
+        assert self.lines, "a journal has lines"
+
+
+@dataclass(frozen=True, slots=True)
+class PostedLine:
+    """A line as it stands in the books."""
+
+    debit: int
+    credit: int
+    amount: int
+    currency: str
+    debit_after: int
+    credit_after: int
+
+
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """A journal as it stands in the books: its number, and when it was posted."""
+
+    merchant_id: int
+    number: int
+    cause: str
+    at: datetime
+    lines: tuple[PostedLine, ...]
+    #: True where the cause had been posted before: nothing moved now.
+    repeated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An account with its balance (credits minus debits) and what is held of it."""
+
+    merchant_id: int
+    number: int
+    code: str
+    currency: str
+    normal_side: NormalSide
+    floor: int | None
+    balance: int
+    held: int
+    created_at: datetime
+
+    @property
+    def available(self) -> int:
+        """What may still be debited, were the floor zero."""
+        return self.balance - self.held
+
+
+@dataclass(frozen=True, slots=True)
+class Posting:
+    """One side of a line, seen from its account. `amount` is signed: + for a credit."""
+
+    account: int
+    journal: int
+    line: int
+    cause: str
+    currency: str
+    amount: int
+    balance_after: int
+    other_account: int
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Amounts set aside on accounts (number, amount) until they are posted, voided or expired."""
+
+    merchant_id: int
+    id: str
+    parts: tuple[tuple[int, int], ...]
+    created_at: datetime
+    expires_at: datetime | None = None
+    status: HoldStatus = "open"
+    ended_at: datetime | None = None
+
+    def __post_init__(self) -> None:
+        assert self.parts, "a hold holds something"
+        assert all(amount > 0 for _, amount in self.parts), "each part of a hold is positive"
+        assert len({account for account, _ in self.parts}) == len(self.parts), "one part an account"
+
+
+@dataclass(frozen=True, slots=True)
+class Movement:
+    """What one journal did to a few accounts seen together, and where they stood after it."""
+
+    journal: int
+    cause: str
+    at: datetime
+    currency: str
+    amounts: dict[int, int]
+    balances: dict[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class BookedLine:
+    """One line as the database has it."""
+
+    journal: int
+    line: int
+    cause: str
+    currency: str
+    debit: int
+    credit: int
+    amount: int
+    debit_after: int
+    credit_after: int
+    at: datetime
+
+
+def movements_of(lines: Sequence[BookedLine], standing: Mapping[int, int]) -> list[Movement]:
+    """Gather lines, newest first, by journal; `standing` is where the accounts stood after them."""
+    balances = dict(standing)
+    movements: list[Movement] = []
+    for number, group in groupby(lines, key=lambda line: line.journal):
+        amounts = dict.fromkeys(balances, 0)
+        booked = list(group)
+        for line in booked:
+            if line.debit in amounts:
+                amounts[line.debit] -= line.amount
+            if line.credit in amounts:
+                amounts[line.credit] += line.amount
+        first = booked[0]
+        movements.append(
+            Movement(number, first.cause, first.at, first.currency, amounts, dict(balances))
+        )
+        balances = {account: balances[account] - amounts[account] for account in balances}
+    return movements
+
+
+def wallet_principal(wallet_id: str, currency: str) -> AccountTerms:
+    """What a customer paid in and has not spent."""
+    return AccountTerms(f"wallet:{wallet_id}:principal", currency, floor=0)
+
+
+def wallet_bonus(wallet_id: str, currency: str) -> AccountTerms:
+    """What a customer was given and has not spent."""
+    return AccountTerms(f"wallet:{wallet_id}:bonus", currency, floor=0)
+
+
+def sales(currency: str) -> AccountTerms:
+    """What the merchant has sold, to customers who paid directly or from a wallet."""
+    return AccountTerms("sales", currency)
+
+
+def promotions(currency: str) -> AccountTerms:
+    """What bonuses have cost the merchant."""
+    return AccountTerms("expense:promotions", currency, "debit")
+
+
+def receivable(provider: str, currency: str) -> AccountTerms:
+    """What a provider has collected and not yet paid out."""
+    return AccountTerms(f"provider:{provider}:receivable", currency, "debit")

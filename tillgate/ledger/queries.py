@@ -1,0 +1,74 @@
+"""Questions to the books: accounts, balances, statements. Nothing here is counted or summed over history."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime
+
+from tillgate.ledger import store
+from tillgate.ledger.errors import AccountNotFound
+from tillgate.ledger.model import Account, Movement, movements_of
+from tillgate.runtime.db import Tx
+
+
+async def accounts(tx: Tx, keys: Collection[tuple[int, int]]) -> dict[tuple[int, int], Account]:
+    """Return the accounts of these (merchant, number) that exist."""
+    found = await store.select_accounts(tx, keys)
+    return {(account.merchant_id, account.number): account for account in found}
+
+
+async def account(tx: Tx, merchant_id: int, number: int) -> Account:
+    """Return one account."""
+    found = await store.select_accounts(tx, [(merchant_id, number)])
+    if not found:
+        raise AccountNotFound(number)
+    return found[0]
+
+
+async def account_by_code(tx: Tx, merchant_id: int, code: str, currency: str) -> Account:
+    """Return one account by its code."""
+    found = await store.select_accounts_by_code(tx, [(merchant_id, code, currency)])
+    if not found:
+        raise AccountNotFound(code)
+    return found[0]
+
+
+async def movements(
+    tx: Tx,
+    merchant_id: int,
+    numbers: Collection[int],
+    *,
+    before: int | None = None,
+    after: int | None = None,
+    limit: int = 20,
+) -> list[Movement]:
+    """Return what journals did to these accounts seen together, newest first.
+
+    The cursor is a journal's number: those `before` it, or the nearest ones `after` it.
+    """
+    wanted = sorted(numbers)
+    rows = await store.select_lines_of(
+        tx, merchant_id, wanted, before=before, after=after, limit=limit
+    )
+    if not rows:
+        return []
+    newest = rows[0].journal
+    standing = await store.select_balances_at(tx, merchant_id, wanted, newest)
+    return movements_of(rows, standing)
+
+
+async def balances_at(
+    tx: Tx, merchant_id: int, numbers: Collection[int], journal: int
+) -> dict[int, int]:
+    """Return where accounts stood right after a journal."""
+    return await store.select_balances_at(tx, merchant_id, sorted(numbers), journal)
+
+
+async def merchants_with_expired_holds(tx: Tx, at: datetime) -> list[int]:
+    """Return the merchants that have open holds whose time is over."""
+    return await store.select_merchants_with_expired_holds(tx, at)
+
+
+async def expired_holds(tx: Tx, merchant_id: int, at: datetime, limit: int = 200) -> list[str]:
+    """Return ids of open holds whose time is over."""
+    return await store.select_expired_holds(tx, merchant_id, at, limit)

@@ -1,0 +1,402 @@
+"""SQL of the schema `ledger`."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+
+import asyncpg
+
+from tillgate.ledger.machine import Books, Counters
+from tillgate.ledger.model import (
+    Account,
+    AccountTerms,
+    BookedLine,
+    Hold,
+    Posted,
+    PostedLine,
+)
+from tillgate.runtime.db import Tx
+
+
+async def insert_books(tx: Tx, merchant_id: int) -> None:
+    """Open a merchant's books, where they are not."""
+    await tx.run(
+        "INSERT INTO ledger.books (merchant_id) VALUES ($1) ON CONFLICT DO NOTHING", merchant_id
+    )
+
+
+async def lock_books(tx: Tx, merchant_ids: Collection[int]) -> dict[int, Counters]:
+    """Lock the books of these merchants, in order, until the transaction ends."""
+    if len(merchant_ids) == 1:
+        rows = await tx.all(
+            "SELECT merchant_id, last_journal, last_account, last_at FROM ledger.books"
+            " WHERE merchant_id = $1 FOR UPDATE",
+            next(iter(merchant_ids)),
+        )
+    else:
+        rows = await tx.all(
+            "SELECT merchant_id, last_journal, last_account, last_at FROM ledger.books"
+            " WHERE merchant_id = ANY($1::bigint[]) ORDER BY merchant_id FOR UPDATE",
+            sorted(merchant_ids),
+        )
+    return {
+        row["merchant_id"]: Counters(row["last_journal"], row["last_account"], row["last_at"])
+        for row in rows
+    }
+
+
+async def select_accounts(tx: Tx, keys: Collection[tuple[int, int]]) -> list[Account]:
+    """Read accounts by merchant and number."""
+    rows = await tx.all(
+        "SELECT a.* FROM unnest($1::bigint[], $2::bigint[]) k(merchant_id, number)"
+        " JOIN ledger.accounts a ON a.merchant_id = k.merchant_id AND a.number = k.number",
+        [key[0] for key in keys],
+        [key[1] for key in keys],
+    )
+    return [_account(row) for row in rows]
+
+
+async def select_accounts_by_code(tx: Tx, keys: Collection[tuple[int, str, str]]) -> list[Account]:
+    """Read accounts by merchant, code and currency."""
+    rows = await tx.all(
+        "SELECT a.* FROM unnest($1::bigint[], $2::text[], $3::text[]) k(merchant_id, code, currency)"
+        " JOIN ledger.accounts a ON a.merchant_id = k.merchant_id AND a.code = k.code"
+        " AND a.currency = k.currency",
+        [key[0] for key in keys],
+        [key[1] for key in keys],
+        [key[2] for key in keys],
+    )
+    return [_account(row) for row in rows]
+
+
+async def insert_accounts(
+    tx: Tx, merchant_id: int, first_number: int, terms: Sequence[AccountTerms], at: datetime
+) -> list[Account]:
+    """Open accounts with consecutive numbers; the merchant's books are locked."""
+    rows = await tx.all(
+        """
+        INSERT INTO ledger.accounts
+            (merchant_id, number, code, currency, normal_side, floor, created_at)
+        SELECT $1, $2 + n - 1, code, currency, normal_side, floor, $7
+        FROM unnest($3::text[], $4::text[], $5::text[], $6::bigint[])
+            WITH ORDINALITY t(code, currency, normal_side, floor, n)
+        RETURNING *
+        """,
+        merchant_id,
+        first_number,
+        [term.code for term in terms],
+        [term.currency for term in terms],
+        [term.normal_side for term in terms],
+        [term.floor for term in terms],
+        at,
+    )
+    await tx.run(
+        "UPDATE ledger.books SET last_account = $2 WHERE merchant_id = $1",
+        merchant_id,
+        first_number + len(terms) - 1,
+    )
+    return [_account(row) for row in rows]
+
+
+async def select_journals(tx: Tx, causes: Collection[tuple[int, str]]) -> list[Posted]:
+    """Read the journals of these causes, where they have been posted."""
+    rows = await tx.all(
+        """
+        SELECT l.* FROM unnest($1::bigint[], $2::text[]) k(merchant_id, cause)
+        JOIN ledger.lines l ON l.merchant_id = k.merchant_id AND l.cause = k.cause
+        ORDER BY l.merchant_id, l.journal, l.line
+        """,
+        [key[0] for key in causes],
+        [key[1] for key in causes],
+    )
+    grouped: dict[tuple[int, int], list[asyncpg.Record]] = {}
+    for row in rows:
+        grouped.setdefault((row["merchant_id"], row["journal"]), []).append(row)
+    return [_posted(group) for group in grouped.values()]
+
+
+async def select_lines_of(
+    tx: Tx,
+    merchant_id: int,
+    numbers: Sequence[int],
+    *,
+    before: int | None,
+    after: int | None,
+    limit: int,
+) -> list[BookedLine]:
+    """Return all lines on these accounts of a page of journals, newest first.
+
+    Each account is read in its own order by index, both sides, never further than the page.
+    """
+    rows = await tx.all(
+        _LINES_AFTER if after is not None else _LINES_BEFORE,
+        merchant_id,
+        list(numbers),
+        after if after is not None else (before if before is not None else _MAX_JOURNAL),
+        limit,
+    )
+    return [_booked(row) for row in rows]
+
+
+_MAX_JOURNAL = 2**62
+
+_LINES_BEFORE = """
+    WITH journals AS (
+        SELECT DISTINCT p.journal FROM unnest($2::bigint[]) n(number) CROSS JOIN LATERAL (
+            (SELECT DISTINCT journal FROM ledger.lines
+                WHERE merchant_id = $1 AND debit = n.number AND journal < $3
+                ORDER BY journal DESC LIMIT $4)
+            UNION ALL
+            (SELECT DISTINCT journal FROM ledger.lines
+                WHERE merchant_id = $1 AND credit = n.number AND journal < $3
+                ORDER BY journal DESC LIMIT $4)
+        ) p ORDER BY p.journal DESC LIMIT $4
+    )
+    SELECT l.* FROM journals j
+    JOIN ledger.lines l ON l.merchant_id = $1 AND l.journal = j.journal
+    WHERE l.debit = ANY ($2::bigint[]) OR l.credit = ANY ($2::bigint[])
+    ORDER BY l.journal DESC, l.line DESC
+    """
+_LINES_AFTER = """
+    WITH journals AS (
+        SELECT DISTINCT p.journal FROM unnest($2::bigint[]) n(number) CROSS JOIN LATERAL (
+            (SELECT DISTINCT journal FROM ledger.lines
+                WHERE merchant_id = $1 AND debit = n.number AND journal > $3
+                ORDER BY journal LIMIT $4)
+            UNION ALL
+            (SELECT DISTINCT journal FROM ledger.lines
+                WHERE merchant_id = $1 AND credit = n.number AND journal > $3
+                ORDER BY journal LIMIT $4)
+        ) p ORDER BY p.journal LIMIT $4
+    )
+    SELECT l.* FROM journals j
+    JOIN ledger.lines l ON l.merchant_id = $1 AND l.journal = j.journal
+    WHERE l.debit = ANY ($2::bigint[]) OR l.credit = ANY ($2::bigint[])
+    ORDER BY l.journal DESC, l.line DESC
+    """
+
+
+async def select_balances_at(
+    tx: Tx, merchant_id: int, numbers: Sequence[int], journal: int
+) -> dict[int, int]:
+    """Return where accounts stood after a journal: the running balance of the last line up to it."""
+    rows = await tx.all(
+        """
+        SELECT n.number, coalesce(p.balance, 0) AS balance
+        FROM unnest($2::bigint[]) n(number) LEFT JOIN LATERAL (
+            (SELECT journal, line, debit_after AS balance FROM ledger.lines
+                WHERE merchant_id = $1 AND debit = n.number AND journal <= $3
+                ORDER BY journal DESC, line DESC LIMIT 1)
+            UNION ALL
+            (SELECT journal, line, credit_after AS balance FROM ledger.lines
+                WHERE merchant_id = $1 AND credit = n.number AND journal <= $3
+                ORDER BY journal DESC, line DESC LIMIT 1)
+            ORDER BY journal DESC, line DESC LIMIT 1
+        ) p ON true
+        """,
+        merchant_id,
+        list(numbers),
+        journal,
+    )
+    return {row["number"]: row["balance"] for row in rows}
+
+
+async def select_holds(tx: Tx, keys: Collection[tuple[int, str]]) -> list[Hold]:
+    """Read holds by id."""
+    rows = await tx.all(
+        """
+        SELECT h.* FROM unnest($1::bigint[], $2::text[]) k(merchant_id, id)
+        JOIN ledger.holds h ON h.merchant_id = k.merchant_id AND h.id = k.id
+        ORDER BY h.merchant_id, h.id, h.account
+        """,
+        [key[0] for key in keys],
+        [key[1] for key in keys],
+    )
+    grouped: dict[tuple[int, str], list[asyncpg.Record]] = {}
+    for row in rows:
+        grouped.setdefault((row["merchant_id"], row["id"]), []).append(row)
+    return [_hold(group) for group in grouped.values()]
+
+
+async def select_expired_holds(tx: Tx, merchant_id: int, at: datetime, limit: int) -> list[str]:
+    """Return ids of open holds whose time is over."""
+    rows = await tx.all(
+        "SELECT DISTINCT id FROM (SELECT id FROM ledger.holds WHERE merchant_id = $1"
+        " AND status = 'open' AND expires_at <= $2 ORDER BY expires_at LIMIT $3) due ORDER BY id",
+        merchant_id,
+        at,
+        limit,
+    )
+    return [row["id"] for row in rows]
+
+
+async def select_merchants_with_expired_holds(tx: Tx, at: datetime) -> list[int]:
+    """Return the merchants that have open holds whose time is over; one index probe for each."""
+    rows = await tx.all(
+        """
+        SELECT b.merchant_id FROM ledger.books b WHERE EXISTS (
+            SELECT FROM ledger.holds h WHERE h.merchant_id = b.merchant_id
+                AND h.status = 'open' AND h.expires_at <= $1)
+        ORDER BY b.merchant_id
+        """,
+        at,
+    )
+    return [row["merchant_id"] for row in rows]
+
+
+async def upsert_holds(tx: Tx, holds: Sequence[Hold]) -> None:
+    """Write new holds, and the end of old ones; an ended hold never changes again."""
+    parts = [(hold, account, amount) for hold in holds for account, amount in hold.parts]
+    written = await tx.run(
+        """
+        INSERT INTO ledger.holds AS h
+            (merchant_id, id, account, amount, status, expires_at, created_at, ended_at)
+        SELECT * FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[], $5::text[],
+            $6::timestamptz[], $7::timestamptz[], $8::timestamptz[])
+        ON CONFLICT (merchant_id, id, account)
+        DO UPDATE SET status = excluded.status, ended_at = excluded.ended_at
+        WHERE h.status = 'open'
+        """,
+        [hold.merchant_id for hold, _, _ in parts],
+        [hold.id for hold, _, _ in parts],
+        [account for _, account, _ in parts],
+        [amount for _, _, amount in parts],
+        [hold.status for hold, _, _ in parts],
+        [hold.expires_at for hold, _, _ in parts],
+        [hold.created_at for hold, _, _ in parts],
+        [hold.ended_at for hold, _, _ in parts],
+    )
+    assert written == len(parts), "a hold ended while its books were locked"
+
+
+async def write(tx: Tx, books: Books) -> None:
+    """Write new balances, new lines and the counters in one statement, which checks them again.
+
+    The second check: each touched account still stands where the books were opened, and both
+    sides of each line are accounts of the line's currency.
+    """
+    accounts = [
+        (merchant, number, state.balance, state.held, state.balance_before, state.held_before)
+        for (merchant, number) in sorted(books.touched)
+        for state in [books.accounts[merchant, number]]
+    ]
+    lines = [
+        (
+            posted.merchant_id, posted.number, index, posted.cause, line.currency, line.debit,
+            line.credit, line.amount, line.debit_after, line.credit_after, posted.at,
+        )
+        for posted in books.new
+        for index, line in enumerate(posted.lines)
+    ]  # fmt: skip
+    counters = [
+        (merchant, counter.last_journal, counter.last_at)
+        for merchant, counter in books.counters.items()
+    ]
+    row = await tx.one(
+        """
+        WITH moved AS (
+            UPDATE ledger.accounts a SET balance = u.balance, held = u.held
+            FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[])
+                u(merchant_id, number, balance, held, balance_before, held_before)
+            WHERE a.merchant_id = u.merchant_id AND a.number = u.number
+                AND a.balance = u.balance_before AND a.held = u.held_before
+            RETURNING a.number
+        ), written AS (
+            INSERT INTO ledger.lines (merchant_id, journal, line, cause, currency, debit, credit,
+                amount, debit_after, credit_after, at)
+            SELECT l.merchant_id, l.journal, l.line, l.cause, l.currency, l.debit, l.credit,
+                l.amount, l.debit_after, l.credit_after, l.at
+            FROM unnest($7::bigint[], $8::bigint[], $9::smallint[], $10::text[], $11::text[],
+                    $12::bigint[], $13::bigint[], $14::bigint[], $15::bigint[], $16::bigint[],
+                    $17::timestamptz[])
+                l(merchant_id, journal, line, cause, currency, debit, credit, amount, debit_after,
+                    credit_after, at)
+            JOIN ledger.accounts d ON d.merchant_id = l.merchant_id AND d.number = l.debit
+                AND d.currency = l.currency
+            JOIN ledger.accounts c ON c.merchant_id = l.merchant_id AND c.number = l.credit
+                AND c.currency = l.currency
+            RETURNING line
+        ), counted AS (
+            UPDATE ledger.books b SET last_journal = u.last_journal, last_at = u.last_at
+            FROM unnest($18::bigint[], $19::bigint[], $20::timestamptz[])
+                u(merchant_id, last_journal, last_at)
+            WHERE b.merchant_id = u.merchant_id
+            RETURNING b.merchant_id
+        )
+        SELECT (SELECT count(*) FROM moved) AS moved, (SELECT count(*) FROM written) AS written,
+            (SELECT count(*) FROM counted) AS counted
+        """,
+        *_columns(accounts, 6),
+        *_columns(lines, 11),
+        *_columns(counters, 3),
+    )
+    assert row["moved"] == len(accounts), "an account moved while its books were locked"
+    assert row["written"] == len(lines), "a line joins accounts that are not of its currency"
+    assert row["counted"] == len(counters), "books were lost"
+
+
+def _columns(rows: Sequence[Sequence[object]], width: int) -> list[list[object]]:
+    if not rows:
+        return [[] for _ in range(width)]
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
+def _account(row: asyncpg.Record) -> Account:
+    return Account(
+        merchant_id=row["merchant_id"],
+        number=row["number"],
+        code=row["code"],
+        currency=row["currency"],
+        normal_side=row["normal_side"],
+        floor=row["floor"],
+        balance=row["balance"],
+        held=row["held"],
+        created_at=row["created_at"],
+    )
+
+
+def _posted(rows: Sequence[asyncpg.Record]) -> Posted:
+    first = rows[0]
+    return Posted(
+        merchant_id=first["merchant_id"],
+        number=first["journal"],
+        cause=first["cause"],
+        at=first["at"],
+        lines=tuple(
+            PostedLine(
+                row["debit"], row["credit"], row["amount"], row["currency"], row["debit_after"],
+                row["credit_after"],
+            )
+            for row in rows
+        ),
+        repeated=True,
+    )  # fmt: skip
+
+
+def _hold(rows: Sequence[asyncpg.Record]) -> Hold:
+    first = rows[0]
+    return Hold(
+        merchant_id=first["merchant_id"],
+        id=first["id"],
+        parts=tuple((row["account"], row["amount"]) for row in rows),
+        created_at=first["created_at"],
+        expires_at=first["expires_at"],
+        status=first["status"],
+        ended_at=first["ended_at"],
+    )
+
+
+def _booked(row: asyncpg.Record) -> BookedLine:
+    return BookedLine(
+        journal=row["journal"],
+        line=row["line"],
+        cause=row["cause"],
+        currency=row["currency"],
+        debit=row["debit"],
+        credit=row["credit"],
+        amount=row["amount"],
+        debit_after=row["debit_after"],
+        credit_after=row["credit_after"],
+        at=row["at"],
+    )

@@ -1,0 +1,1 @@
+"""Payments, attempts, refunds: the money path."""

@@ -1,0 +1,165 @@
+"""Which ledger accounts the money path moves value between: pure.
+
+paid            debit provider:…:receivable      credit pay_into (or sales)     + gifts
+refund opened   debit pay_into (or sales)        credit provider:…:refunds      + gifts back
+refund made     debit provider:…:refunds         credit provider:…:receivable
+refund failed   the refund's lines, the other way round
+paid twice      debit provider:…:receivable      credit suspense:second_payment, then refunded
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from tillgate.ledger.machine import Books
+from tillgate.ledger.model import AccountTerms, Journal, Line
+from tillgate.payments.errors import ValueSpent
+from tillgate.payments.machine import gift_share
+from tillgate.payments.model import Attempt, Payment, Refund
+
+Lines = list[tuple[int, int, int]]
+
+
+def receivable(attempt: Attempt) -> AccountTerms:
+    """What the provider owes the merchant."""
+    code = f"provider:{attempt.provider}:{attempt.provider_account_id}:receivable"
+    return AccountTerms(code, attempt.currency, "debit")
+
+
+def refunds_payable(attempt: Attempt) -> AccountTerms:
+    """Refunds ordered and not yet made by the provider."""
+    code = f"provider:{attempt.provider}:{attempt.provider_account_id}:refunds"
+    return AccountTerms(code, attempt.currency, "credit")
+
+
+def sales(currency: str) -> AccountTerms:
+    """What the merchant earned by payments that go into no wallet."""
+    return AccountTerms("sales", currency, "credit")
+
+
+def second_payments(currency: str) -> AccountTerms:
+    """Money paid twice for the same order, on its way back."""
+    return AccountTerms("suspense:second_payment", currency, "credit")
+
+
+def terms_of(attempt: Attempt) -> list[AccountTerms]:
+    """All accounts by code that an attempt's journals may touch."""
+    return [
+        receivable(attempt),
+        refunds_payable(attempt),
+        sales(attempt.currency),
+        second_payments(attempt.currency),
+    ]
+
+
+def numbers_of(payment: Payment) -> set[tuple[int, int]]:
+    """All accounts by number that a payment's journals may touch."""
+    numbers = {payment.pay_into, payment.owed_account}
+    for gift in payment.gifts:
+        numbers |= {gift.debit, gift.credit}
+    return {(payment.merchant_id, number) for number in numbers if number is not None}
+
+
+class Chart:
+    """Account numbers of one attempt, once its accounts are loaded."""
+
+    def __init__(self, books: Books, attempt: Attempt, payment: Payment) -> None:
+        merchant, currency = attempt.merchant_id, attempt.currency
+        self.receivable = books.number(merchant, receivable(attempt).code, currency)
+        self.refunds = books.number(merchant, refunds_payable(attempt).code, currency)
+        self.second = books.number(merchant, second_payments(currency).code, currency)
+        self.into = payment.pay_into or books.number(merchant, "sales", currency)
+
+
+def settlement(payment: Payment, attempt: Attempt, chart: Chart) -> Journal:
+    """The journal that credits what an attempt was paid, and the gifts that go with it."""
+    lines = [Line(chart.receivable, chart.into, attempt.amount_captured)]
+    for gift in payment.gifts:
+        share = gift_share(gift.amount, attempt.amount_captured, payment.amount)
+        if share:
+            lines.append(Line(gift.debit, gift.credit, share))
+    return Journal(payment.merchant_id, f"payment:{attempt.id}", tuple(lines))
+
+
+def surplus(attempt: Attempt, chart: Chart) -> Journal:
+    """The journal of a second payment for the same order: held in suspense."""
+    line = Line(chart.receivable, chart.second, attempt.amount_captured)
+    return Journal(attempt.merchant_id, f"payment:{attempt.id}", (line,))
+
+
+def take_back(books: Books, payment: Payment, amount: int, chart: Chart) -> Lines | ValueSpent:
+    """Return the lines that take a refund's money, and the gifts' share, back from where it went.
+
+    A gift that has been spent is taken from the money itself; what is missing then falls under
+    the payment's policy: `block` refuses, `receivable` books what the holder owes.
+    """
+    merchant = payment.merchant_id
+    lines: Lines = []
+    missing = 0
+    room = _room(books, merchant, chart.into)
+    taken = min(amount, room)
+    if taken:
+        lines.append((chart.into, chart.refunds, taken))
+    missing_money = amount - taken
+    room -= taken
+    for gift in payment.gifts:
+        share = _gift_share_now(gift.amount, payment, amount)
+        from_gift = min(share, _room(books, merchant, gift.credit))
+        if from_gift:
+            lines.append((gift.credit, gift.debit, from_gift))
+        from_money = min(share - from_gift, room)
+        if from_money:
+            lines.append((chart.into, gift.debit, from_money))
+            room -= from_money
+        rest = share - from_gift - from_money
+        missing += rest
+        if rest and payment.owed_account is not None:
+            lines.append((payment.owed_account, gift.debit, rest))
+    if missing_money and payment.owed_account is not None:
+        lines.append((payment.owed_account, chart.refunds, missing_money))
+    missing += missing_money
+    if missing and (payment.refund_policy != "receivable" or payment.owed_account is None):
+        return ValueSpent(missing, amount)
+    return lines
+
+
+def refundable_now(books: Books, payment: Payment, chart: Chart) -> int:
+    """Return the most that can be refunded of what is left without anything missing."""
+    low, high = 0, payment.amount_received - payment.amount_refunded
+    probe = msgspec.structs.replace(payment, refund_policy="block")
+    while low < high:
+        middle = (low + high + 1) // 2
+        if isinstance(take_back(books, probe, middle, chart), ValueSpent):
+            high = middle - 1
+        else:
+            low = middle
+    return low
+
+
+def reversed_lines(lines: Sequence[tuple[int, int, int]]) -> tuple[Line, ...]:
+    """The same movements the other way round."""
+    return tuple(Line(credit, debit, amount) for debit, credit, amount in lines)
+
+
+def journal(refund: Refund, cause: str, lines: Sequence[tuple[int, int, int]]) -> Journal:
+    """A journal of a refund."""
+    return Journal(
+        refund.merchant_id,
+        f"{cause}:{refund.id}",
+        tuple(Line(debit, credit, amount) for debit, credit, amount in lines),
+    )
+
+
+def _gift_share_now(gift: int, payment: Payment, amount: int) -> int:
+    given = gift_share(gift, payment.amount_received, payment.amount)
+    received = payment.amount_received
+    return gift_share(given, payment.amount_refunded + amount, received) - gift_share(
+        given, payment.amount_refunded, received
+    )
+
+
+def _room(books: Books, merchant_id: int, number: int) -> int:
+    room = books.state(merchant_id, number).room
+    return 1 << 62 if room is None else max(room, 0)

@@ -1,0 +1,303 @@
+"""The one door of payments and attempts, a batch at a time, inside the caller's transaction.
+
+Every change locks the payment's row, asks the machine, books, publishes, and is written with the
+rest of its batch. Nothing here awaits a provider.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from tillgate.kernel import ids
+from tillgate.kernel.errors import Refusal
+from tillgate.payments import machine, store
+from tillgate.payments.desk import Desk
+from tillgate.payments.errors import (
+    CaptureTooLarge,
+    PaymentNotFound,
+    UnexpectedState,
+)
+from tillgate.payments.machine import PaymentStatus, Status
+from tillgate.payments.model import (
+    Attempt,
+    Charge,
+    Confirmation,
+    NewPayment,
+    Payment,
+    Trace,
+)
+from tillgate.runtime.db import Tx
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Through which provider account an attempt goes, and how long its order lives."""
+
+    provider_account_id: str
+    provider: str
+    expires_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class LookUps:
+    """How often the provider is asked about what is open."""
+
+    first_seconds: float
+    most_seconds: float
+    #: While a call may still be under way, nobody else looks.
+    calling_seconds: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """A payment to open, and to attempt at once where there is a route."""
+
+    order: NewPayment
+    route: Route | None
+    trace: Trace
+
+
+@dataclass(frozen=True, slots=True)
+class Confirming:
+    """A payment to attempt now."""
+
+    merchant_id: int
+    payment_id: str
+    confirmation: Confirmation
+    route: Route
+    trace: Trace
+
+
+@dataclass(frozen=True, slots=True)
+class Capturing:
+    """Reserved money to take. `amount=None`: all of it."""
+
+    merchant_id: int
+    payment_id: str
+    amount: int | None
+    trace: Trace
+
+
+@dataclass(frozen=True, slots=True)
+class Canceling:
+    """A payment to end without money."""
+
+    merchant_id: int
+    payment_id: str
+    reason: str | None
+    trace: Trace
+
+
+# Opening -------------------------------------------------------------------------------------
+
+
+async def open_payments(
+    tx: Tx, openings: Sequence[Opening], *, at: datetime, look_ups: LookUps
+) -> list[Payment | Charge]:
+    """Write new payments, each with its first attempt where it is to be charged at once."""
+    desk = Desk(at)
+    results = [_open(desk, opening, look_ups) for opening in openings]
+    await desk.close(tx)
+    return results
+
+
+async def open_attempts(
+    tx: Tx, items: Sequence[Confirming], *, at: datetime, look_ups: LookUps
+) -> list[Charge | Refusal]:
+    """Open an attempt of each payment, if it may have one now."""
+    desk = await desk_of_payments(tx, [(i.merchant_id, i.payment_id) for i in items], at)
+    results = [_confirm(desk, item, look_ups) for item in items]
+    await desk.close(tx)
+    return results
+
+
+async def begin_captures(
+    tx: Tx, items: Sequence[Capturing], *, at: datetime, look_ups: LookUps
+) -> list[Charge | Refusal]:
+    """Note what is to be captured, before the provider is asked to."""
+    desk = await desk_of_payments(tx, [(i.merchant_id, i.payment_id) for i in items], at)
+    await lay_open_attempts(tx, desk)
+    results = [_begin_capture(desk, item, look_ups) for item in items]
+    await desk.close(tx)
+    return results
+
+
+async def begin_cancels(
+    tx: Tx, items: Sequence[Canceling], *, at: datetime, look_ups: LookUps
+) -> list[Payment | Charge | Refusal]:
+    """End payments that have no open attempt; mark the others for closing upstream first."""
+    desk = await desk_of_payments(tx, [(i.merchant_id, i.payment_id) for i in items], at)
+    await lay_open_attempts(tx, desk)
+    results = [_begin_cancel(desk, item, look_ups) for item in items]
+    await desk.close(tx)
+    return results
+
+
+async def change(
+    tx: Tx, merchant_id: int, payment_id: str, changes: dict[str, Any], *, at: datetime
+) -> Payment | Refusal:
+    """Change what a merchant may change of a payment while it is not under way."""
+    desk = await desk_of_payments(tx, [(merchant_id, payment_id)], at)
+    payment = desk.payments.get((merchant_id, payment_id))
+    if payment is None:
+        return PaymentNotFound(payment_id)
+    frozen = {"amount", "currency", "payment_method", "capture_method", "method_types"}
+    if payment.status not in machine.CONFIRMABLE and frozen & set(changes):
+        return UnexpectedState("update", payment.status)
+    if changes.get("payment_method") and payment.status in machine.CONFIRMABLE:
+        changes = {**changes, "status": PaymentStatus.REQUIRES_CONFIRMATION.value}
+    payment = desk.change_payment(payment, **changes)
+    await desk.close(tx)
+    return payment
+
+
+def _open(desk: Desk, opening: Opening, look_ups: LookUps) -> Payment | Charge:
+    order = opening.order
+    fields = {
+        name: getattr(order, name) for name in order.__struct_fields__ if name != "confirmation"
+    }
+    payment = Payment(
+        **fields,
+        status=(
+            PaymentStatus.REQUIRES_CONFIRMATION
+            if order.payment_method
+            else PaymentStatus.REQUIRES_PAYMENT_METHOD
+        ).value,
+        client_secret=f"{order.id}_secret_{ids.suffix(ids.new_id('x'))}",
+        created_at=desk.at,
+    )
+    desk.add_payment(payment)
+    desk.say_payment("payment.created", payment, opening.trace)
+    if order.confirmation is None or opening.route is None:
+        return payment
+    return _attempt(desk, payment, order.confirmation, opening.route, look_ups)
+
+
+def _confirm(desk: Desk, item: Confirming, look_ups: LookUps) -> Charge | Refusal:
+    payment = desk.payments.get((item.merchant_id, item.payment_id))
+    if payment is None:
+        return PaymentNotFound(item.payment_id)
+    if payment.status not in machine.CONFIRMABLE or payment.open_attempt is not None:
+        return UnexpectedState("confirm", payment.status)
+    if payment.expires_at is not None and payment.expires_at <= desk.at:
+        return UnexpectedState("confirm", "expired")
+    return _attempt(desk, payment, item.confirmation, item.route, look_ups)
+
+
+def _attempt(
+    desk: Desk, payment: Payment, confirmation: Confirmation, route: Route, look_ups: LookUps
+) -> Charge:
+    attempt = Attempt(
+        merchant_id=payment.merchant_id,
+        id=ids.new_id("att"),
+        payment_id=payment.id,
+        provider_account_id=route.provider_account_id,
+        provider=route.provider,
+        presentation=confirmation.presentation,
+        payment_method=confirmation.payment_method,
+        amount=payment.amount,
+        currency=payment.currency,
+        status=Status.CREATED.value,
+        capture=payment.capture_method != "manual",
+        off_session=confirmation.off_session,
+        return_url=confirmation.return_url or payment.return_url,
+        description=payment.description,
+        client_ip=confirmation.client_ip,
+        openid=confirmation.openid,
+        expires_at=_earlier(route.expires_at, payment.expires_at),
+        look_up_at=desk.at + timedelta(seconds=look_ups.calling_seconds),
+        created_at=desk.at,
+    )
+    desk.add_attempt(attempt)
+    payment = desk.change_payment(
+        payment,
+        status=PaymentStatus.PROCESSING.value,
+        payment_method=confirmation.payment_method or payment.payment_method or confirmation.method,
+        latest_attempt=attempt.id,
+        open_attempt=attempt.id,
+        attempts=payment.attempts + 1,
+        next_action=None,
+        return_url=confirmation.return_url or payment.return_url,
+    )
+    return Charge(attempt, payment)
+
+
+def _begin_capture(desk: Desk, item: Capturing, look_ups: LookUps) -> Charge | Refusal:
+    payment = desk.payments.get((item.merchant_id, item.payment_id))
+    if payment is None:
+        return PaymentNotFound(item.payment_id)
+    if payment.status != PaymentStatus.REQUIRES_CAPTURE or payment.open_attempt is None:
+        return UnexpectedState("capture", payment.status)
+    amount = payment.amount_capturable if item.amount is None else item.amount
+    if amount > payment.amount_capturable:
+        return CaptureTooLarge(amount, payment.amount_capturable)
+    attempt = desk.attempts[payment.merchant_id, payment.open_attempt]
+    if attempt.closing:
+        return UnexpectedState("capture", "canceling")
+    if attempt.amount_to_capture not in (None, amount):
+        return UnexpectedState("capture", "being captured with another amount")
+    attempt = desk.change_attempt(
+        attempt,
+        amount_to_capture=amount,
+        look_up_at=desk.at + timedelta(seconds=look_ups.calling_seconds),
+        look_ups=0,
+    )
+    return Charge(attempt, payment)
+
+
+def _begin_cancel(desk: Desk, item: Canceling, look_ups: LookUps) -> Payment | Charge | Refusal:
+    payment = desk.payments.get((item.merchant_id, item.payment_id))
+    if payment is None:
+        return PaymentNotFound(item.payment_id)
+    if payment.status not in machine.CANCELABLE:
+        return UnexpectedState("cancel", payment.status)
+    reason = item.reason or payment.cancellation_reason or "requested_by_customer"
+    if payment.open_attempt is None:
+        payment = desk.change_payment(
+            payment,
+            status=PaymentStatus.CANCELED.value,
+            cancellation_reason=reason,
+            canceled_at=desk.at,
+        )
+        desk.say_payment("payment.canceled", payment, item.trace)
+        return payment
+    attempt = desk.attempts[payment.merchant_id, payment.open_attempt]
+    if attempt.amount_to_capture is not None:
+        return UnexpectedState("cancel", "being captured")
+    payment = desk.change_payment(payment, cancellation_reason=reason)
+    attempt = desk.change_attempt(
+        attempt,
+        closing=True,
+        look_ups=0,
+        look_up_at=desk.at + timedelta(seconds=look_ups.calling_seconds),
+    )
+    return Charge(attempt, payment)
+
+
+# Pieces -------------------------------------------------------------------------------------
+
+
+def _earlier(one: datetime | None, other: datetime | None) -> datetime | None:
+    moments = [moment for moment in (one, other) if moment is not None]
+    return min(moments) if moments else None
+
+
+async def desk_of_payments(tx: Tx, keys: Sequence[tuple[int, str]], at: datetime) -> Desk:
+    desk = Desk(at)
+    desk.take_in(payments=await store.lock_payments(tx, sorted(set(keys))))
+    return desk
+
+
+async def lay_open_attempts(tx: Tx, desk: Desk) -> None:
+    """Lay the payments' open attempts on the desk too, where they are not yet."""
+    missing = {
+        (payment.merchant_id, payment.open_attempt)
+        for payment in desk.payments.values()
+        if payment.open_attempt is not None
+        and (payment.merchant_id, payment.open_attempt) not in desk.attempts
+    }
+    if missing:
+        desk.take_in(attempts=await store.select_attempts(tx, sorted(missing)))

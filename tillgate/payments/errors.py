@@ -1,0 +1,128 @@
+"""What the money path refuses."""
+
+from __future__ import annotations
+
+from tillgate.kernel.errors import Kind, Refusal
+
+
+class PaymentNotFound(Refusal):
+    """No such payment_intent: '{payment_id}'"""
+
+    kind = Kind.NOT_FOUND
+    code = "resource_missing"
+    param = "intent"
+
+    def __init__(self, payment_id: str) -> None:
+        super().__init__(payment_id=payment_id)
+
+
+class RefundNotFound(Refusal):
+    """No such refund: '{refund_id}'"""
+
+    kind = Kind.NOT_FOUND
+    code = "resource_missing"
+    param = "id"
+
+    def __init__(self, refund_id: str) -> None:
+        super().__init__(refund_id=refund_id)
+
+
+class ChargeNotFound(Refusal):
+    """No such charge: '{charge_id}'"""
+
+    kind = Kind.NOT_FOUND
+    code = "resource_missing"
+    param = "id"
+
+    def __init__(self, charge_id: str) -> None:
+        super().__init__(charge_id=charge_id)
+
+
+class UnexpectedState(Refusal):
+    """You cannot {verb} this PaymentIntent because it has a status of {status}."""
+
+    code = "payment_intent_unexpected_state"
+
+    def __init__(self, verb: str, status: str) -> None:
+        super().__init__(verb=verb, status=status)
+
+
+class MethodNotOffered(Refusal):
+    """No provider of this merchant takes {method} ({presentation}) in {currency}."""
+
+    code = "payment_method_unavailable"
+    param = "payment_method"
+
+    def __init__(self, method: str, presentation: str, currency: str) -> None:
+        super().__init__(method=method, presentation=presentation, currency=currency.upper())
+
+
+class CaptureNotOffered(Refusal):
+    """{method} takes the money at once; capture_method=manual is for cards."""
+
+    code = "capture_method_unavailable"
+    param = "capture_method"
+
+    def __init__(self, method: str) -> None:
+        super().__init__(method=method)
+
+
+class CaptureTooLarge(Refusal):
+    """The amount to capture ({amount}) is greater than the amount that can be captured ({capturable})."""
+
+    code = "amount_too_large"
+    param = "amount_to_capture"
+
+    def __init__(self, amount: int, capturable: int) -> None:
+        super().__init__(amount=amount, capturable=capturable)
+
+
+class NotPaid(Refusal):
+    """This PaymentIntent ({payment_id}) does not have a successful charge to refund."""
+
+    code = "payment_intent_unexpected_state"
+    param = "payment_intent"
+
+    def __init__(self, payment_id: str) -> None:
+        super().__init__(payment_id=payment_id)
+
+
+class AlreadyRefunded(Refusal):
+    """Charge {charge_id} has already been refunded."""
+
+    code = "charge_already_refunded"
+
+    def __init__(self, charge_id: str) -> None:
+        super().__init__(charge_id=charge_id)
+
+
+class RefundTooLarge(Refusal):
+    """Refund amount ({amount}) is greater than unrefunded amount on charge ({refundable})."""
+
+    code = "amount_too_large"
+    param = "amount"
+
+    def __init__(self, amount: int, refundable: int) -> None:
+        super().__init__(amount=amount, refundable=refundable)
+
+
+class ValueSpent(Refusal):
+    """{short} of what this payment gave has been spent already, so {amount} cannot be refunded."""
+
+    kind = Kind.INVALID
+    code = "balance_insufficient"
+    param = "amount"
+
+    def __init__(self, short: int, amount: int) -> None:
+        super().__init__(short=short, amount=amount)
+
+
+class PaymentFailed(Refusal):
+    """{reason}"""
+
+    kind = Kind.DECLINED
+
+    def __init__(self, error: dict[str, object], payment: object) -> None:
+        self.error = error
+        self.payment = payment
+        super().__init__(reason=error.get("message") or "The payment failed.")

@@ -1,0 +1,478 @@
+"""Journeys of the money path: commit, call the provider with nothing locked, commit.
+
+`Payments` holds the lanes through which this process's requests are grouped into transactions.
+Whatever happens between the commits (a crash, a lost answer), `sweep` finds what is open and asks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, Protocol
+
+from tillgate.connectors import port
+from tillgate.kernel import ids
+from tillgate.kernel.clock import Clock
+from tillgate.kernel.errors import Refusal
+from tillgate.kernel.money import CURRENCIES, Money
+from tillgate.payments import commands, outcomes, queries, refunds
+from tillgate.payments.commands import Canceling, Capturing, Confirming, LookUps, Opening, Route
+from tillgate.payments.errors import MethodNotOffered, PaymentFailed, UnexpectedState
+from tillgate.payments.machine import PaymentStatus, Status
+from tillgate.payments.model import (
+    Attempt,
+    Charge,
+    Confirmation,
+    Heard,
+    NewPayment,
+    NewRefund,
+    Payment,
+    Refund,
+    RefundHeard,
+    RefundView,
+    Trace,
+)
+from tillgate.payments.providers import Providers
+from tillgate.payments.refunds import Refunding
+from tillgate.runtime import idempotency, notices
+from tillgate.runtime.db import Database, Tx
+from tillgate.runtime.lane import Lane
+from tillgate.runtime.notices import RawNotice
+
+#: Nobody asked: the worker found it.
+NO_TRACE = Trace()
+_FAILED = frozenset({Status.DECLINED, Status.NOT_SENT})
+
+
+class Order(Protocol):
+    """What a route depends on: a payment, or an order for one."""
+
+    @property
+    def currency(self) -> str: ...
+
+    @property
+    def method_types(self) -> list[str]: ...
+
+    @property
+    def capture_method(self) -> str: ...
+
+
+class Payments:
+    """The money path of one process."""
+
+    def __init__(
+        self,
+        db: Database,
+        clock: Clock,
+        providers: Providers,
+        look_ups: LookUps,
+        lifetime: timedelta,
+    ) -> None:
+        self.db = db
+        self.clock = clock
+        self.providers = providers
+        self.look_ups = look_ups
+        self.lifetime = lifetime
+        self._openings = Lane(db, self._open_batch)
+        self._confirmings = Lane(db, self._confirm_batch)
+        self._hearings = Lane(db, self._hear_batch)
+        self._refundings = Lane(db, self._refund_batch)
+        self._refund_hearings = Lane(db, self._refund_hear_batch)
+        self._inbox = Lane(db, self._store_notices)
+        self._applying: set[asyncio.Task[None]] = set()
+
+    # Asked by merchants ----------------------------------------------------------------------
+
+    async def create(self, order: NewPayment, trace: Trace) -> Payment:
+        """Open a payment; charge it at once where the order carries a confirmation.
+
+        Raises `PaymentFailed` on a decline; an unknown outcome is a payment in `processing`.
+        """
+        route = None
+        if order.confirmation is not None:
+            route = await self.route(order.merchant_id, order.confirmation, order)
+        opened = await self._openings.submit(Opening(order, route, trace))
+        return opened if isinstance(opened, Payment) else await self.charge(opened, trace)
+
+    async def confirm(self, payment: Payment, confirmation: Confirmation, trace: Trace) -> Payment:
+        """Charge a payment that has no attempt under way."""
+        route = await self.route(payment.merchant_id, confirmation, payment)
+        charge = await self._confirmings.submit(
+            Confirming(payment.merchant_id, payment.id, confirmation, route, trace)
+        )
+        return await self.charge(charge, trace)
+
+    async def route(self, merchant_id: int, confirmation: Confirmation, order: Order) -> Route:
+        """Return through which account a confirmation of this order goes, or refuse."""
+        if confirmation.method not in order.method_types:
+            raise MethodNotOffered(confirmation.method, confirmation.presentation, order.currency)
+        return await self.providers.route(
+            merchant_id,
+            confirmation.method,
+            confirmation.presentation,
+            order.currency,
+            lifetime=self.lifetime,
+            capture=order.capture_method != "manual",
+        )
+
+    async def charge(self, charge: Charge, trace: Trace) -> Payment:
+        """Call the provider for an attempt just opened, with nothing locked, and record the outcome."""
+        attempt = charge.attempt
+        connector = await self.providers.connector(attempt.merchant_id, attempt.provider_account_id)
+        outcome = await connector.charge(self._order(attempt), now=self.clock.now())
+        heard = await self._hear(attempt, outcome, trace)
+        if heard.attempt.status in _FAILED and heard.payment.open_attempt is None:
+            raise PaymentFailed(heard.attempt.error or {}, heard)
+        return heard.payment
+
+    async def update(
+        self, merchant_id: int, payment_id: str, changes: dict[str, Any], trace: Trace
+    ) -> Payment:
+        """Change what may be changed of a payment (fields of `Payment` by name)."""
+        async with self.db.transaction() as tx:
+            await self._attach(tx, [(merchant_id, trace, payment_id)])
+            changed = await commands.change(
+                tx, merchant_id, payment_id, changes, at=self.clock.now()
+            )
+            if isinstance(changed, Refusal):
+                raise changed
+        return changed
+
+    async def capture(
+        self, merchant_id: int, payment_id: str, amount: int | None, trace: Trace
+    ) -> Payment:
+        """Take reserved money, all or part of it; the rest is released."""
+        item = Capturing(merchant_id, payment_id, amount, trace)
+        async with self.db.transaction() as tx:
+            await self._attach(tx, [(merchant_id, trace, payment_id)])
+            begun = _first(
+                await commands.begin_captures(
+                    tx, [item], at=self.clock.now(), look_ups=self.look_ups
+                )
+            )
+        return await self._capture(begun.attempt, trace)
+
+    async def cancel(
+        self, merchant_id: int, payment_id: str, reason: str | None, trace: Trace
+    ) -> Payment:
+        """End a payment; an order that could still be paid is closed at the provider first."""
+        item = Canceling(merchant_id, payment_id, reason, trace)
+        async with self.db.transaction() as tx:
+            await self._attach(tx, [(merchant_id, trace, payment_id)])
+            begun = _first(
+                await commands.begin_cancels(
+                    tx, [item], at=self.clock.now(), look_ups=self.look_ups
+                )
+            )
+        if isinstance(begun, Payment):
+            return begun
+        payment = (await self._close(begun.attempt, trace)).payment
+        if payment.status == PaymentStatus.SUCCEEDED:
+            raise UnexpectedState("cancel", payment.status)
+        return payment
+
+    async def refund(self, order: NewRefund, trace: Trace) -> RefundView:
+        """Give money back, within what is left; a provider that cannot be reached is tried again."""
+        view = await self._refundings.submit(Refunding(order, trace))
+        return await self._send_refund(view.refund, trace)
+
+    async def settle(self, merchant_id: int, object_id: str) -> Payment | RefundView:
+        """Bring a payment or refund left half-done by a dead process to where the provider has it."""
+        async with self.db.transaction(readonly=True) as tx:
+            if object_id.startswith("re_"):
+                view = await queries.refund(tx, merchant_id, object_id)
+                attempt = None
+            else:
+                payment = await queries.payment(tx, merchant_id, object_id)
+                if payment.open_attempt is None:
+                    return payment
+                view = None
+                attempt = (await queries.charge(tx, merchant_id, payment.open_attempt)).attempt
+        if attempt is not None:
+            return (await self.resolve(attempt)).payment
+        assert view is not None, "either a payment or a refund"
+        return await self.resolve_refund(view.refund) if view.refund.look_up_at else view
+
+    # Told by providers -----------------------------------------------------------------------
+
+    async def receive_notice(
+        self, merchant_id: int, account_id: str, headers: Mapping[str, str], body: bytes
+    ) -> port.Ack:
+        """Store a genuine notice and answer; what it means is worked out afterwards."""
+        connector = await self.providers.connector(merchant_id, account_id)
+        assert isinstance(connector, port.Notifying), "every connector of ours sends notices"
+        now = self.clock.now()
+        try:
+            notice = connector.read_notice(headers, body, now=now)
+        except port.BadNotice:
+            return connector.ack(accepted=False)
+        raw = RawNotice(
+            merchant_id=merchant_id,
+            id=ids.new_id("ntc"),
+            provider_account_id=account_id,
+            headers=notices.kept_headers(headers),
+            body=body,
+            received_at=now,
+        )
+        await self._inbox.submit(raw)
+        if len(self._applying) < 2_000:  # past that, the worker takes them up
+            task = asyncio.create_task(self._apply(raw, notice))
+            self._applying.add(task)
+            task.add_done_callback(self._applying.discard)
+        return connector.ack(accepted=True)
+
+    async def apply_notice(self, raw: RawNotice) -> None:
+        """Apply a stored notice, whose signature is checked again as of when it came."""
+        connector = await self.providers.connector(raw.merchant_id, raw.provider_account_id)
+        assert isinstance(connector, port.Notifying), "every connector of ours sends notices"
+        await self._hear_notice(
+            raw, connector.read_notice(raw.headers, raw.body, now=raw.received_at)
+        )
+
+    async def _apply(self, raw: RawNotice, notice: port.Notice) -> None:
+        try:
+            await self._hear_notice(raw, notice)
+        except Exception as error:  # noqa: BLE001  the worker tries again; the notice says why
+            await self._put_off(raw, error)
+
+    async def _put_off(self, raw: RawNotice, error: Exception) -> None:
+        until = self.clock.now() + timedelta(seconds=min(5 * 2**raw.tries, 3600))
+        try:
+            async with self.db.transaction() as tx:
+                await notices.put_off(
+                    tx,
+                    raw.merchant_id,
+                    raw.id,
+                    until=until,
+                    note=f"{type(error).__name__}: {error}",
+                )
+        except Refusal:
+            return  # the database is away; the notice is due by itself
+
+    async def _hear_notice(self, raw: RawNotice, notice: port.Notice) -> None:
+        match notice:
+            case port.AttemptNotice(attempt_id, outcome):
+                account = await self._account(raw.merchant_id, raw.provider_account_id)
+                await self._hearings.submit(
+                    Heard(
+                        merchant_id=raw.merchant_id,
+                        attempt_id=attempt_id,
+                        outcome=outcome,
+                        account=account,
+                        notice_id=raw.id,
+                    )
+                )
+            case port.RefundNotice(refund_id, outcome):
+                await self._refund_hearings.submit(
+                    RefundHeard(
+                        merchant_id=raw.merchant_id,
+                        refund_id=refund_id,
+                        outcome=outcome,
+                        notice_id=raw.id,
+                    )
+                )
+            case port.OtherNotice(kind):
+                async with self.db.transaction() as tx:
+                    key = (raw.merchant_id, raw.id)
+                    await notices.mark_applied(tx, [key], at=self.clock.now(), note=kind)
+
+    # Looked up by the worker -------------------------------------------------------------------
+
+    async def resolve(self, attempt: Attempt, trace: Trace = NO_TRACE) -> Charge:
+        """Ask the provider where an open attempt stands, close what should be closed, record it."""
+        overdue = attempt.expires_at is not None and attempt.expires_at <= self.clock.now()
+        unpaid = attempt.status in (Status.CREATED, Status.WAITING, Status.UNKNOWN)
+        if attempt.closing or (overdue and unpaid):
+            return await self._close(attempt, trace)
+        connector = await self.providers.connector(attempt.merchant_id, attempt.provider_account_id)
+        outcome = await connector.look_up(
+            attempt.id,
+            attempt.reference,
+            _money(attempt.amount, attempt.currency),
+            since=attempt.created_at,
+            now=self.clock.now(),
+        )
+        never_arrived = isinstance(outcome, port.NotFound) and attempt.status != Status.WAITING
+        age = self.clock.now() - attempt.created_at
+        if never_arrived and age >= timedelta(seconds=2 * self.look_ups.calling_seconds):
+            return await self._close(attempt, trace)
+        charge = await self._hear(attempt, outcome, trace)
+        if charge.attempt.status == Status.AUTHORISED and attempt.amount_to_capture is not None:
+            await self._capture(charge.attempt, trace)
+        return charge
+
+    async def resolve_refund(self, refund: Refund, trace: Trace = NO_TRACE) -> RefundView:
+        """Ask the provider where a refund stands; send it where it never arrived."""
+        if refund.status == refunds.RefundStatus.CREATED:
+            return await self._send_refund(refund, trace)
+        connector, order = await self._refund_order(refund)
+        outcome = await connector.look_up_refund(order, refund.reference, now=self.clock.now())
+        if isinstance(outcome, port.NotFound):
+            # The refund's own id is the provider's key: sending it again cannot refund twice.
+            return await self._send_refund(refund, trace)
+        return await self._refund_heard(refund, outcome, trace)
+
+    # Pieces ------------------------------------------------------------------------------------
+
+    async def _capture(self, attempt: Attempt, trace: Trace) -> Payment:
+        connector = await self.providers.connector(attempt.merchant_id, attempt.provider_account_id)
+        assert isinstance(connector, port.Capturing), "authorised by one that captures"
+        assert attempt.reference is not None, "an authorisation has a reference"
+        assert attempt.amount_to_capture is not None, "a capture was begun"
+        outcome = await connector.capture(
+            attempt.id,
+            attempt.reference,
+            _money(attempt.amount_to_capture, attempt.currency),
+            now=self.clock.now(),
+        )
+        heard = await self._hear(attempt, outcome, trace)
+        if heard.attempt.status == Status.DECLINED:
+            raise PaymentFailed(heard.attempt.error or {}, heard)
+        return heard.payment
+
+    async def _close(self, attempt: Attempt, trace: Trace) -> Charge:
+        connector = await self.providers.connector(attempt.merchant_id, attempt.provider_account_id)
+        assert isinstance(connector, port.Closing), "every connector of ours closes"
+        outcome = await connector.close(
+            attempt.id,
+            attempt.reference,
+            _money(attempt.amount, attempt.currency),
+            since=attempt.created_at,
+            now=self.clock.now(),
+        )
+        if isinstance(outcome, port.NotFound):
+            # They know of no such order: there is nothing that could be paid.
+            outcome = port.Closed()
+        return await self._hear(attempt, outcome, trace)
+
+    async def _hear(self, attempt: Attempt, outcome: Any, trace: Trace) -> Charge:
+        return await self._hearings.submit(
+            Heard(
+                merchant_id=attempt.merchant_id,
+                attempt_id=attempt.id,
+                outcome=outcome,
+                account=await self._account(attempt.merchant_id, attempt.provider_account_id),
+                trace=trace,
+            )
+        )
+
+    async def _account(self, merchant_id: int, account_id: str) -> str | None:
+        connector = await self.providers.connector(merchant_id, account_id)
+        return getattr(connector, "account", None)
+
+    async def _send_refund(self, refund: Refund, trace: Trace) -> RefundView:
+        connector, order = await self._refund_order(refund)
+        outcome = await connector.refund(order, now=self.clock.now())
+        return await self._refund_heard(refund, outcome, trace)
+
+    async def _refund_heard(self, refund: Refund, outcome: Any, trace: Trace) -> RefundView:
+        return await self._refund_hearings.submit(
+            RefundHeard(
+                merchant_id=refund.merchant_id, refund_id=refund.id, outcome=outcome, trace=trace
+            )
+        )
+
+    async def _refund_order(self, refund: Refund) -> tuple[port.Refunding, port.RefundOrder]:
+        async with self.db.transaction(readonly=True) as tx:
+            attempt = (await queries.charge(tx, refund.merchant_id, refund.attempt_id)).attempt
+        connector = await self.providers.connector(attempt.merchant_id, attempt.provider_account_id)
+        assert isinstance(connector, port.Refunding), "every connector of ours refunds"
+        assert attempt.reference is not None, "a paid attempt has a reference"
+        return connector, port.RefundOrder(
+            refund_id=refund.id,
+            attempt_id=attempt.id,
+            reference=attempt.reference,
+            amount=_money(refund.amount, refund.currency),
+            total=_money(attempt.amount_captured, attempt.currency),
+            reason=refund.reason,
+            notify_url=self.providers.notify_url(attempt.merchant_id, attempt.provider_account_id),
+        )
+
+    def _order(self, attempt: Attempt) -> port.Charge:
+        return port.Charge(
+            attempt_id=attempt.id,
+            amount=_money(attempt.amount, attempt.currency),
+            description=attempt.description or "Payment",
+            presentation=attempt.presentation,
+            notify_url=self.providers.notify_url(attempt.merchant_id, attempt.provider_account_id),
+            return_url=attempt.return_url,
+            expires_at=attempt.expires_at,
+            payment_method=attempt.payment_method,
+            capture=attempt.capture,
+            off_session=attempt.off_session,
+            client_ip=attempt.client_ip,
+            openid=attempt.openid,
+        )
+
+    # Batches -----------------------------------------------------------------------------------
+
+    async def _open_batch(self, tx: Tx, items: Any) -> list[Payment | Charge]:
+        opened = await commands.open_payments(
+            tx, items, at=self.clock.now(), look_ups=self.look_ups
+        )
+        await self._attach(
+            tx, [(item.order.merchant_id, item.trace, item.order.id) for item in items]
+        )
+        return opened
+
+    async def _confirm_batch(self, tx: Tx, items: Any) -> list[Charge | Refusal]:
+        opened = await commands.open_attempts(
+            tx, items, at=self.clock.now(), look_ups=self.look_ups
+        )
+        await self._attach(
+            tx,
+            [
+                (item.merchant_id, item.trace, item.payment_id)
+                for item, result in zip(items, opened, strict=True)
+                if isinstance(result, Charge)
+            ],
+        )
+        return opened
+
+    async def _hear_batch(self, tx: Tx, items: Any) -> list[Charge | Refusal]:
+        return await outcomes.record_outcomes(
+            tx, items, at=self.clock.now(), look_ups=self.look_ups
+        )
+
+    async def _refund_batch(self, tx: Tx, items: Any) -> list[RefundView | Refusal]:
+        opened = await refunds.open_refunds(tx, items, at=self.clock.now(), look_ups=self.look_ups)
+        await self._attach(
+            tx,
+            [
+                (item.order.merchant_id, item.trace, item.order.id)
+                for item, result in zip(items, opened, strict=True)
+                if isinstance(result, RefundView)
+            ],
+        )
+        return opened
+
+    async def _refund_hear_batch(self, tx: Tx, items: Any) -> list[RefundView | Refusal]:
+        return await refunds.record_refund_outcomes(
+            tx, items, at=self.clock.now(), look_ups=self.look_ups
+        )
+
+    async def _store_notices(self, tx: Tx, items: Any) -> list[None]:
+        await notices.insert(tx, items, apply_by=timedelta(seconds=10))
+        return [None] * len(items)
+
+    async def _attach(self, tx: Tx, rows: list[tuple[int, Trace, str]]) -> None:
+        await idempotency.attach(
+            tx,
+            [
+                (merchant_id, trace.idempotency_key, object_id)
+                for merchant_id, trace, object_id in rows
+                if trace.claimed and trace.idempotency_key is not None
+            ],
+        )
+
+
+def _money(minor: int, code: str) -> Money:
+    return Money(minor, CURRENCIES[code])
+
+
+def _first(results: list[Any]) -> Any:
+    """The one result of a batch of one; a refusal is raised, and rolls the transaction back."""
+    if isinstance(results[0], Refusal):
+        raise results[0]
+    return results[0]

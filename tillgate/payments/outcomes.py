@@ -1,0 +1,335 @@
+"""Hearing of attempts: the one door by which news moves an attempt, its payment and the money.
+
+The same door for an answer, a notice and a look-up, in any order and any number of times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from tillgate.connectors import port
+from tillgate.kernel import ids
+from tillgate.kernel.errors import Refusal
+from tillgate.ledger.machine import Books
+from tillgate.ledger.model import Journal
+from tillgate.payments import booking, machine, store
+from tillgate.payments.commands import LookUps, lay_open_attempts
+from tillgate.payments.desk import Desk
+from tillgate.payments.errors import ChargeNotFound
+from tillgate.payments.machine import News, PaymentStatus, Status
+from tillgate.payments.model import Attempt, Charge, Heard, Payment, Refund, Trace
+from tillgate.runtime import notices
+from tillgate.runtime.db import Tx
+
+
+async def record_outcomes(
+    tx: Tx, items: Sequence[Heard], *, at: datetime, look_ups: LookUps
+) -> list[Charge | Refusal]:
+    """Move attempts by what was heard of them; book the money the first time we hear of it."""
+    keys = sorted({(item.merchant_id, item.attempt_id) for item in items})
+    desk = Desk(at)
+    desk.take_in(payments=await store.lock_payments_of_attempts(tx, keys))
+    desk.take_in(attempts=await store.select_attempts(tx, keys))
+    await lay_open_attempts(tx, desk)
+    results = [_hear(desk, item, look_ups) for item in items]
+    await desk.close(tx)
+    await notices.mark_applied(
+        tx, [(item.merchant_id, item.notice_id) for item in items if item.notice_id], at=at
+    )
+    # A later item of the batch may have moved the same payment on.
+    return [
+        Charge(
+            desk.attempts[result.attempt.merchant_id, result.attempt.id],
+            desk.payment_of(result.attempt),
+        )
+        if isinstance(result, Charge)
+        else result
+        for result in results
+    ]
+
+
+def _hear(desk: Desk, item: Heard, look_ups: LookUps) -> Charge | Refusal:
+    attempt = desk.attempts.get((item.merchant_id, item.attempt_id))
+    if attempt is None:
+        return ChargeNotFound(item.attempt_id)
+    payment = desk.payment_of(attempt)
+    news = _checked(desk, attempt, item.outcome, item.account)
+    try:
+        status = machine.after(attempt.status, news)
+    except machine.Contradiction:
+        desk.open_break("contradiction", attempt, {"status": attempt.status}, {"news": news.value})
+        return Charge(attempt, payment)
+    if status == attempt.status:
+        return Charge(_listen_on(desk, attempt, item.outcome, look_ups), payment)
+    if attempt.status == Status.DECLINED and status == Status.PAID:
+        desk.open_break("contradiction", attempt, {"status": "declined"}, {"news": "paid"})
+    attempt = _moved(desk, attempt, status, item.outcome, look_ups)
+    return Charge(attempt, _carry(desk, attempt, payment, item))
+
+
+def _checked(desk: Desk, attempt: Attempt, outcome: Any, account: str | None) -> News:
+    """Return the news, unless the provider speaks of another amount, currency or account."""
+    news = machine.news_of(outcome)
+    if not isinstance(outcome, port.Paid):
+        return news
+    expected = attempt.amount if attempt.amount_to_capture is None else attempt.amount_to_capture
+    ours: dict[str, object] = {"amount": expected, "currency": attempt.currency, "account": account}
+    theirs: dict[str, object] = {
+        "amount": outcome.amount.minor,
+        "currency": outcome.amount.currency.code,
+        "account": outcome.account,
+        "reference": outcome.reference,
+    }
+    for kind in ("amount", "currency", "account"):
+        if kind == "account" and (account is None or outcome.account is None):
+            continue
+        if ours[kind] != theirs[kind]:
+            if attempt.status != Status.PAID or kind != "amount":
+                desk.open_break(kind, attempt, ours, theirs)
+            return News.MISMATCHED if attempt.status != Status.PAID else News.PAID
+    return news
+
+
+def _listen_on(desk: Desk, attempt: Attempt, outcome: Any, look_ups: LookUps) -> Attempt:
+    """Nothing moved; remember what is new, and when to ask again."""
+    if attempt.status not in machine.OPEN:
+        return attempt
+    changes: dict[str, Any] = {"look_up_at": _next_look_up(desk, attempt, outcome, look_ups)}
+    if isinstance(outcome, port.Waiting):
+        if outcome.step is not None:
+            changes["next_step"] = show_step(outcome.step)
+        if outcome.reference:
+            changes["reference"] = outcome.reference
+    return desk.change_attempt(attempt, **changes)
+
+
+def _moved(
+    desk: Desk, attempt: Attempt, status: Status, outcome: Any, look_ups: LookUps
+) -> Attempt:
+    changes: dict[str, Any] = {"status": status.value, "look_ups": 0}
+    if getattr(outcome, "reference", None):
+        changes["reference"] = outcome.reference
+    if getattr(outcome, "instrument", None):
+        changes["instrument"] = dict(outcome.instrument)
+    match outcome:
+        case port.Paid() if status == Status.PAID:
+            changes.update(
+                amount_captured=outcome.amount.minor, paid_at=outcome.at or desk.at, error=None
+            )
+        case port.Waiting():
+            changes["next_step"] = None if outcome.step is None else show_step(outcome.step)
+            if outcome.on == "capture":
+                changes["amount_authorised"] = (
+                    outcome.amount.minor if outcome.amount else attempt.amount
+                )
+        case port.Declined():
+            changes["error"] = {
+                "type": "card_error" if attempt.presentation == "card" else "invalid_request_error",
+                "code": outcome.code,
+                "decline_code": outcome.decline_code,
+                "message": outcome.message,
+                "provider_code": outcome.provider_code,
+            }
+        case port.NotSent():
+            changes["error"] = _failure(
+                "payment_method_provider_timeout", "The provider could not be reached."
+            )
+        case port.Closed() | port.NotFound() if not attempt.closing or attempt.error is None:
+            changes["error"] = _failure(
+                "payment_intent_payment_attempt_expired",
+                "The customer did not pay before the order was closed.",
+            )
+        case _:
+            pass
+    opened = msgspec.structs.replace(attempt, status=status.value, look_ups=0)
+    changes["look_up_at"] = (
+        _next_look_up(desk, opened, outcome, look_ups) if status in machine.OPEN else None
+    )
+    return desk.change_attempt(attempt, **changes)
+
+
+def _next_look_up(desk: Desk, attempt: Attempt, outcome: Any, look_ups: LookUps) -> datetime:
+    moment = machine.next_look_up(
+        desk.at,
+        attempt.look_ups,
+        first_seconds=look_ups.first_seconds,
+        most_seconds=look_ups.most_seconds,
+        deadline=attempt.expires_at,
+    )
+    pause = getattr(outcome, "retry_after_seconds", None)
+    return moment if pause is None else max(moment, desk.at + timedelta(seconds=pause))
+
+
+# What an attempt's move means for its payment ------------------------------------------------
+
+
+def _carry(desk: Desk, attempt: Attempt, payment: Payment, item: Heard) -> Payment:
+    match attempt.status:
+        case Status.PAID:
+            return _carry_paid(desk, attempt, payment, item.trace)
+        case Status.DECLINED | Status.NOT_SENT | Status.CLOSED:
+            return _carry_ended(desk, attempt, payment, item.trace)
+        case _ if payment.open_attempt != attempt.id:
+            return payment
+        case Status.AUTHORISED:
+            payment = desk.change_payment(
+                payment,
+                status=PaymentStatus.REQUIRES_CAPTURE.value,
+                amount_capturable=attempt.amount_authorised,
+                next_action=None,
+                last_error=None,
+            )
+            desk.say_payment("payment.amount_capturable_updated", payment, item.trace)
+            desk.say_charge("attempt.authorised", attempt, payment, item.trace)
+            return payment
+        case Status.MISMATCHED:
+            payment = desk.change_payment(
+                payment, status=PaymentStatus.PROCESSING.value, next_action=None
+            )
+            desk.say_payment("payment.mismatched", payment, item.trace)
+            return payment
+        case _:
+            return _carry_open(desk, attempt, payment, item)
+
+
+def _carry_open(desk: Desk, attempt: Attempt, payment: Payment, item: Heard) -> Payment:
+    on = item.outcome.on if isinstance(item.outcome, port.Waiting) else "provider"
+    status = machine.payment_status(attempt.status, on=on, canceling=False)
+    action = attempt.next_step if status == PaymentStatus.REQUIRES_ACTION else None
+    payment = desk.change_payment(payment, status=status.value, next_action=action)
+    name = "requires_action" if status == PaymentStatus.REQUIRES_ACTION else "processing"
+    desk.say_payment(f"payment.{name}", payment, item.trace)
+    return payment
+
+
+def _carry_ended(desk: Desk, attempt: Attempt, payment: Payment, trace: Trace) -> Payment:
+    if payment.open_attempt != attempt.id:
+        return payment
+    canceling = payment.cancellation_reason is not None
+    status = machine.payment_status(attempt.status, on="customer", canceling=canceling)
+    changes: dict[str, Any] = {
+        "status": status.value,
+        "open_attempt": None,
+        "next_action": None,
+        "amount_capturable": 0,
+    }
+    if canceling:
+        changes["canceled_at"] = desk.at
+    else:
+        changes["last_error"] = attempt.error
+    payment = desk.change_payment(payment, **changes)
+    if canceling:
+        desk.say_payment("payment.canceled", payment, trace)
+        return payment
+    desk.say_charge("attempt.failed", attempt, payment, trace)
+    desk.say_payment("payment.attempt_failed", payment, trace)
+    return payment
+
+
+def _carry_paid(desk: Desk, attempt: Attempt, payment: Payment, trace: Trace) -> Payment:
+    if payment.status == PaymentStatus.SUCCEEDED:
+        return _give_back_surplus(desk, attempt, payment, trace)
+    other = payment.open_attempt
+    captured = attempt.amount_to_capture is not None
+    payment = desk.change_payment(
+        payment,
+        status=PaymentStatus.SUCCEEDED.value,
+        amount_received=attempt.amount_captured,
+        amount_capturable=0,
+        latest_attempt=attempt.id,
+        open_attempt=None,
+        next_action=None,
+        last_error=None,
+        canceled_at=None,
+        cancellation_reason=None,
+    )
+    if other is not None and other != attempt.id:
+        # Money came late while another order could still be paid: close that one now.
+        rival = desk.attempts[attempt.merchant_id, other]
+        desk.change_attempt(rival, closing=True, look_up_at=desk.at, look_ups=0)
+    paid = payment
+
+    def settle(books: Books) -> Journal:
+        return booking.settlement(paid, attempt, booking.Chart(books, attempt, paid))
+
+    desk.book(attempt, payment, f"payment:{attempt.id}", settle)
+    desk.say_charge(
+        "attempt.captured" if captured else "attempt.succeeded", attempt, payment, trace
+    )
+    desk.say_payment("payment.succeeded", payment, trace)
+    return payment
+
+
+def _give_back_surplus(desk: Desk, attempt: Attempt, payment: Payment, trace: Trace) -> Payment:
+    """The same payment was paid a second time: take it in, tell, and give it back."""
+    refund_id = ids.new_id("re")
+    desk.book(
+        attempt,
+        payment,
+        f"payment:{attempt.id}",
+        lambda books: booking.surplus(attempt, booking.Chart(books, attempt, payment)),
+    )
+
+    def order_refund(books: Books) -> Journal:
+        chart = booking.Chart(books, attempt, payment)
+        lines = [(chart.second, chart.refunds, attempt.amount_captured)]
+        refund = Refund(
+            merchant_id=attempt.merchant_id,
+            id=refund_id,
+            payment_id=payment.id,
+            attempt_id=attempt.id,
+            amount=attempt.amount_captured,
+            currency=attempt.currency,
+            status=machine.RefundStatus.CREATED.value,
+            reason="duplicate",
+            take_back=lines,
+            surplus=True,
+            look_up_at=desk.at,
+            created_at=desk.at,
+        )
+        desk.add_refund(refund)
+        desk.say_refund("refund.created", refund, trace)
+        return booking.journal(refund, "refund", lines)
+
+    desk.book(attempt, payment, f"refund:{refund_id}", order_refund)
+    desk.change_attempt(attempt, amount_refunded=attempt.amount_captured)
+    desk.open_break(
+        "second_payment", attempt, {"payment": payment.id}, {"reference": attempt.reference}
+    )
+    return payment
+
+
+# Pieces -------------------------------------------------------------------------------------
+
+
+def show_step(step: port.NextStep) -> dict[str, Any]:
+    """Return the next step as plain JSON: `type` and its fields."""
+    match step:
+        case port.ShowQr():
+            return {"type": "show_qr", "content": step.content, "expires_at": _iso(step.expires_at)}
+        case port.Redirect():
+            return {"type": "redirect", "url": step.url, "expires_at": _iso(step.expires_at)}
+        case port.OpenApp():
+            return {
+                "type": "open_app",
+                "parameters": dict(step.parameters),
+                "order_string": step.order_string,
+            }
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat()
+
+
+def _failure(code: str, message: str) -> dict[str, Any]:
+    return {
+        "type": "invalid_request_error",
+        "code": code,
+        "decline_code": None,
+        "message": message,
+        "provider_code": None,
+    }

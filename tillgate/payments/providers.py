@@ -1,0 +1,134 @@
+"""Which provider account takes a charge, and the connector that speaks to it.
+
+Connectors are built from the merchant's provider accounts and kept while those do not change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from tillgate.connectors import registry
+from tillgate.connectors.client import Observe, Transport
+from tillgate.connectors.port import Connector, Presentation
+from tillgate.kernel.clock import Clock
+from tillgate.kernel.errors import Kind, Refusal
+from tillgate.payments.commands import Route
+from tillgate.payments.errors import CaptureNotOffered, MethodNotOffered
+
+#: The provider that takes each method.
+PROVIDER_OF: Final = {"card": "stripe", "alipay": "alipay", "wechat_pay": "wechat_pay"}
+
+
+class ProviderAccountNotFound(Refusal):
+    """There is no provider account {account_id}."""
+
+    kind = Kind.NOT_FOUND
+    code = "resource_missing"
+
+    def __init__(self, account_id: str) -> None:
+        super().__init__(account_id=account_id)
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderAccount:
+    """One account of a merchant at a provider, with its opened configuration (JSON)."""
+
+    id: str
+    provider: str
+    config: bytes
+    version: int
+    enabled: bool = True
+
+
+#: Reads a merchant's provider accounts (secrets opened).
+Load = Callable[[int], Awaitable[list[ProviderAccount]]]
+
+
+class Providers:
+    """Provider accounts and their connectors, cached for a few seconds."""
+
+    def __init__(
+        self,
+        load: Load,
+        clock: Clock,
+        transport: Transport,
+        observe: Observe,
+        *,
+        base_url: str,
+        keep_seconds: float = 5.0,
+    ) -> None:
+        self._load = load
+        self._clock = clock
+        self._transport = transport
+        self._observe = observe
+        self._base_url = base_url
+        self._keep = timedelta(seconds=keep_seconds)
+        self._accounts: dict[int, tuple[datetime, list[ProviderAccount]]] = {}
+        self._connectors: dict[tuple[int, str, int], Connector] = {}
+
+    async def route(
+        self,
+        merchant_id: int,
+        method: str,
+        presentation: Presentation,
+        currency: str,
+        *,
+        lifetime: timedelta,
+        capture: bool = True,
+    ) -> Route:
+        """Return the account that takes this charge; refuse what none takes."""
+        for account in await self._of(merchant_id):
+            if not account.enabled or account.provider != PROVIDER_OF.get(method):
+                continue
+            connector = self._build(merchant_id, account)
+            if presentation not in connector.presentations or currency not in connector.currencies:
+                continue
+            if not capture and not hasattr(connector, "capture"):
+                raise CaptureNotOffered(method)
+            return Route(account.id, account.provider, self._clock.now() + lifetime)
+        raise MethodNotOffered(method, presentation, currency)
+
+    async def connector(self, merchant_id: int, account_id: str) -> Connector:
+        """Return the connector of an account, enabled or not: old attempts still need it."""
+        for account in await self._of(merchant_id):
+            if account.id == account_id:
+                return self._build(merchant_id, account)
+        raise ProviderAccountNotFound(account_id)
+
+    async def methods(self, merchant_id: int, currency: str) -> list[str]:
+        """Return the methods this merchant can take in a currency, in order of account."""
+        found: list[str] = []
+        for account in await self._of(merchant_id):
+            if account.enabled and currency in self._build(merchant_id, account).currencies:
+                found += [
+                    method
+                    for method, provider in PROVIDER_OF.items()
+                    if provider == account.provider and method not in found
+                ]
+        return found
+
+    def notify_url(self, merchant_id: int, account_id: str) -> str:
+        """Return where the provider sends its notices."""
+        return f"{self._base_url}/notices/{merchant_id}/{account_id}"
+
+    async def _of(self, merchant_id: int) -> list[ProviderAccount]:
+        now = self._clock.now()
+        kept = self._accounts.get(merchant_id)
+        if kept is not None and kept[0] > now:
+            return kept[1]
+        accounts = await self._load(merchant_id)
+        self._accounts[merchant_id] = (now + self._keep, accounts)
+        return accounts
+
+    def _build(self, merchant_id: int, account: ProviderAccount) -> Connector:
+        key = (merchant_id, account.id, account.version)
+        connector = self._connectors.get(key)
+        if connector is None:
+            connector = registry.build(
+                account.provider, account.config, self._transport, self._observe
+            )
+            self._connectors[key] = connector
+        return connector

@@ -1,0 +1,48 @@
+"""Read-only questions about payments, attempts and refunds."""
+
+from __future__ import annotations
+
+from tillgate.payments import store
+from tillgate.payments.errors import ChargeNotFound, PaymentNotFound, RefundNotFound
+from tillgate.payments.model import Attempt, Charge, Payment, Refund, RefundView
+from tillgate.runtime.db import Tx
+
+
+async def payment(tx: Tx, merchant_id: int, payment_id: str) -> Payment:
+    """Return one payment."""
+    found = await store.select_payment(tx, merchant_id, payment_id)
+    if found is None:
+        raise PaymentNotFound(payment_id)
+    return found
+
+
+async def payments(tx: Tx, merchant_id: int, payment_ids: list[str]) -> dict[str, Payment]:
+    """Return these payments, by id."""
+    found = await store.select_payments_by_id(tx, [(merchant_id, one) for one in payment_ids])
+    return {one.id: one for one in found}
+
+
+async def charge(tx: Tx, merchant_id: int, attempt_id: str) -> Charge:
+    """Return one attempt with its payment."""
+    attempts = await store.select_attempts(tx, [(merchant_id, attempt_id)])
+    if not attempts:
+        raise ChargeNotFound(attempt_id)
+    return Charge(attempts[0], await payment(tx, merchant_id, attempts[0].payment_id))
+
+
+async def attempts_of(tx: Tx, merchant_id: int, payment_id: str) -> list[Attempt]:
+    """Return a payment's attempts, oldest first."""
+    return await store.select_attempts_of_payment(tx, merchant_id, payment_id)
+
+
+async def refund(tx: Tx, merchant_id: int, refund_id: str) -> RefundView:
+    """Return one refund with its payment."""
+    refunds = await store.select_refunds(tx, [(merchant_id, refund_id)])
+    if not refunds:
+        raise RefundNotFound(refund_id)
+    return RefundView(refunds[0], await payment(tx, merchant_id, refunds[0].payment_id))
+
+
+async def refunds_of(tx: Tx, merchant_id: int, payment_id: str) -> list[Refund]:
+    """Return a payment's refunds, oldest first."""
+    return await store.select_refunds_of_payment(tx, merchant_id, payment_id)

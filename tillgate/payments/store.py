@@ -1,0 +1,341 @@
+"""SQL of the schema `payments`.
+
+Rows cross the border as JSON, both ways: a Struct's fields are its table's columns, so a batch is
+one parameter and one statement, and there is no mapping to get wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+
+import msgspec
+
+from tillgate.payments.model import Attempt, Payment, Refund
+from tillgate.runtime.db import Tx
+
+_payment = msgspec.json.Decoder(Payment)
+_attempt = msgspec.json.Decoder(Attempt)
+_refund = msgspec.json.Decoder(Refund)
+_encoder = msgspec.json.Encoder()
+
+Key = tuple[int, str]
+
+
+def _keys(keys: Collection[Key]) -> tuple[list[int], list[str]]:
+    return [key[0] for key in keys], [key[1] for key in keys]
+
+
+def _json(rows: Sequence[object]) -> str:
+    return _encoder.encode(rows).decode()
+
+
+# Payments ------------------------------------------------------------------------------------
+
+
+async def insert_payments(tx: Tx, payments: Sequence[Payment]) -> None:
+    """Write new payments."""
+    if payments:
+        await tx.run(
+            "INSERT INTO payments.payments"
+            " SELECT * FROM jsonb_populate_recordset(NULL::payments.payments, $1::jsonb)",
+            _json(payments),
+        )
+
+
+async def lock_payments(tx: Tx, keys: Collection[Key]) -> list[Payment]:
+    """Read payments and hold their rows, in order, until the transaction ends.
+
+    A payment's row is the lock of everything that belongs to it: attempts and refunds too.
+    """
+    rows = await tx.all(
+        """
+        SELECT row_to_json(p)::text AS row FROM payments.payments p
+        WHERE p.merchant_id = ANY($1::bigint[]) AND (p.merchant_id, p.id) IN
+            (SELECT * FROM unnest($1::bigint[], $2::text[]))
+        ORDER BY p.merchant_id, p.id FOR UPDATE OF p
+        """,
+        *_keys(keys),
+    )
+    return [_payment.decode(row["row"]) for row in rows]
+
+
+async def lock_payments_of_attempts(tx: Tx, keys: Collection[Key]) -> list[Payment]:
+    """Hold the payments that these attempts belong to."""
+    rows = await tx.all(
+        """
+        SELECT row_to_json(p)::text AS row FROM payments.payments p
+        WHERE p.merchant_id = ANY($1::bigint[]) AND (p.merchant_id, p.id) IN
+            (SELECT a.merchant_id, a.payment_id
+            FROM unnest($1::bigint[], $2::text[]) k(merchant_id, id)
+            JOIN payments.attempts a ON a.merchant_id = k.merchant_id AND a.id = k.id)
+        ORDER BY p.merchant_id, p.id FOR UPDATE OF p
+        """,
+        *_keys(keys),
+    )
+    return [_payment.decode(row["row"]) for row in rows]
+
+
+async def lock_payments_of_refunds(tx: Tx, keys: Collection[Key]) -> list[Payment]:
+    """Hold the payments that these refunds belong to."""
+    rows = await tx.all(
+        """
+        SELECT row_to_json(p)::text AS row FROM payments.payments p
+        WHERE p.merchant_id = ANY($1::bigint[]) AND (p.merchant_id, p.id) IN
+            (SELECT r.merchant_id, r.payment_id
+            FROM unnest($1::bigint[], $2::text[]) k(merchant_id, id)
+            JOIN payments.refunds r ON r.merchant_id = k.merchant_id AND r.id = k.id)
+        ORDER BY p.merchant_id, p.id FOR UPDATE OF p
+        """,
+        *_keys(keys),
+    )
+    return [_payment.decode(row["row"]) for row in rows]
+
+
+async def update_payments(tx: Tx, payments: Sequence[Payment]) -> None:
+    """Write what can change of payments; their rows are locked."""
+    if not payments:
+        return
+    touched = await tx.run(
+        """
+        UPDATE payments.payments p SET
+            (amount, currency, status, capture_method, customer_id, method_types, payment_method,
+            method_options, amount_capturable, amount_received, amount_refunded, latest_attempt,
+            open_attempt, attempts, next_action, last_error, return_url, description,
+            receipt_email, setup_future_usage, statement_descriptor, statement_descriptor_suffix,
+            shipping, metadata, canceled_at, cancellation_reason, sequence)
+            = (u.amount, u.currency, u.status, u.capture_method, u.customer_id, u.method_types,
+            u.payment_method, u.method_options, u.amount_capturable, u.amount_received,
+            u.amount_refunded, u.latest_attempt, u.open_attempt, u.attempts, u.next_action,
+            u.last_error, u.return_url, u.description, u.receipt_email, u.setup_future_usage,
+            u.statement_descriptor, u.statement_descriptor_suffix, u.shipping, u.metadata,
+            u.canceled_at, u.cancellation_reason, u.sequence)
+        FROM jsonb_populate_recordset(NULL::payments.payments, $1::jsonb) u
+        WHERE p.merchant_id = u.merchant_id AND p.id = u.id
+        """,
+        _json(payments),
+    )
+    assert touched == len(payments), "a locked payment vanished"
+
+
+async def select_payment(tx: Tx, merchant_id: int, payment_id: str) -> Payment | None:
+    """Read one payment."""
+    row = await tx.value(
+        "SELECT row_to_json(p)::text FROM payments.payments p WHERE merchant_id = $1 AND id = $2",
+        merchant_id,
+        payment_id,
+    )
+    return None if row is None else _payment.decode(row)
+
+
+async def select_payments_by_id(tx: Tx, keys: Collection[Key]) -> list[Payment]:
+    """Read payments, without locking them."""
+    rows = await tx.all(
+        """
+        SELECT row_to_json(p)::text AS row FROM unnest($1::bigint[], $2::text[]) k(merchant_id, id)
+        JOIN payments.payments p ON p.merchant_id = k.merchant_id AND p.id = k.id
+        """,
+        *_keys(keys),
+    )
+    return [_payment.decode(row["row"]) for row in rows]
+
+
+async def select_overdue_payments(tx: Tx, now: datetime, limit: int) -> list[Key]:
+    """Return payments that have a deadline, have passed it, and have no attempt to wait for."""
+    rows = await tx.all(
+        "SELECT merchant_id, id FROM payments.payments"
+        " WHERE expires_at <= $1 AND open_attempt IS NULL AND status IN"
+        " ('requires_payment_method', 'requires_confirmation') ORDER BY expires_at LIMIT $2",
+        now,
+        limit,
+    )
+    return [(row["merchant_id"], row["id"]) for row in rows]
+
+
+# Attempts ------------------------------------------------------------------------------------
+
+
+async def insert_attempts(tx: Tx, attempts: Sequence[Attempt]) -> None:
+    """Write new attempts."""
+    if attempts:
+        await tx.run(
+            "INSERT INTO payments.attempts"
+            " SELECT * FROM jsonb_populate_recordset(NULL::payments.attempts, $1::jsonb)",
+            _json(attempts),
+        )
+
+
+async def select_attempts(tx: Tx, keys: Collection[Key]) -> list[Attempt]:
+    """Read attempts; whoever changes them holds their payments' rows."""
+    rows = await tx.all(
+        """
+        SELECT row_to_json(a)::text AS row FROM unnest($1::bigint[], $2::text[]) k(merchant_id, id)
+        JOIN payments.attempts a ON a.merchant_id = k.merchant_id AND a.id = k.id
+        """,
+        *_keys(keys),
+    )
+    return [_attempt.decode(row["row"]) for row in rows]
+
+
+async def select_attempts_of_payment(tx: Tx, merchant_id: int, payment_id: str) -> list[Attempt]:
+    """Read a payment's attempts, oldest first."""
+    rows = await tx.all(
+        "SELECT row_to_json(a)::text AS row FROM payments.attempts a"
+        " WHERE merchant_id = $1 AND payment_id = $2 ORDER BY id",
+        merchant_id,
+        payment_id,
+    )
+    return [_attempt.decode(row["row"]) for row in rows]
+
+
+async def update_attempts(tx: Tx, attempts: Sequence[Attempt]) -> None:
+    """Write what can change of attempts; their payments' rows are locked."""
+    if not attempts:
+        return
+    touched = await tx.run(
+        """
+        UPDATE payments.attempts a SET
+            (status, reference, next_step, error, instrument, amount_authorised, amount_to_capture,
+            amount_captured, amount_refunded, closing, expires_at, look_up_at, look_ups, sequence,
+            paid_at)
+            = (u.status, u.reference, u.next_step, u.error, u.instrument, u.amount_authorised,
+            u.amount_to_capture, u.amount_captured, u.amount_refunded, u.closing, u.expires_at,
+            u.look_up_at, u.look_ups, u.sequence, u.paid_at)
+        FROM jsonb_populate_recordset(NULL::payments.attempts, $1::jsonb) u
+        WHERE a.merchant_id = u.merchant_id AND a.id = u.id
+        """,
+        _json(attempts),
+    )
+    assert touched == len(attempts), "an attempt vanished"
+
+
+async def select_due_attempts(tx: Tx, now: datetime, limit: int) -> list[Attempt]:
+    """Return attempts it is time to look up, the longest due first."""
+    rows = await tx.all(
+        "SELECT row_to_json(a)::text AS row FROM payments.attempts a"
+        " WHERE look_up_at <= $1 ORDER BY look_up_at LIMIT $2",
+        now,
+        limit,
+    )
+    return [_attempt.decode(row["row"]) for row in rows]
+
+
+async def lease_attempt(tx: Tx, attempt: Attempt, until: datetime) -> bool:
+    """Put the next look-up off to `until`; False where somebody else was faster."""
+    return bool(
+        await tx.run(
+            "UPDATE payments.attempts SET look_up_at = $4, look_ups = look_ups + 1"
+            " WHERE merchant_id = $1 AND id = $2 AND look_up_at = $3",
+            attempt.merchant_id,
+            attempt.id,
+            attempt.look_up_at,
+            until,
+        )
+    )
+
+
+# Refunds -------------------------------------------------------------------------------------
+
+
+async def insert_refunds(tx: Tx, refunds: Sequence[Refund]) -> None:
+    """Write new refunds."""
+    if refunds:
+        await tx.run(
+            "INSERT INTO payments.refunds"
+            " SELECT * FROM jsonb_populate_recordset(NULL::payments.refunds, $1::jsonb)",
+            _json(refunds),
+        )
+
+
+async def select_refunds(tx: Tx, keys: Collection[Key]) -> list[Refund]:
+    """Read refunds; whoever changes them holds their payments' rows."""
+    rows = await tx.all(
+        """
+        SELECT row_to_json(r)::text AS row FROM unnest($1::bigint[], $2::text[]) k(merchant_id, id)
+        JOIN payments.refunds r ON r.merchant_id = k.merchant_id AND r.id = k.id
+        """,
+        *_keys(keys),
+    )
+    return [_refund.decode(row["row"]) for row in rows]
+
+
+async def select_refunds_of_payment(tx: Tx, merchant_id: int, payment_id: str) -> list[Refund]:
+    """Read a payment's refunds, oldest first."""
+    rows = await tx.all(
+        "SELECT row_to_json(r)::text AS row FROM payments.refunds r"
+        " WHERE merchant_id = $1 AND payment_id = $2 ORDER BY id",
+        merchant_id,
+        payment_id,
+    )
+    return [_refund.decode(row["row"]) for row in rows]
+
+
+async def update_refunds(tx: Tx, refunds: Sequence[Refund]) -> None:
+    """Write what can change of refunds; their payments' rows are locked."""
+    if not refunds:
+        return
+    touched = await tx.run(
+        """
+        UPDATE payments.refunds r SET
+            (status, failure_reason, reference, metadata, look_up_at, look_ups, sequence)
+            = (u.status, u.failure_reason, u.reference, u.metadata, u.look_up_at, u.look_ups,
+            u.sequence)
+        FROM jsonb_populate_recordset(NULL::payments.refunds, $1::jsonb) u
+        WHERE r.merchant_id = u.merchant_id AND r.id = u.id
+        """,
+        _json(refunds),
+    )
+    assert touched == len(refunds), "a refund vanished"
+
+
+async def select_due_refunds(tx: Tx, now: datetime, limit: int) -> list[Refund]:
+    """Return refunds it is time to look up, the longest due first."""
+    rows = await tx.all(
+        "SELECT row_to_json(r)::text AS row FROM payments.refunds r"
+        " WHERE look_up_at <= $1 ORDER BY look_up_at LIMIT $2",
+        now,
+        limit,
+    )
+    return [_refund.decode(row["row"]) for row in rows]
+
+
+async def lease_refund(tx: Tx, refund: Refund, until: datetime) -> bool:
+    """Put the next look-up off to `until`; False where somebody else was faster."""
+    return bool(
+        await tx.run(
+            "UPDATE payments.refunds SET look_up_at = $4, look_ups = look_ups + 1"
+            " WHERE merchant_id = $1 AND id = $2 AND look_up_at = $3",
+            refund.merchant_id,
+            refund.id,
+            refund.look_up_at,
+            until,
+        )
+    )
+
+
+# Breaks --------------------------------------------------------------------------------------
+
+
+class Break(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a provider's word and ours differ."""
+
+    merchant_id: int
+    id: str
+    kind: str
+    attempt_id: str | None = None
+    refund_id: str | None = None
+    ours: dict[str, object]
+    theirs: dict[str, object]
+    created_at: datetime
+    resolved_at: datetime | None = None
+    resolution: str | None = None
+
+
+async def insert_breaks(tx: Tx, breaks: Sequence[Break]) -> None:
+    """Open breaks; one of a kind per attempt or refund stays open at a time."""
+    if breaks:
+        await tx.run(
+            "INSERT INTO payments.breaks SELECT * FROM"
+            " jsonb_populate_recordset(NULL::payments.breaks, $1::jsonb) ON CONFLICT DO NOTHING",
+            _json(breaks),
+        )

@@ -1,0 +1,204 @@
+"""The database: a pool, transactions as values, and the proof that none is open over a call.
+
+`Tx` is passed down explicitly. SQL is literal text with `$1` parameters, prepared once per
+connection by asyncpg. A commit whose answer was lost is reported as `CommitUnknown`: it may have
+happened, and only looking can tell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from typing import Any, LiteralString
+
+import asyncpg
+
+from tillgate.kernel.errors import Kind, Refusal
+
+_holding: ContextVar[int] = ContextVar("connections_held", default=0)
+
+#: Connection lost, server restarting: nothing is wrong with the request itself.
+LOST_CONNECTION = (
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.TooManyConnectionsError,
+    ConnectionError,
+    TimeoutError,
+    OSError,
+)
+
+
+class DatabaseUnavailable(Refusal):
+    """The database cannot be reached right now. Nothing was changed; please try again."""
+
+    kind = Kind.UNAVAILABLE
+    code = "database_unavailable"
+
+
+class CommitUnknown(Refusal):
+    """The connection was lost while the change was being saved; repeat the request with the same Idempotency-Key to learn the truth."""  # noqa: E501  a message is one line
+
+    kind = Kind.UNAVAILABLE
+    code = "commit_unknown"
+
+
+def assert_outside_transaction() -> None:
+    """Fail loudly where a database connection is held by the caller: it must not be, over a call."""
+    assert _holding.get() == 0, "a database connection is held over a network call"
+
+
+class Tx:
+    """An open transaction."""
+
+    __slots__ = ("_connection",)
+
+    def __init__(self, connection: asyncpg.pool.PoolConnectionProxy) -> None:
+        self._connection = connection
+
+    async def all(self, sql: LiteralString, *args: object) -> list[asyncpg.Record]:
+        """Return all rows."""
+        return await self._connection.fetch(sql, *args)
+
+    async def maybe(self, sql: LiteralString, *args: object) -> asyncpg.Record | None:
+        """Return the first row, if there is one."""
+        return await self._connection.fetchrow(sql, *args)
+
+    async def one(self, sql: LiteralString, *args: object) -> asyncpg.Record:
+        """Return the first row, which must exist."""
+        row = await self._connection.fetchrow(sql, *args)
+        assert row is not None, "a row was expected"
+        return row
+
+    async def value(self, sql: LiteralString, *args: object) -> Any:
+        """Return the first column of the first row, or None."""
+        return await self._connection.fetchval(sql, *args)
+
+    async def run(self, sql: LiteralString, *args: object) -> int:
+        """Execute and return the number of rows touched."""
+        tag = await self._connection.execute(sql, *args)
+        last = tag.rpartition(" ")[2]
+        return int(last) if last.isdigit() else 0
+
+    async def many(self, sql: LiteralString, rows: Sequence[Sequence[object]]) -> None:
+        """Execute once per row, pipelined."""
+        await self._connection.executemany(sql, rows)
+
+
+class Database:
+    """A pool of connections to one database."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+        #: Statements and transactions under way; a virtual clock stands still while it is not zero.
+        self.busy = 0
+        #: Fault points, for crash tests only: called with the name of the step about to be made.
+        self.before_commit: Callable[[], Awaitable[None]] | None = None
+
+    @staticmethod
+    async def open(
+        url: str,
+        *,
+        size: int = 8,
+        minimum: int = 1,
+        role: str | None = "tillgate_app",
+        settings: dict[str, str] | None = None,
+    ) -> Database:
+        """Connect. `role` is the least-privileged role every session takes on."""
+        server_settings = {
+            "application_name": "tillgate",
+            "timezone": "UTC",
+            "lock_timeout": "15s",
+            "statement_timeout": "30s",
+            "idle_in_transaction_session_timeout": "60s",
+            "jit": "off",
+            **({"role": role} if role else {}),
+            **(settings or {}),
+        }
+        try:
+            pool = await asyncpg.create_pool(
+                url,
+                min_size=minimum,
+                max_size=size,
+                command_timeout=60,
+                server_settings=server_settings,
+                reset=_keep_session,
+                max_inactive_connection_lifetime=0,
+            )
+        except LOST_CONNECTION as error:
+            raise DatabaseUnavailable from error
+        return Database(pool)
+
+    async def close(self) -> None:
+        """Close all connections, those in use after they are given back."""
+        await self._pool.close()
+
+    async def abort(self) -> None:
+        """Drop all connections at once."""
+        self._pool.terminate()
+
+    @asynccontextmanager
+    async def transaction(self, *, readonly: bool = False) -> AsyncIterator[Tx]:
+        """Open a transaction; commit at the end, roll back on any exception."""
+        connection = await self._take()
+        token = _holding.set(_holding.get() + 1)
+        try:
+            try:
+                await connection.execute("BEGIN READ ONLY" if readonly else "BEGIN")
+            except LOST_CONNECTION as error:
+                raise DatabaseUnavailable from error
+            try:
+                yield Tx(connection)
+            except BaseException:
+                await _roll_back(connection)
+                raise
+            await self._commit(connection)
+        finally:
+            _holding.reset(token)
+            self.busy -= 1
+            await self._pool.release(connection)
+
+    async def _take(self) -> asyncpg.pool.PoolConnectionProxy:
+        self.busy += 1
+        try:
+            return await self._pool.acquire()
+        except LOST_CONNECTION as error:
+            self.busy -= 1
+            raise DatabaseUnavailable from error
+        except BaseException:
+            self.busy -= 1
+            raise
+
+    async def _commit(self, connection: asyncpg.pool.PoolConnectionProxy) -> None:
+        try:
+            if self.before_commit is not None:
+                await self.before_commit()
+            await connection.execute("COMMIT")
+        except LOST_CONNECTION as error:
+            raise CommitUnknown from error
+        except BaseException:
+            await _roll_back(connection)
+            raise
+
+    @property
+    def in_use(self) -> int:
+        """Connections taken from the pool right now."""
+        return self._pool.get_size() - self._pool.get_idle_size()
+
+
+async def _keep_session(_: asyncpg.Connection) -> None:
+    """Nothing of a session outlives its transaction here, so there is nothing to reset."""
+
+
+async def _roll_back(connection: asyncpg.pool.PoolConnectionProxy) -> None:
+    if connection.is_closed():
+        return
+    try:
+        await connection.execute("ROLLBACK")
+    except LOST_CONNECTION:
+        connection.terminate()
+    except asyncpg.PostgresError:
+        connection.terminate()

@@ -1,0 +1,457 @@
+"""Idempotency: one effect and one answer per key, whatever the network does.
+
+Two ways. `OnceLane` is for operations of a single transaction: the effect and the stored answer
+commit together, a batch at a time. `Claims` is for operations that call a provider: the key is
+claimed (committed), the work attaches the object it made in its own first transaction, and the
+answer is stored at the end. A claim whose process died is taken over: without an object nothing
+was committed and the work runs afresh; with one, its present state is the answer.
+
+Answers are kept at least 24 hours. Refusals that a repetition may not meet again (conflict, rate,
+unavailability) are not stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final, Generic, TypeVar
+
+from tillgate.kernel.clock import Clock
+from tillgate.kernel.errors import Kind, Refusal
+from tillgate.runtime.db import Database, Tx
+from tillgate.runtime.lane import Lane
+
+Payload = TypeVar("Payload")
+Result = TypeVar("Result")
+
+#: Refusals that say nothing about the request itself: the same request may succeed later.
+TRANSIENT: Final = frozenset(
+    {
+        Kind.CONFLICT,
+        Kind.RATE_LIMITED,
+        Kind.UNAVAILABLE,
+        Kind.UNAUTHENTICATED,
+        Kind.IDEMPOTENCY,
+    }
+)
+
+
+class KeyMismatch(Refusal):
+    """Keys for idempotent requests can only be used with the same endpoint and the same parameters they were first used with. Try using a key other than '{key}' if you meant to execute a different request."""  # noqa: E501  a message is one line
+
+    kind = Kind.IDEMPOTENCY
+
+    def __init__(self, key: str) -> None:
+        super().__init__(key=key)
+
+
+class KeyInUse(Refusal):
+    """There is currently another in-progress request using this Idempotency-Key ('{key}'); please try again later."""  # noqa: E501
+
+    kind = Kind.CONFLICT
+    code = "idempotency_key_in_use"
+
+    def __init__(self, key: str) -> None:
+        super().__init__(key=key)
+
+
+class KeyTaken(Exception):
+    """Another process stored an answer under the key while we worked: look again."""
+
+
+class ClaimLost(Refusal):
+    """Another request with the same Idempotency-Key has taken over; please try again."""
+
+    kind = Kind.CONFLICT
+    code = "idempotency_key_in_use"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Who asks for what: the key, the digest of the decoded request, and the request's id."""
+
+    merchant_id: int
+    key: str | None
+    request_hash: bytes
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An answer. `original_request` is set where it was given before."""
+
+    status: int
+    body: bytes
+    original_request: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """The key is ours. `object_id` is set where an earlier, dead request had committed something."""
+
+    object_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class OnceItem(Generic[Payload, Result]):
+    """One request in a lane. `render` turns its result, refusal or bug into the answer."""
+
+    asked: Asked
+    payload: Payload
+    render: Callable[[Result | Exception], tuple[int, bytes]]
+
+
+class OnceLane(Generic[Payload, Result]):
+    """Group commit in which the effect and the answer under the key are one transaction."""
+
+    def __init__(
+        self,
+        db: Database,
+        clock: Clock,
+        handle: Callable[[Tx, Sequence[Payload]], Awaitable[Sequence[Result | Refusal]]],
+        *,
+        max_items: int = 256,
+    ) -> None:
+        self._db = db
+        self._clock = clock
+        self._decide = handle
+        self._lane: Lane[OnceItem[Payload, Result], Stored] = Lane(
+            db, self._handle, key=_item_key, max_items=max_items
+        )
+
+    async def submit(self, item: OnceItem[Payload, Result]) -> Stored:
+        """Do it once and return the answer; raise only what must not be stored."""
+        for _ in range(3):
+            try:
+                return await self._lane.submit(item)
+            except KeyTaken:
+                continue
+            except Refusal:
+                raise
+            except Exception as error:  # noqa: BLE001  it is answered, stored and logged by render
+                return await self._store_failure(item, error)
+        raise KeyInUse(item.asked.key or "")
+
+    async def _handle(
+        self, tx: Tx, items: Sequence[OnceItem[Payload, Result]]
+    ) -> Sequence[Stored | Refusal]:
+        known = await select_rows(tx, [item.asked for item in items if item.asked.key is not None])
+        answers: list[Stored | Refusal | None] = [
+            _earlier(item.asked, known.get((item.asked.merchant_id, item.asked.key or "")))
+            for item in items
+        ]
+        fresh = [index for index, answer in enumerate(answers) if answer is None]
+        if not fresh:
+            return [answer for answer in answers if answer is not None]
+        results = await self._decide(tx, [items[index].payload for index in fresh])
+        for index, result in zip(fresh, results, strict=True):
+            answers[index] = _answered(items[index], result)
+        await self._store(tx, items, fresh, answers)
+        return [answer for answer in answers if answer is not None]
+
+    async def _store(
+        self,
+        tx: Tx,
+        items: Sequence[OnceItem[Payload, Result]],
+        fresh: list[int],
+        answers: list[Stored | Refusal | None],
+    ) -> None:
+        finished = [
+            (items[index].asked, answer)
+            for index in fresh
+            for answer in [answers[index]]
+            if isinstance(answer, Stored) and items[index].asked.key is not None
+        ]
+        if finished and await insert_finished(tx, finished, self._clock.now()) != len(finished):
+            raise KeyTaken
+
+    async def _store_failure(self, item: OnceItem[Payload, Result], error: Exception) -> Stored:
+        status, body = item.render(error)
+        answer = Stored(status, body)
+        if item.asked.key is not None:
+            async with self._db.transaction() as tx:
+                await insert_finished(tx, [(item.asked, answer)], self._clock.now())
+        return answer
+
+
+class Claims:
+    """Keys of requests that take several transactions and a provider's time."""
+
+    def __init__(
+        self, db: Database, clock: Clock, *, abandoned_after_seconds: float = 45.0
+    ) -> None:
+        self._db = db
+        self._clock = clock
+        self._abandoned_after = timedelta(seconds=abandoned_after_seconds)
+        self._claims: Lane[Asked, Stored | Claimed] = Lane(db, self._claim, key=_asked_key)
+        self._finishes: Lane[tuple[Asked, Stored], None] = Lane(
+            db, self._finish, key=lambda item: _asked_key(item[0])
+        )
+
+    async def claim(self, asked: Asked) -> Stored | Claimed:
+        """Return the stored answer, or take the key; refuse a mismatch or a key in use."""
+        return await self._claims.submit(asked)
+
+    async def finish(self, asked: Asked, answer: Stored) -> None:
+        """Store the answer, unless somebody else has taken over."""
+        await self._finishes.submit((asked, answer))
+
+    async def release(self, asked: Asked) -> None:
+        """Give the key back: at once usable again, or, with an object attached, resumed at once."""
+        async with self._db.transaction() as tx:
+            await tx.run(
+                "DELETE FROM runtime.idempotency WHERE merchant_id = $1 AND key = $2"
+                " AND request_id = $3 AND status IS NULL AND object_id IS NULL",
+                asked.merchant_id,
+                asked.key,
+                asked.request_id,
+            )
+            await tx.run(
+                "UPDATE runtime.idempotency SET locked_at = $4 WHERE merchant_id = $1 AND key = $2"
+                " AND request_id = $3 AND status IS NULL",
+                asked.merchant_id,
+                asked.key,
+                asked.request_id,
+                self._clock.now() - self._abandoned_after * 2,
+            )
+
+    async def replace(self, asked: Asked, body: bytes) -> None:
+        """Store the answer as it was really given, with objects expanded in it."""
+        async with self._db.transaction() as tx:
+            await tx.run(
+                "UPDATE runtime.idempotency SET body = $4"
+                " WHERE merchant_id = $1 AND key = $2 AND request_id = $3",
+                asked.merchant_id,
+                asked.key,
+                asked.request_id,
+                body,
+            )
+
+    async def abandoned(self, limit: int = 100) -> list[tuple[Asked, str]]:
+        """Take over requests whose process died after it had committed an object; drop the others."""
+        now = self._clock.now()
+        async with self._db.transaction() as tx:
+            await tx.run(
+                "DELETE FROM runtime.idempotency"
+                " WHERE status IS NULL AND object_id IS NULL AND locked_at < $1",
+                now - self._abandoned_after * 4,
+            )
+            rows = await tx.all(
+                """
+                UPDATE runtime.idempotency i SET locked_at = $2
+                FROM (SELECT merchant_id, key FROM runtime.idempotency
+                    WHERE status IS NULL AND object_id IS NOT NULL AND locked_at < $1
+                    ORDER BY merchant_id, key LIMIT $3 FOR UPDATE SKIP LOCKED) old
+                WHERE i.merchant_id = old.merchant_id AND i.key = old.key
+                RETURNING i.merchant_id, i.key, i.request_hash, i.request_id, i.object_id
+                """,
+                now - self._abandoned_after,
+                now,
+                limit,
+            )
+        return [
+            (
+                Asked(row["merchant_id"], row["key"], row["request_hash"], row["request_id"]),
+                row["object_id"],
+            )
+            for row in rows
+        ]
+
+    async def _claim(self, tx: Tx, items: Sequence[Asked]) -> list[Stored | Claimed | Refusal]:
+        now = self._clock.now()
+        ours = await insert_started(tx, items, now)
+        rest = [item for item in items if (item.merchant_id, item.key) not in ours]
+        known = await select_rows(tx, rest)
+        answers: list[Stored | Claimed | Refusal] = []
+        for item in items:
+            if (item.merchant_id, item.key) in ours:
+                answers.append(Claimed(None))
+                continue
+            row = known.get((item.merchant_id, item.key or ""))
+            answers.append(await self._other(tx, item, row, now))
+        return answers
+
+    async def _other(
+        self, tx: Tx, item: Asked, row: Row | None, now: datetime
+    ) -> Stored | Claimed | Refusal:
+        """Answer for a key that was there already."""
+        earlier = _earlier(item, row)
+        if row is None or not isinstance(earlier, KeyInUse):
+            return earlier or KeyInUse(item.key or "")
+        if row.locked_at >= now - self._abandoned_after:
+            return earlier
+        taken = await tx.maybe(
+            "UPDATE runtime.idempotency SET locked_at = $3, request_id = $4"
+            " WHERE merchant_id = $1 AND key = $2 AND status IS NULL AND locked_at = $5"
+            " RETURNING object_id",
+            item.merchant_id,
+            item.key,
+            now,
+            item.request_id,
+            row.locked_at,
+        )
+        return earlier if taken is None else Claimed(taken["object_id"])
+
+    async def _finish(self, tx: Tx, items: Sequence[tuple[Asked, Stored]]) -> list[None]:
+        await tx.run(
+            """
+            UPDATE runtime.idempotency i SET status = u.status, body = u.body
+            FROM unnest($1::bigint[], $2::text[], $3::text[], $4::smallint[], $5::bytea[])
+                u(merchant_id, key, request_id, status, body)
+            WHERE i.merchant_id = u.merchant_id AND i.key = u.key AND i.request_id = u.request_id
+                AND i.status IS NULL
+            """,
+            [asked.merchant_id for asked, _ in items],
+            [asked.key for asked, _ in items],
+            [asked.request_id for asked, _ in items],
+            [answer.status for _, answer in items],
+            [answer.body for _, answer in items],
+        )
+        return [None] * len(items)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A key as it stands in the table."""
+
+    request_hash: bytes
+    request_id: str
+    status: int | None
+    body: bytes | None
+    locked_at: datetime
+
+
+async def attach(tx: Tx, rows: Sequence[tuple[int, str, str]]) -> None:
+    """Write down, in the transaction that commits it, what a claimed request works on.
+
+    Rows are (merchant_id, key, object_id). Raises where the claim has been taken over: then the
+    transaction must not commit.
+    """
+    if not rows:
+        return
+    ordered = sorted(rows)
+    touched = await tx.run(
+        """
+        UPDATE runtime.idempotency i SET object_id = u.object_id
+        FROM unnest($1::bigint[], $2::text[], $3::text[]) u(merchant_id, key, object_id)
+        WHERE i.merchant_id = u.merchant_id AND i.key = u.key AND i.status IS NULL
+            AND (i.object_id IS NULL OR i.object_id = u.object_id)
+        """,
+        [row[0] for row in ordered],
+        [row[1] for row in ordered],
+        [row[2] for row in ordered],
+    )
+    if touched != len(ordered):
+        raise ClaimLost
+
+
+async def prune(tx: Tx, before: datetime, limit: int = 10_000) -> int:
+    """Forget answers given before a moment (at least 24 hours ago)."""
+    return await tx.run(
+        """
+        DELETE FROM runtime.idempotency i USING (
+            SELECT merchant_id, key FROM runtime.idempotency
+            WHERE created_at < $1 AND status IS NOT NULL LIMIT $2) old
+        WHERE i.merchant_id = old.merchant_id AND i.key = old.key
+        """,
+        before,
+        limit,
+    )
+
+
+async def select_rows(tx: Tx, asked: Sequence[Asked]) -> dict[tuple[int, str], Row]:
+    """Read the rows of these keys."""
+    if not asked:
+        return {}
+    rows = await tx.all(
+        """
+        SELECT i.merchant_id, i.key, i.request_hash, i.request_id, i.status, i.body, i.locked_at
+        FROM unnest($1::bigint[], $2::text[]) k(merchant_id, key)
+        JOIN runtime.idempotency i ON i.merchant_id = k.merchant_id AND i.key = k.key
+        """,
+        [item.merchant_id for item in asked],
+        [item.key for item in asked],
+    )
+    return {
+        (row["merchant_id"], row["key"]): Row(
+            row["request_hash"], row["request_id"], row["status"], row["body"], row["locked_at"]
+        )
+        for row in rows
+    }
+
+
+async def insert_started(
+    tx: Tx, asked: Sequence[Asked], at: datetime
+) -> set[tuple[int, str | None]]:
+    """Claim keys that are free; return those that were."""
+    ordered = sorted(asked, key=_order)
+    rows = await tx.all(
+        """
+        INSERT INTO runtime.idempotency (merchant_id, key, request_hash, request_id, created_at, locked_at)
+        SELECT merchant_id, key, hash, request_id, $5, $5
+        FROM unnest($1::bigint[], $2::text[], $3::bytea[], $4::text[]) u(merchant_id, key, hash, request_id)
+        ON CONFLICT DO NOTHING RETURNING merchant_id, key
+        """,
+        [item.merchant_id for item in ordered],
+        [item.key for item in ordered],
+        [item.request_hash for item in ordered],
+        [item.request_id for item in ordered],
+        at,
+    )
+    return {(row["merchant_id"], row["key"]) for row in rows}
+
+
+async def insert_finished(tx: Tx, finished: Sequence[tuple[Asked, Stored]], at: datetime) -> int:
+    """Store answers under keys that are free; return how many were.
+
+    It is the last statement of its transaction and goes in order of keys, so that two processes
+    that store the same keys wait for each other in one direction only.
+    """
+    ordered = sorted(finished, key=lambda item: _order(item[0]))
+    return await tx.run(
+        """
+        INSERT INTO runtime.idempotency (merchant_id, key, request_hash, request_id, status, body,
+            created_at, locked_at)
+        SELECT merchant_id, key, hash, request_id, status, body, $7, $7
+        FROM unnest($1::bigint[], $2::text[], $3::bytea[], $4::text[], $5::smallint[], $6::bytea[])
+            u(merchant_id, key, hash, request_id, status, body)
+        ON CONFLICT DO NOTHING
+        """,
+        [asked.merchant_id for asked, _ in ordered],
+        [asked.key for asked, _ in ordered],
+        [asked.request_hash for asked, _ in ordered],
+        [asked.request_id for asked, _ in ordered],
+        [answer.status for _, answer in ordered],
+        [answer.body for _, answer in ordered],
+        at,
+    )
+
+
+def _order(asked: Asked) -> tuple[int, str]:
+    return asked.merchant_id, asked.key or ""
+
+
+def _asked_key(asked: Asked) -> tuple[int, str] | None:
+    return None if asked.key is None else (asked.merchant_id, asked.key)
+
+
+def _item_key(item: OnceItem[Payload, Result]) -> tuple[int, str] | None:
+    return _asked_key(item.asked)
+
+
+def _earlier(asked: Asked, row: Row | None) -> Stored | Refusal | None:
+    """Return what the key's earlier use says about this request."""
+    if row is None:
+        return None
+    if row.request_hash != asked.request_hash:
+        return KeyMismatch(asked.key or "")
+    if row.status is None or row.body is None:
+        return KeyInUse(asked.key or "")
+    return Stored(row.status, row.body, row.request_id)
+
+
+def _answered(item: OnceItem[Payload, Result], result: Result | Refusal) -> Stored | Refusal:
+    if isinstance(result, Refusal) and result.kind in TRANSIENT:
+        return result
+    return Stored(*item.render(result))

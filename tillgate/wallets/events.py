@@ -1,0 +1,28 @@
+"""The facts of wallets. Each carries the whole wallet; its sequence is the wallet's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from tillgate.wallets.model import Transaction, WalletHold, WalletView
+
+OPENED: Final = "wallet.opened"
+UPDATED: Final = "wallet.updated"
+CREDITED: Final = "wallet.credited"
+DEBITED: Final = "wallet.debited"
+HOLD_CREATED: Final = "wallet.hold_created"
+HOLD_CAPTURED: Final = "wallet.hold_captured"
+HOLD_RELEASED: Final = "wallet.hold_released"
+HOLD_EXPIRED: Final = "wallet.hold_expired"
+#: `wallet.frozen`, `wallet.unfrozen`, `wallet.closed`, `wallet.reopened`: one for each news.
+MOVED: Final = "wallet."
+
+
+@dataclass(frozen=True, slots=True)
+class WalletFact:
+    """The data of every fact of this room: what is not concerned is None."""
+
+    wallet: WalletView
+    transaction: Transaction | None = None
+    hold: WalletHold | None = None

@@ -1,0 +1,354 @@
+"""SQL of the schema `wallets`."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+import asyncpg
+import msgspec
+
+from tillgate.kernel.money import currency
+from tillgate.runtime.db import Tx
+from tillgate.wallets.machine import Status
+from tillgate.wallets.model import Limits, Transaction, Wallet, WalletHold
+
+Key = tuple[int, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A transaction's row: what the ledger does not know about a journal."""
+
+    transaction: Transaction
+    refunded_principal: int
+    refunded_bonus: int
+
+
+async def select_wallets(tx: Tx, keys: Collection[Key]) -> list[Wallet]:
+    """Read wallets by id."""
+    rows = await tx.all(
+        "SELECT w.* FROM unnest($1::bigint[], $2::text[]) k(merchant_id, id)"
+        " JOIN wallets.wallets w ON w.merchant_id = k.merchant_id AND w.id = k.id",
+        [key[0] for key in keys],
+        [key[1] for key in keys],
+    )
+    return [_wallet(row) for row in rows]
+
+
+async def select_wallets_of(tx: Tx, keys: Collection[tuple[int, str, str]]) -> list[Wallet]:
+    """Read wallets by merchant, customer and currency."""
+    rows = await tx.all(
+        "SELECT w.* FROM unnest($1::bigint[], $2::text[], $3::text[]) k(m, customer_id, currency)"
+        " JOIN wallets.wallets w ON w.merchant_id = k.m AND w.customer_id = k.customer_id"
+        " AND w.currency = k.currency",
+        [key[0] for key in keys],
+        [key[1] for key in keys],
+        [key[2] for key in keys],
+    )
+    return [_wallet(row) for row in rows]
+
+
+async def select_wallet_page(
+    tx: Tx,
+    merchant_id: int,
+    customer_id: str | None,
+    after: str | None,
+    before: str | None,
+    limit: int,
+) -> list[Wallet]:
+    """Read a page of wallets, newest first: those older than `after`, or newer than `before`."""
+    rows = await tx.all(
+        _PAGE_BEFORE if before is not None else _PAGE_AFTER,
+        merchant_id,
+        customer_id,
+        before if before is not None else after,
+        limit,
+    )
+    found = [_wallet(row) for row in rows]
+    return found[::-1] if before is not None else found
+
+
+_PAGE_AFTER = (
+    "SELECT * FROM wallets.wallets WHERE merchant_id = $1 AND ($2::text IS NULL OR customer_id = $2)"
+    " AND ($3::text IS NULL OR id < $3) ORDER BY id DESC LIMIT $4"
+)
+_PAGE_BEFORE = (
+    "SELECT * FROM wallets.wallets WHERE merchant_id = $1 AND ($2::text IS NULL OR customer_id = $2)"
+    " AND id > $3 ORDER BY id LIMIT $4"
+)
+
+
+async def insert_wallets(tx: Tx, wallets: Sequence[Wallet]) -> None:
+    """Write new wallets."""
+    await tx.many(
+        """
+        INSERT INTO wallets.wallets (merchant_id, id, customer_id, currency, principal_account,
+            bonus_account, status, limit_single, limit_daily, limit_balance, description, metadata,
+            sequence, created_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+        """,
+        [
+            (
+                w.merchant_id, w.id, w.customer_id, w.currency.code, w.principal_account,
+                w.bonus_account, w.status.value, w.limits.single, w.limits.daily, w.limits.balance,
+                w.description, _dump(w.metadata), w.sequence, w.created_at,
+            )
+            for w in wallets
+        ],
+    )  # fmt: skip
+
+
+async def update_wallets(tx: Tx, wallets: Sequence[Wallet]) -> None:
+    """Write wallets' terms and counters."""
+    await tx.many(
+        """
+        UPDATE wallets.wallets SET status = $3, limit_single = $4, limit_daily = $5,
+            limit_balance = $6, description = $7, metadata = $8, spent_on = $9, spent_today = $10,
+            sequence = $11
+        WHERE merchant_id = $1 AND id = $2
+        """,
+        [
+            (
+                w.merchant_id, w.id, w.status.value, w.limits.single, w.limits.daily,
+                w.limits.balance, w.description, _dump(w.metadata), w.spent_on, w.spent_today,
+                w.sequence,
+            )
+            for w in wallets
+        ],
+    )  # fmt: skip
+
+
+async def update_counters(tx: Tx, wallets: Sequence[Wallet]) -> None:
+    """Write only what a movement changes: what was spent today, and the sequence."""
+    await tx.run(
+        """
+        UPDATE wallets.wallets w SET spent_on = u.spent_on, spent_today = u.spent_today,
+            sequence = u.sequence
+        FROM unnest($1::bigint[], $2::text[], $3::date[], $4::bigint[], $5::bigint[])
+            u(merchant_id, id, spent_on, spent_today, sequence)
+        WHERE w.merchant_id = u.merchant_id AND w.id = u.id
+        """,
+        [w.merchant_id for w in wallets],
+        [w.id for w in wallets],
+        [w.spent_on for w in wallets],
+        [w.spent_today for w in wallets],
+        [w.sequence for w in wallets],
+    )
+
+
+async def insert_transactions(tx: Tx, transactions: Sequence[Transaction]) -> None:
+    """Write what journals meant to wallets."""
+    await tx.run(
+        """
+        INSERT INTO wallets.transactions (merchant_id, id, wallet_id, journal, type, amount,
+            principal_amount, bonus_amount, currency, cause, source, description, metadata,
+            created_at)
+        SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[], $5::text[],
+            $6::bigint[], $7::bigint[], $8::bigint[], $9::text[], $10::text[], $11::text[],
+            $12::text[], $13::jsonb[], $14::timestamptz[])
+        """,
+        [t.merchant_id for t in transactions],
+        [t.id for t in transactions],
+        [t.wallet_id for t in transactions],
+        [t.journal for t in transactions],
+        [t.type for t in transactions],
+        [t.amount for t in transactions],
+        [t.principal_amount for t in transactions],
+        [t.bonus_amount for t in transactions],
+        [t.currency for t in transactions],
+        [t.cause for t in transactions],
+        [t.source for t in transactions],
+        [t.description for t in transactions],
+        [_dump(t.metadata) for t in transactions],
+        [t.created_at for t in transactions],
+    )
+
+
+async def update_refunded(tx: Tx, refunded: Mapping[Key, tuple[int, int]]) -> None:
+    """Write how much of each spend has been given back; the database checks the cap again."""
+    await tx.run(
+        """
+        UPDATE wallets.transactions t SET refunded_principal = u.principal, refunded_bonus = u.bonus
+        FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[])
+            u(merchant_id, id, principal, bonus)
+        WHERE t.merchant_id = u.merchant_id AND t.id = u.id
+        """,
+        [key[0] for key in refunded],
+        [key[1] for key in refunded],
+        [parts[0] for parts in refunded.values()],
+        [parts[1] for parts in refunded.values()],
+    )
+
+
+async def update_notes(
+    tx: Tx,
+    merchant_id: int,
+    transaction_id: str,
+    description: str | None,
+    metadata: Mapping[str, str],
+) -> None:
+    """Write the words on a transaction; its amounts can never be written."""
+    await tx.run(
+        "UPDATE wallets.transactions SET description = $3, metadata = $4"
+        " WHERE merchant_id = $1 AND id = $2",
+        merchant_id,
+        transaction_id,
+        description,
+        _dump(metadata),
+    )
+
+
+async def select_transactions(tx: Tx, keys: Collection[Key]) -> list[Kept]:
+    """Read transactions by id. Their `balance_after` is not known here."""
+    rows = await tx.all(
+        "SELECT t.* FROM unnest($1::bigint[], $2::text[]) k(merchant_id, id)"
+        " JOIN wallets.transactions t ON t.merchant_id = k.merchant_id AND t.id = k.id",
+        [key[0] for key in keys],
+        [key[1] for key in keys],
+    )
+    return [_kept(row) for row in rows]
+
+
+async def select_transactions_of(
+    tx: Tx, merchant_id: int, keys: Collection[tuple[str, int]]
+) -> list[Kept]:
+    """Read transactions by wallet and journal."""
+    rows = await tx.all(
+        "SELECT t.* FROM unnest($2::text[], $3::bigint[]) k(wallet_id, journal)"
+        " JOIN wallets.transactions t ON t.merchant_id = $1 AND t.wallet_id = k.wallet_id"
+        " AND t.journal = k.journal",
+        merchant_id,
+        [key[0] for key in keys],
+        [key[1] for key in keys],
+    )
+    return [_kept(row) for row in rows]
+
+
+async def select_holds(tx: Tx, keys: Collection[Key]) -> list[WalletHold]:
+    """Read holds by id."""
+    rows = await tx.all(
+        "SELECT h.* FROM unnest($1::bigint[], $2::text[]) k(merchant_id, id)"
+        " JOIN wallets.holds h ON h.merchant_id = k.merchant_id AND h.id = k.id",
+        [key[0] for key in keys],
+        [key[1] for key in keys],
+    )
+    return [_hold(row) for row in rows]
+
+
+async def select_hold_page(
+    tx: Tx, merchant_id: int, wallet_id: str, after: str | None, before: str | None, limit: int
+) -> list[WalletHold]:
+    """Read a page of a wallet's holds, newest first."""
+    rows = await tx.all(
+        _HOLDS_BEFORE if before is not None else _HOLDS_AFTER,
+        merchant_id,
+        wallet_id,
+        before if before is not None else after,
+        limit,
+    )
+    found = [_hold(row) for row in rows]
+    return found[::-1] if before is not None else found
+
+
+_HOLDS_AFTER = (
+    "SELECT * FROM wallets.holds WHERE merchant_id = $1 AND wallet_id = $2"
+    " AND ($3::text IS NULL OR id < $3) ORDER BY id DESC LIMIT $4"
+)
+_HOLDS_BEFORE = (
+    "SELECT * FROM wallets.holds WHERE merchant_id = $1 AND wallet_id = $2 AND id > $3"
+    " ORDER BY id LIMIT $4"
+)
+
+
+async def upsert_holds(tx: Tx, holds: Sequence[WalletHold]) -> None:
+    """Write new holds and the end of old ones."""
+    await tx.many(
+        """
+        INSERT INTO wallets.holds AS h (merchant_id, id, wallet_id, amount, principal_amount,
+            bonus_amount, captured_amount, currency, status, transaction_id, description, metadata,
+            expires_at, created_at, ended_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+        ON CONFLICT (merchant_id, id) DO UPDATE SET captured_amount = excluded.captured_amount,
+            status = excluded.status, transaction_id = excluded.transaction_id,
+            ended_at = excluded.ended_at
+        WHERE h.status = 'open'
+        """,
+        [
+            (
+                h.merchant_id, h.id, h.wallet_id, h.amount, h.principal_amount, h.bonus_amount,
+                h.captured_amount, h.currency, h.status, h.transaction_id, h.description,
+                _dump(h.metadata), h.expires_at, h.created_at, h.ended_at,
+            )
+            for h in holds
+        ],
+    )  # fmt: skip
+
+
+def _dump(metadata: Mapping[str, str]) -> str:
+    return msgspec.json.encode(metadata).decode() if metadata else "{}"
+
+
+def _load(text: str) -> Mapping[str, str]:
+    return {} if text == "{}" else msgspec.json.decode(text, type=dict[str, str])
+
+
+def _wallet(row: asyncpg.Record) -> Wallet:
+    return Wallet(
+        merchant_id=row["merchant_id"],
+        id=row["id"],
+        customer_id=row["customer_id"],
+        currency=currency(row["currency"]),
+        principal_account=row["principal_account"],
+        bonus_account=row["bonus_account"],
+        status=Status(row["status"]),
+        limits=Limits(row["limit_single"], row["limit_daily"], row["limit_balance"]),
+        spent_on=row["spent_on"],
+        spent_today=row["spent_today"],
+        description=row["description"],
+        metadata=_load(row["metadata"]),
+        sequence=row["sequence"],
+        created_at=row["created_at"],
+    )
+
+
+def _kept(row: asyncpg.Record) -> Kept:
+    transaction = Transaction(
+        merchant_id=row["merchant_id"],
+        id=row["id"],
+        wallet_id=row["wallet_id"],
+        journal=row["journal"],
+        type=row["type"],
+        amount=row["amount"],
+        principal_amount=row["principal_amount"],
+        bonus_amount=row["bonus_amount"],
+        balance_after=0,
+        currency=row["currency"],
+        cause=row["cause"],
+        source=row["source"],
+        description=row["description"],
+        metadata=_load(row["metadata"]),
+        amount_refunded=row["refunded_principal"] + row["refunded_bonus"],
+        created_at=row["created_at"],
+    )
+    return Kept(transaction, row["refunded_principal"], row["refunded_bonus"])
+
+
+def _hold(row: asyncpg.Record) -> WalletHold:
+    return WalletHold(
+        merchant_id=row["merchant_id"],
+        id=row["id"],
+        wallet_id=row["wallet_id"],
+        amount=row["amount"],
+        principal_amount=row["principal_amount"],
+        bonus_amount=row["bonus_amount"],
+        captured_amount=row["captured_amount"],
+        currency=row["currency"],
+        status=row["status"],
+        transaction_id=row["transaction_id"],
+        description=row["description"],
+        metadata=_load(row["metadata"]),
+        expires_at=row["expires_at"],
+        created_at=row["created_at"],
+        ended_at=row["ended_at"],
+    )
