@@ -164,6 +164,7 @@ class Books:
         self.orders: dict[str, Order] = {}
         self.refunds: dict[str, Refund] = {}
         self._by_number: dict[tuple[str, str], Order] = {}
+        self._newest: dict[str, Order] = {}
         self._by_refund_number: dict[tuple[str, str], Refund] = {}
         self._of_order: dict[str, list[Refund]] = {}
         for order in shelf.load("order", Order).values():
@@ -195,8 +196,7 @@ class Books:
 
     def order_numbered(self, out_trade_no: str) -> Order | None:
         """By the merchant's number alone, for people and tests: the newest that bears it."""
-        found = [order for (_, no), order in self._by_number.items() if no == out_trade_no]
-        return found[-1] if found else None
+        return self._newest.get(out_trade_no)
 
     def refund_of(self, merchant: str, out_refund_no: str) -> Refund | None:
         """By the merchant's refund number."""
@@ -211,6 +211,7 @@ class Books:
         for index in (self.orders, self.refunds, self._by_number, self._by_refund_number):
             index.clear()
         self._of_order.clear()
+        self._newest.clear()
         self.shelf.clear()
 
     def export(self) -> dict[str, object]:
@@ -226,6 +227,7 @@ class Books:
     def _index_order(self, order: Order) -> None:
         self.orders[order.id] = order
         self._by_number[order.merchant, order.out_trade_no] = order
+        self._newest[order.out_trade_no] = order
 
     def _index_refund(self, refund: Refund) -> None:
         self.refunds[refund.id] = refund

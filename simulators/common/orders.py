@@ -14,6 +14,8 @@ from simulators.common.simulator import NoSuchOrder, PhoneOrder, Setup, Simulato
 _OPEN: Final = frozenset({OrderState.CREATED, OrderState.WAITING})
 _WRONG_BY: Final = 1
 _PHONE_ORDERS: Final = 60
+# Enough to send any recent notice again; a long benchmark must not fill the memory.
+_KEPT_NOTICES: Final = 5000
 
 
 class OrderSimulator(Simulator):
@@ -271,6 +273,8 @@ class OrderSimulator(Simulator):
     def _post(self, order: Order, notice: Notice, drawn: Drawn) -> None:
         if notice.url:
             self._last_notice[order.id] = notice
+            if len(self._last_notice) > _KEPT_NOTICES:
+                del self._last_notice[next(iter(self._last_notice))]
         self.sender.post(notice, drawn)
 
 
