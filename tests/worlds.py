@@ -10,7 +10,7 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +25,12 @@ from tillgate.kernel import ids
 from tillgate.kernel.clock import Clock, SystemClock
 from tillgate.ledger import commands as ledger
 from tillgate.ledger.model import AccountTerms
+from tillgate.merchants.model import OpenedAccount, ProviderAccount
 from tillgate.payments import jobs, queries
 from tillgate.payments.commands import LookUps
 from tillgate.payments.flows import NO_TRACE, Payments
 from tillgate.payments.model import Confirmation, Gift, NewPayment, NewRefund, Payment, RefundView
-from tillgate.payments.providers import ProviderAccount, Providers
+from tillgate.payments.providers import Providers
 from tillgate.runtime.db import Database
 
 MERCHANT = 3
@@ -42,19 +43,26 @@ SIMULATOR = {"alipay": "alipay", "wechat_pay": "wechat", "card": "card"}
 FAST = HttpSettings(connect_seconds=1.0, read_seconds=1.0, total_seconds=1.5)
 
 
-def accounts_of(merchants_file: Path) -> list[ProviderAccount]:
+def accounts_of(merchants_file: Path) -> list[OpenedAccount]:
     """Return the demo merchant's provider accounts as the simulators wrote them."""
     merchant = json.loads(merchants_file.read_text())["merchants"][0]
     names = {"alipay": "alipay", "wechat": "wechat_pay", "card": "stripe"}
     return [
-        ProviderAccount(
-            id=f"pa_{provider}",
-            provider=provider,
-            config=json.dumps({**merchant[name], "livemode": False}).encode(),
-            version=1,
-        )
+        _account(provider, {**merchant[name], "livemode": False}, version=1)
         for name, provider in names.items()
     ]
+
+
+def _account(provider: str, config: dict[str, Any], *, version: int) -> OpenedAccount:
+    account = ProviderAccount(
+        merchant_id=MERCHANT,
+        id=f"pa_{provider}",
+        provider=provider,
+        enabled=True,
+        version=version,
+        created_at=datetime(2026, 1, 1, tzinfo=UTC),
+    )
+    return OpenedAccount(account, msgspec.json.encode(config))
 
 
 @dataclass
@@ -234,7 +242,7 @@ async def open_world(
     transport = AiohttpTransport(FAST)
     accounts = accounts_of(running.merchants_file)
 
-    async def load(_: int) -> list[ProviderAccount]:
+    async def load(_: int) -> list[OpenedAccount]:
         return accounts
 
     world: World
@@ -246,7 +254,7 @@ async def open_world(
         )
         if ack.status >= 300 or b"fail" in ack.body.lower():
             world.refused_notices += 1
-        return Response(ack.status, ack.body, content_type=ack.content_type)
+        return Response(ack.status, ack.body, {"content-type": ack.content_type})
 
     notices = Server(receive)
     await notices.start()
@@ -291,9 +299,9 @@ async def _open_accounts(db: Database, clock: Clock) -> tuple[int, int, int, int
     return wallet, bonus, promotions, owed
 
 
-async def _tell_stripe(world: World, accounts: list[ProviderAccount], base_url: str) -> None:
+async def _tell_stripe(world: World, accounts: list[OpenedAccount], base_url: str) -> None:
     """Register the notice address at the card provider; its secret joins the account's."""
-    index = next(i for i, account in enumerate(accounts) if account.provider == "stripe")
+    index = next(i for i, opened in enumerate(accounts) if opened.account.provider == "stripe")
     config = msgspec.json.decode(accounts[index].config)
     async with world.session.post(
         f"{config['base_url']}/v1/webhook_endpoints",
@@ -302,7 +310,7 @@ async def _tell_stripe(world: World, accounts: list[ProviderAccount], base_url: 
     ) as answer:
         endpoint = await answer.json()
     config["webhook_secret"] = endpoint["secret"]
-    accounts[index] = ProviderAccount("pa_stripe", "stripe", msgspec.json.encode(config), 2)
+    accounts[index] = _account("stripe", config, version=2)
 
 
 def gift(world: World, amount: int) -> list[Gift]:

@@ -138,7 +138,8 @@ async def select_customers(
 async def select_method(tx: Tx, merchant_id: int, method_id: str) -> PaymentMethod | None:
     """Read one payment method."""
     row = await tx.maybe(
-        "SELECT row_to_json(m)::text AS row FROM customers.payment_methods m WHERE merchant_id = $1 AND id = $2",
+        "SELECT row_to_json(m)::text AS row FROM customers.payment_methods m"
+        " WHERE merchant_id = $1 AND id = $2",
         merchant_id,
         method_id,
     )

@@ -7,6 +7,7 @@ Whatever happens between the commits (a crash, a lost answer), `sweep` finds wha
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, Protocol
@@ -16,7 +17,7 @@ from tillgate.kernel import ids
 from tillgate.kernel.clock import Clock
 from tillgate.kernel.errors import Refusal
 from tillgate.kernel.money import CURRENCIES, Money
-from tillgate.payments import commands, outcomes, queries, refunds
+from tillgate.payments import commands, machine, outcomes, queries, refunds
 from tillgate.payments.commands import Canceling, Capturing, Confirming, LookUps, Opening, Route
 from tillgate.payments.errors import MethodNotOffered, PaymentFailed, UnexpectedState
 from tillgate.payments.machine import PaymentStatus, Status
@@ -35,10 +36,12 @@ from tillgate.payments.model import (
 )
 from tillgate.payments.providers import Providers
 from tillgate.payments.refunds import Refunding
-from tillgate.runtime import idempotency, notices
+from tillgate.runtime import idempotency, notices, telemetry
 from tillgate.runtime.db import Database, Tx
 from tillgate.runtime.lane import Lane
 from tillgate.runtime.notices import RawNotice
+
+_log = logging.getLogger("tillgate.payments")
 
 #: Nobody asked: the worker found it.
 NO_TRACE = Trace()
@@ -194,6 +197,11 @@ class Payments:
         assert view is not None, "either a payment or a refund"
         return await self.resolve_refund(view.refund) if view.refund.look_up_at else view
 
+    async def finish(self) -> None:
+        """Wait for the notices being applied, so that the process can end."""
+        if self._applying:
+            await asyncio.wait(self._applying, timeout=10)
+
     # Told by providers -----------------------------------------------------------------------
 
     async def receive_notice(
@@ -205,8 +213,11 @@ class Payments:
         now = self.clock.now()
         try:
             notice = connector.read_notice(headers, body, now=now)
-        except port.BadNotice:
+        except port.BadNotice as error:
+            telemetry.NOTICES.labels(connector.name, "refused").inc()
+            _log.warning("refused a notice of %s: %s", connector.name, error)
             return connector.ack(accepted=False)
+        telemetry.NOTICES.labels(connector.name, "accepted").inc()
         raw = RawNotice(
             merchant_id=merchant_id,
             id=ids.new_id("ntc"),
@@ -347,6 +358,7 @@ class Payments:
         return await self._hear(attempt, outcome, trace)
 
     async def _hear(self, attempt: Attempt, outcome: Any, trace: Trace) -> Charge:
+        telemetry.ATTEMPTS.labels(attempt.provider, machine.news_of(outcome).value).inc()
         return await self._hearings.submit(
             Heard(
                 merchant_id=attempt.merchant_id,

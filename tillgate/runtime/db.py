@@ -7,7 +7,7 @@ happened, and only looking can tell.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from typing import Any, LiteralString
@@ -141,7 +141,7 @@ class Database:
         self._pool.terminate()
 
     @asynccontextmanager
-    async def transaction(self, *, readonly: bool = False) -> AsyncIterator[Tx]:
+    async def transaction(self, *, readonly: bool = False) -> AsyncGenerator[Tx]:
         """Open a transaction; commit at the end, roll back on any exception."""
         connection = await self._take()
         token = _holding.set(_holding.get() + 1)
@@ -164,13 +164,14 @@ class Database:
     async def _take(self) -> asyncpg.pool.PoolConnectionProxy:
         self.busy += 1
         try:
-            return await self._pool.acquire()
+            taken: Any = await self._pool.acquire()
         except LOST_CONNECTION as error:
             self.busy -= 1
             raise DatabaseUnavailable from error
         except BaseException:
             self.busy -= 1
             raise
+        return taken
 
     async def _commit(self, connection: asyncpg.pool.PoolConnectionProxy) -> None:
         try:

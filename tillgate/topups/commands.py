@@ -161,9 +161,7 @@ def _opening(item: TopUpOpening, wallet: Wallet) -> Opening:
     )
 
 
-def _top_up(
-    order: NewTopUp, wallet: Wallet, opened: Payment | Charge, at: datetime
-) -> TopUp:
+def _top_up(order: NewTopUp, wallet: Wallet, opened: Payment | Charge, at: datetime) -> TopUp:
     return TopUp(
         merchant_id=order.merchant_id,
         id=order.id,

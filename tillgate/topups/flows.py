@@ -66,4 +66,3 @@ class TopUps:
             ],
         )
         return opened
-

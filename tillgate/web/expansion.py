@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from types import UnionType
 from typing import Any, Final, get_args, get_origin
 
 import msgspec
@@ -89,7 +90,9 @@ class Expander:
 
 
 def object_name(shape: Any) -> str:
-    """Return what the `object` property of this Struct says."""
+    """Return what the `object` property of this Struct (the first of a union) says."""
+    if isinstance(shape, UnionType):
+        shape = get_args(shape)[0]
     return next(
         (
             str(field.default)
