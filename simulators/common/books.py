@@ -82,7 +82,6 @@ class Refund(msgspec.Struct, kw_only=True):
     notify_url: str = ""
     reason: str = ""
     done_at: float = 0.0
-    queries: int = 0
     extra: dict[str, str] = {}
 
 

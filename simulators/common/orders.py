@@ -3,7 +3,6 @@
 import asyncio
 from abc import abstractmethod
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Final
 
 from simulators.common.books import Books, Numbers, Order, OrderState, Refund, RefundState
@@ -276,11 +275,6 @@ class OrderSimulator(Simulator):
             if len(self._last_notice) > _KEPT_NOTICES:
                 del self._last_notice[next(iter(self._last_notice))]
         self.sender.post(notice, drawn)
-
-
-def without_fault(drawn: Drawn) -> Drawn:
-    """The same delay, no fault."""
-    return replace(drawn, kind=None)
 
 
 def yuan(amount: int) -> str:
