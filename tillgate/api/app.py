@@ -16,6 +16,7 @@ from tillgate.merchants import queries as merchants
 from tillgate.runtime.db import Database
 from tillgate.runtime.idempotency import Claims
 from tillgate.runtime.secrets import Vault
+from tillgate.wallets.routes import Routes as WalletRoutes
 from tillgate.web.application import Api, Observe
 from tillgate.web.auth import Caller, KeyRing
 from tillgate.web.expansion import Expander, Loader
@@ -69,13 +70,18 @@ def build(
 ) -> Application:
     """Return the whole application. `pages` gets every path that is not the API's, and lifespan."""
     customers = CustomerRoutes(parts.db, parts.clock)
-    rows: list[Operation] = [*customers.operations()]
+    wallets = WalletRoutes(parts.db, parts.clock)
+    rows: list[Operation] = [*customers.operations(), *wallets.operations()]
     properties: dict[tuple[str, str], str] = {
+        ("wallet", "customer"): "customer",
+        ("wallet_transaction", "wallet"): "wallet",
+        ("wallet_hold", "wallet"): "wallet",
         ("payment_method", "customer"): "customer",
     }
     loaders: dict[str, Loader] = {
         "customer": customers.show_customer,
         "payment_method": customers.show_method,
+        "wallet": wallets.show,
     }
     return _compose(parts, rows, Expander(properties, loaders), pages, observe)
 

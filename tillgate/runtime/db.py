@@ -164,14 +164,13 @@ class Database:
     async def _take(self) -> asyncpg.pool.PoolConnectionProxy:
         self.busy += 1
         try:
-            taken: asyncpg.pool.PoolConnectionProxy = await self._pool.acquire()
+            return _proxy(await self._pool.acquire())
         except LOST_CONNECTION as error:
             self.busy -= 1
             raise DatabaseUnavailable from error
         except BaseException:
             self.busy -= 1
             raise
-        return taken
 
     async def _commit(self, connection: asyncpg.pool.PoolConnectionProxy) -> None:
         try:
@@ -188,6 +187,11 @@ class Database:
     def in_use(self) -> int:
         """Connections taken from the pool right now."""
         return self._pool.get_size() - self._pool.get_idle_size()
+
+
+def _proxy(connection: Any) -> asyncpg.pool.PoolConnectionProxy:
+    """asyncpg says less of its types than we ask for."""
+    return connection
 
 
 async def _keep_session(_: asyncpg.Connection) -> None:
