@@ -254,7 +254,7 @@ async def open_world(
         )
         if ack.status >= 300 or b"fail" in ack.body.lower():
             world.refused_notices += 1
-        return Response(ack.status, ack.body, content_type=ack.content_type)
+        return Response(ack.status, ack.body, {"content-type": ack.content_type})
 
     notices = Server(receive)
     await notices.start()

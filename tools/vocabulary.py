@@ -21,6 +21,10 @@ PRIVATE = {
     "routes": _words("api entry"),
     "jobs": _words("api entry"),
 }
+#: What the ledger's commands hand to their callers, who decide on it in memory.
+HANDED_OUT = _words("tillgate.ledger.machine.Books")
+#: Files that reach the store only through commands and queries.
+NOT_AT_THE_STORE = _words("routes wire flows machine model events errors")
 VAGUE = _words("utils util helpers common misc manager service services base core types")
 #: Named like a standard module on purpose: absolute imports only, so nothing is shadowed.
 STANDARD_ALLOWED = _words("tillgate/runtime/secrets.py")

@@ -28,9 +28,13 @@ def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
+def tidy(folder: Path) -> list[str]:
+    return run(folder, "python", "tools/tidy.py").stdout.splitlines()
+
+
 def assert_clean(folder: Path, *paths: str) -> None:
+    assert not [line for path in paths for line in tidy(folder) if line.startswith(path)]
     checks: list[tuple[str, ...]] = [
-        ("python", "tools/tidy.py"),
         ("python", "tools/migration_lint.py"),
         ("lint-imports", "--no-cache"),
         ("ruff", "check", "--no-cache", *paths),

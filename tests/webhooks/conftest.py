@@ -1,14 +1,13 @@
 """A merchant in test mode, its server, and facts to tell it."""
 
 from collections.abc import AsyncGenerator
-from datetime import UTC, datetime
 
 import msgspec
 import pytest
 import pytest_asyncio
-from tests.webhooks.receiver import Receiver, start_receiver
 
-from tillgate.kernel.clock import FixedClock
+from tests.webhooks.receiver import Receiver, start_receiver
+from tillgate.kernel.clock import FixedClock, SystemClock
 from tillgate.kernel.facts import Fact
 from tillgate.kernel.ids import new_id
 from tillgate.runtime import outbox
@@ -20,7 +19,6 @@ from tillgate.webhooks.dispatcher import Dispatcher
 from tillgate.webhooks.model import Catalogue, Endpoint, EndpointTerms, EventKind
 
 TEAHOUSE = 3  # odd: test mode
-NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 def show(data: bytes, livemode: bool) -> dict[str, object]:  # noqa: FBT001
@@ -36,7 +34,8 @@ CATALOGUE: Catalogue = {
 
 @pytest.fixture
 def clock() -> FixedClock:
-    return FixedClock(NOON)
+    """It starts where the machine's clock stands, since ids are drawn by that one."""
+    return FixedClock(SystemClock().now())
 
 
 @pytest.fixture
@@ -60,17 +59,13 @@ async def receiver() -> AsyncGenerator[Receiver]:
 
 
 @pytest_asyncio.fixture
-async def dispatcher(
-    db: Database, clock: FixedClock, vault: Vault
-) -> AsyncGenerator[Dispatcher]:
+async def dispatcher(db: Database, clock: FixedClock, vault: Vault) -> AsyncGenerator[Dispatcher]:
     made = new_dispatcher(db, clock, vault)
     yield made
     await made.close()
 
 
-def new_dispatcher(
-    db: Database, clock: FixedClock, vault: Vault, **settings: object
-) -> Dispatcher:
+def new_dispatcher(db: Database, clock: FixedClock, vault: Vault, **settings: object) -> Dispatcher:
     given = {"allow_private_addresses": True, "timeout_seconds": 5.0} | settings
     return Dispatcher(db, clock, vault, CATALOGUE, msgspec.convert(given, WebhookSettings))
 

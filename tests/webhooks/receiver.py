@@ -30,10 +30,18 @@ class Receiver:
     by_path: Callable[[str], int] | None = None
     most_at_once: int = 0
     _now: int = 0
+    _arrived: asyncio.Condition = field(default_factory=asyncio.Condition)
+
+    async def has_received(self, count: int) -> None:
+        """Wait until so many requests have arrived."""
+        async with asyncio.timeout(10), self._arrived:
+            await self._arrived.wait_for(lambda: len(self.received) >= count)
 
     async def handle(self, request: web.Request) -> web.Response:
         body = await request.read()
-        self.received.append(Received(request.path, dict(request.headers), body))
+        async with self._arrived:
+            self.received.append(Received(request.path, dict(request.headers), body))
+            self._arrived.notify_all()
         self._now += 1
         self.most_at_once = max(self.most_at_once, self._now)
         try:

@@ -12,7 +12,7 @@ from tillgate.kernel.ids import new_id
 from tillgate.ledger import commands as ledger
 from tillgate.merchants import store
 from tillgate.merchants.errors import KeyNotFound, MerchantNotFound, ModesMixed
-from tillgate.merchants.model import ApiKey, KeyKind, Merchant, NewKey, ProviderAccount
+from tillgate.merchants.model import ApiKey, KeyKind, Merchant, NewKey, ProviderAccount, place_of
 from tillgate.runtime.db import Tx
 from tillgate.runtime.secrets import Vault, digest_of_key, random_text
 
@@ -61,9 +61,10 @@ async def create_key(
 
 async def revoke_key(tx: Tx, key_id: str, *, at: datetime) -> ApiKey:
     """Make a key useless; once more changes nothing."""
-    key = await store.lock_key(tx, key_id)
-    if key is None:
+    known = {key.id: key for key in await store.select_keys(tx, None)}
+    if key_id not in known:
         raise KeyNotFound(key_id)
+    key = await store.lock_key(tx, known[key_id].merchant_id, key_id)
     if key.revoked_at is None:
         await store.update_key_revoked(tx, key.merchant_id, key.id, at)
     return key
@@ -89,8 +90,3 @@ async def put_provider_account(
         raise ModesMixed(theirs=livemode, ours=merchant.livemode)
     place = place_of(account.merchant_id, account.id)
     await store.upsert_provider_account(tx, account, vault.seal(config, place))
-
-
-def place_of(merchant_id: int, account_id: str) -> str:
-    """Where a sealed configuration belongs; it does not open anywhere else."""
-    return f"merchants.provider_accounts:{merchant_id}:{account_id}"

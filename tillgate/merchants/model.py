@@ -73,3 +73,8 @@ class OpenedAccount:
 
     account: ProviderAccount
     config: bytes
+
+
+def place_of(merchant_id: int, account_id: str) -> str:
+    """Where a sealed configuration belongs; it does not open anywhere else."""
+    return f"merchants.provider_accounts:{merchant_id}:{account_id}"

@@ -5,9 +5,15 @@ from __future__ import annotations
 import hmac
 
 from tillgate.merchants import store
-from tillgate.merchants.commands import place_of
 from tillgate.merchants.errors import MerchantNotFound, MerchantNotNamed
-from tillgate.merchants.model import ApiKey, KeyHolder, Merchant, OpenedAccount, ProviderAccount
+from tillgate.merchants.model import (
+    ApiKey,
+    KeyHolder,
+    Merchant,
+    OpenedAccount,
+    ProviderAccount,
+    place_of,
+)
 from tillgate.runtime.db import Tx
 from tillgate.runtime.secrets import Vault
 

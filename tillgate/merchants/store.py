@@ -85,15 +85,16 @@ async def select_keys(tx: Tx, account: str | None) -> list[ApiKey]:
     return [_key(row) for row in rows]
 
 
-async def lock_key(tx: Tx, key_id: str) -> ApiKey | None:
-    """Read one key by its id and hold its row."""
-    row = await tx.maybe(
+async def lock_key(tx: Tx, merchant_id: int, key_id: str) -> ApiKey:
+    """Read one key and hold its row."""
+    row = await tx.one(
         "SELECT k.*, m.account, m.livemode FROM merchants.api_keys k"
         " JOIN merchants.merchants m ON m.merchant_id = k.merchant_id"
-        " WHERE k.id = $1 FOR UPDATE OF k",
+        " WHERE k.merchant_id = $1 AND k.id = $2 FOR UPDATE OF k",
+        merchant_id,
         key_id,
     )
-    return None if row is None else _key(row)
+    return _key(row)
 
 
 async def update_key_revoked(tx: Tx, merchant_id: int, key_id: str, at: datetime) -> None:

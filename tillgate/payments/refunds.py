@@ -205,8 +205,9 @@ def _move(
 ) -> None:
     before = refund.status
     changes: dict[str, Any] = {"status": status.value, "look_ups": 0}
-    if getattr(item.outcome, "reference", None):
-        changes["reference"] = item.outcome.reference
+    reference: str | None = getattr(item.outcome, "reference", None)
+    if reference:
+        changes["reference"] = reference
     if isinstance(item.outcome, port.RefundFailed):
         changes["failure_reason"] = item.outcome.code
     changes["look_up_at"] = _next_look_up(desk, refund, item, look_ups) if status in OPEN else None

@@ -131,4 +131,5 @@ def _milliseconds(started: int) -> int:
 def _reason(error: BaseException) -> str:
     if isinstance(error, TimeoutError):
         return "timed out"
-    return f"{type(error).__name__}: {error}"[:300]
+    told = error.__cause__ if isinstance(error.__cause__, AddressRefused) else error
+    return f"{type(told).__name__}: {told}"[:300]

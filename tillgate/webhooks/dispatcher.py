@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 import msgspec
@@ -81,7 +82,7 @@ class Dispatcher:
     async def deliver_due(self) -> int:
         """Serve all queues that are due now, each one turn; return the number of requests."""
         await self.start_due()
-        return await self.finish()
+        return sum(await asyncio.gather(*self._tasks.values()))
 
     async def start_due(self) -> int:
         """Start serving queues that are due, as far as there are slots; return how many."""
@@ -94,10 +95,9 @@ class Dispatcher:
                 started += 1
         return started
 
-    async def finish(self) -> int:
-        """Wait until all requests under way have been recorded; return their number."""
-        done = await asyncio.gather(*self._tasks.values(), return_exceptions=True)
-        return sum(number for number in done if isinstance(number, int))
+    async def finish(self) -> None:
+        """Wait until all requests under way have been recorded."""
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
     async def close(self) -> None:
         """Drop what is under way, and the connections."""
@@ -153,9 +153,9 @@ class Dispatcher:
             limit = 1 if endpoint.failures else BATCH
             answers = await self._serve_batch(endpoint, limit)
             requests += len(answers)
-            failed = any(not answer.is_success for answer in answers)
-            if len(answers) < limit or failed:
+            if len(answers) < limit or not all(answer.is_success for answer in answers):
                 break
+            endpoint = replace(endpoint, failures=0)
         return requests
 
     async def _serve_batch(self, endpoint: Endpoint, limit: int) -> list[Answer]:

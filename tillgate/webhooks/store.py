@@ -230,7 +230,7 @@ async def update_deliveries(
         UPDATE webhooks.deliveries d SET status = r.status, next_at = r.next_at,
             last_status = r.last_status, last_error = r.error, last_answer = r.answer,
             last_milliseconds = r.milliseconds,
-            delivered_at = CASE WHEN r.status = 'delivered' THEN $8 END
+            delivered_at = CASE WHEN r.status = 'delivered' THEN $8::timestamptz END
         FROM unnest($2::text[], $3::text[], $4::timestamptz[], $5::int[], $6::text[], $7::text[],
             $9::int[]) r(id, status, next_at, last_status, error, answer, milliseconds)
         WHERE d.merchant_id = $1 AND d.id = r.id AND d.status = 'pending'
@@ -249,7 +249,7 @@ async def update_deliveries(
         """
         INSERT INTO webhooks.tries (merchant_id, id, delivery_id, number, status, error, answer,
             milliseconds, at)
-        SELECT $1, id, delivery_id, number, status, error, answer, milliseconds, $9
+        SELECT $1, id, delivery_id, number, status, error, answer, milliseconds, $9::timestamptz
         FROM unnest($2::text[], $3::text[], $4::int[], $5::int[], $6::text[], $7::text[], $8::int[])
             t(id, delivery_id, number, status, error, answer, milliseconds)
         """,

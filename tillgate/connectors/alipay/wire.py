@@ -238,7 +238,7 @@ def _instrument(trade: Node) -> dict[str, str]:
 
 def is_already_decided(node: Node) -> bool:
     """Tell whether a close came too late: the order is paid or closed already."""
-    return node.get("code") == "40004" and node.get("sub_code") in _ALREADY_DECIDED
+    return node.get("code") == "40004" and _code(node) in _ALREADY_DECIDED
 
 
 def close_outcome(node: Node, attempt_id: str) -> Outcome | Closed | NotFound:

@@ -61,6 +61,7 @@ _REASONS: Final = frozenset({"duplicate", "fraudulent", "requested_by_customer"}
 _CARD_FIELDS: Final = ("brand", "last4", "exp_month", "exp_year", "country", "funding")
 #: An attempt is opened a moment before its order is made, by clocks that may differ.
 _CLOCK_SLACK_SECONDS: Final = 300
+_LATEST_SECONDS: Final = 10**11
 
 Body = Mapping[str, Any]
 
@@ -159,8 +160,7 @@ def _paid(intent: Body, reference: str, shown: Mapping[str, str]) -> Outcome:
     amount = _money(intent, "amount_received")
     if amount is None:
         return Unknown("paid an unreadable amount", reference)
-    created = mapping(intent.get("latest_charge")).get("created")
-    at = from_unix(created) if isinstance(created, int) else None
+    at = _moment(mapping(intent.get("latest_charge")).get("created"))
     return Paid(reference, amount, at=at, instrument=shown)
 
 
@@ -311,6 +311,12 @@ def _money(subject: Body, name: str) -> Money | None:
     if not isinstance(minor, int) or isinstance(minor, bool) or minor < 0 or currency is None:
         return None
     return Money(minor, currency)
+
+
+def _moment(seconds: object) -> datetime | None:
+    if not isinstance(seconds, int) or not 0 < seconds < _LATEST_SECONDS:
+        return None
+    return from_unix(seconds)
 
 
 def mapping(value: object) -> Body:
