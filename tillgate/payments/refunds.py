@@ -277,3 +277,20 @@ async def change_metadata(
     refund = desk.change_refund(refund, metadata=metadata)
     await desk.close(tx)
     return RefundView(refund, desk.payment_of(refund))
+
+
+async def annotate(
+    tx: Tx, merchant_id: int, refund_id: str, metadata: dict[str, str], trace: Trace, *, at: datetime
+) -> RefundView:
+    """Change a refund's metadata; nothing else of it is the merchant's to change."""
+    key = (merchant_id, refund_id)
+    desk = Desk(at)
+    desk.take_in(payments=await store.lock_payments_of_refunds(tx, [key]))
+    desk.take_in(refunds=await store.select_refunds(tx, [key]))
+    refund = desk.refunds.get(key)
+    if refund is None:
+        raise RefundNotFound(refund_id)
+    refund = desk.change_refund(refund, metadata=metadata)
+    desk.say_refund("refund.updated", refund, trace)
+    await desk.close(tx)
+    return RefundView(refund, desk.payment_of(refund))

@@ -11,8 +11,10 @@ from datetime import datetime
 
 import msgspec
 
+from tillgate.kernel.paging import Page, Rows
 from tillgate.payments.model import Attempt, Payment, Refund
 from tillgate.runtime.db import Tx
+from tillgate.runtime.listing import select_page
 
 _payment = msgspec.json.Decoder(Payment)
 _attempt = msgspec.json.Decoder(Attempt)
@@ -339,3 +341,65 @@ async def insert_breaks(tx: Tx, breaks: Sequence[Break]) -> None:
             " jsonb_populate_recordset(NULL::payments.breaks, $1::jsonb) ON CONFLICT DO NOTHING",
             _json(breaks),
         )
+
+
+# Pages ---------------------------------------------------------------------------------------
+
+
+async def select_payment_page(
+    tx: Tx, merchant_id: int, page: Page, *, customer_id: str | None
+) -> Rows[Payment]:
+    """Read a page of payments."""
+    if customer_id is not None:
+        return await select_page(
+            tx,
+            "SELECT row_to_json(p)::text AS row FROM payments.payments p",
+            " AND customer_id = $7",
+            (merchant_id, "pi", customer_id),
+            page,
+            lambda row: _payment.decode(row["row"]),
+        )
+    return await select_page(
+        tx,
+        "SELECT row_to_json(p)::text AS row FROM payments.payments p",
+        "",
+        (merchant_id, "pi"),
+        page,
+        lambda row: _payment.decode(row["row"]),
+    )
+
+
+async def select_attempt_page(
+    tx: Tx,
+    merchant_id: int,
+    page: Page,
+    *,
+    statuses: Sequence[str],
+    payment_id: str | None,
+    customer_id: str | None,
+) -> Rows[Attempt]:
+    """Read a page of attempts in one of these states."""
+    return await select_page(
+        tx,
+        "SELECT row_to_json(a)::text AS row FROM payments.attempts a",
+        " AND status = ANY($7::text[]) AND ($8::text IS NULL OR payment_id = $8)"
+        " AND ($9::text IS NULL OR payment_id IN (SELECT p.id FROM payments.payments p"
+        " WHERE p.merchant_id = $1 AND p.customer_id = $9))",
+        (merchant_id, "att", list(statuses), payment_id, customer_id),
+        page,
+        lambda row: _attempt.decode(row["row"]),
+    )
+
+
+async def select_refund_page(
+    tx: Tx, merchant_id: int, page: Page, *, payment_id: str | None, attempt_id: str | None
+) -> Rows[Refund]:
+    """Read a page of refunds."""
+    return await select_page(
+        tx,
+        "SELECT row_to_json(r)::text AS row FROM payments.refunds r",
+        " AND ($7::text IS NULL OR payment_id = $7) AND ($8::text IS NULL OR attempt_id = $8)",
+        (merchant_id, "re", payment_id, attempt_id),
+        page,
+        lambda row: _refund.decode(row["row"]),
+    )
