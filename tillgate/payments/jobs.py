@@ -38,7 +38,7 @@ async def look_up_due(payments: Payments, *, limit: int = 200) -> int:
     now = payments.clock.now()
     async with payments.db.transaction() as tx:
         due = await store.select_due_attempts(tx, now, limit)
-        due = [attempt for attempt in due if await lease(tx, attempt)]
+        due = [attempt for attempt in sorted(due, key=_key) if await lease(tx, attempt)]
     await _each(due, payments.resolve)
     return len(due)
 
@@ -61,7 +61,7 @@ async def apply_stored_notices(payments: Payments, *, limit: int = 500) -> int:
     """Apply notices whose process did not get round to it; return how many there were."""
     async with payments.db.transaction() as tx:
         stored = await notices.due(tx, payments.clock.now(), limit)
-        for raw in stored:
+        for raw in sorted(stored, key=_key):
             until = payments.clock.now() + timedelta(seconds=min(10 * 2**raw.tries, 3600))
             await notices.put_off(tx, raw.merchant_id, raw.id, until=until, note=raw.note or "")
 
@@ -100,6 +100,11 @@ async def _each(things: Sequence[Thing], do: Callable[[Thing], Awaitable[object]
                 _log.exception("a due item failed and will come round again")
 
     await asyncio.gather(*(one(thing) for thing in things))
+
+
+def _key(thing: Attempt | Refund | RawNotice) -> tuple[int, str]:
+    """Rows are updated in order of keys, so that nobody waits in a circle."""
+    return thing.merchant_id, thing.id
 
 
 def _lease(payments: Payments, thing: Attempt | Refund) -> datetime:

@@ -280,7 +280,13 @@ async def change_metadata(
 
 
 async def annotate(
-    tx: Tx, merchant_id: int, refund_id: str, metadata: dict[str, str], trace: Trace, *, at: datetime
+    tx: Tx,
+    merchant_id: int,
+    refund_id: str,
+    metadata: dict[str, str],
+    trace: Trace,
+    *,
+    at: datetime,
 ) -> RefundView:
     """Change a refund's metadata; nothing else of it is the merchant's to change."""
     key = (merchant_id, refund_id)

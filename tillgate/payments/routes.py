@@ -525,7 +525,11 @@ def _changes(payment: Payment, body: wire.ChangeIntent) -> dict[str, Any]:
     changes: dict[str, Any] = {
         name: value for name in _WORDS if (value := getattr(body, name)) is not UNSET
     }
-    cleared = {"customer": "customer_id", "payment_method": "payment_method", "shipping": "shipping"}
+    cleared = {
+        "customer": "customer_id",
+        "payment_method": "payment_method",
+        "shipping": "shipping",
+    }
     for name, own in cleared.items():
         value = getattr(body, name)
         if value is not UNSET and (name != "payment_method" or value is None):

@@ -72,11 +72,6 @@ DOCTOR: Final = _gauge("doctor_violations", "Rows that break an invariant", "che
 DOCTOR_AT: Final = _gauge("doctor_last_run_timestamp_seconds", "When the doctor last looked")
 
 
-def observe_call(provider: str, operation: str, outcome: str, seconds: float) -> None:
-    """Count a call to a provider; `outcome` is the class of its answer."""
-    PROVIDER_SECONDS.labels(provider, operation, outcome).observe(seconds)
-
-
 def observe_call(provider: str, operation: str, result: str, seconds: float) -> None:
     """Count a call to a provider; `result` is one of `connectors.client.Observe`."""
     PROVIDER_SECONDS.labels(provider, operation, result).observe(seconds)
