@@ -21,6 +21,7 @@ from tillgate.kernel.clock import Clock, SystemClock
 from tillgate.kernel.ids import new_id
 from tillgate.kernel.money import CURRENCIES
 from tillgate.merchants import commands as merchants
+from tillgate.merchants import queries as merchant_queries
 from tillgate.merchants.model import ProviderAccount
 from tillgate.payments.providers import notify_url
 from tillgate.runtime.db import Database
@@ -136,13 +137,16 @@ async def _connect(
 ) -> None:
     """Let the demo's provider accounts point to the simulators as they run now."""
     sections = _simulated(settings)
+    async with db.transaction(readonly=True) as tx:
+        accounts = await merchant_queries.opened_accounts(tx, vault, demo.merchant_id)
+    earlier = {opened.account.provider: msgspec.json.decode(opened.config) for opened in accounts}
     for section, provider in _SECTIONS.items():
         if section not in sections:
             continue
         config = {**sections[section], "livemode": False}
         if provider == "stripe":
             address = notify_url(settings.http.base_url, demo.merchant_id, demo.providers[provider])
-            await _listen(config, address)
+            await _listen(config, address, earlier.get(provider, {}).get("webhook_secret"))
         account = ProviderAccount(
             merchant_id=demo.merchant_id,
             id=demo.providers[provider],
@@ -162,14 +166,15 @@ def _simulated(settings: Settings) -> dict[str, dict[str, Any]]:
     return msgspec.json.decode(file.read_bytes())["merchants"][0]
 
 
-async def _listen(config: dict[str, Any], url: str) -> None:
-    """Register our address for notices with the card provider, unless it knows it."""
+async def _listen(config: dict[str, Any], url: str, secret: str | None) -> None:
+    """Register our address for notices with the card provider, unless it is and we know the secret."""
     headers = {"Authorization": f"Bearer {config['secret_key']}"}
     endpoints = f"{config['base_url']}/v1/webhook_endpoints"
     async with aiohttp.ClientSession(headers=headers) as session:
         async with session.get(endpoints, params={"limit": "100"}) as answer:
             known = (await answer.json())["data"]
-        if any(endpoint["url"] == url for endpoint in known):
+        if secret is not None and any(endpoint["url"] == url for endpoint in known):
+            config["webhook_secret"] = secret
             return
         for endpoint in known:
             await session.delete(f"{endpoints}/{endpoint['id']}")
