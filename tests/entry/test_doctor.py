@@ -110,7 +110,10 @@ SABOTAGE = {
     ),
     "a journal is deleted": (
         "DELETE FROM ledger.lines WHERE journal = 2",
-        {"journals_have_no_gaps", "refunds_are_booked", "balance_is_sum_of_postings", "statement_is_ledger", "balance_follows_postings"},
+        {
+            "journals_have_no_gaps", "refunds_are_booked", "balance_is_sum_of_postings",
+            "statement_is_ledger", "balance_follows_postings",
+        },
     ),
     "a floor is broken": (
         "UPDATE ledger.accounts SET floor = 6001 WHERE number = 3",

@@ -13,7 +13,7 @@ from tillgate.runtime import heartbeats
 from tillgate.runtime.db import Database
 
 
-async def not_ours(scope: Any, receive: Any, send: Any) -> None:
+async def not_ours(scope: Any, _: Any, send: Any) -> None:
     await send({"type": "http.response.start", "status": 404, "headers": []})
     await send({"type": "http.response.body", "body": scope["path"].encode()})
 

@@ -10,15 +10,15 @@ from __future__ import annotations
 import hmac
 import ipaddress
 from collections.abc import Awaitable, Callable, MutableMapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import asyncpg
 import msgspec
 
 from tillgate.kernel.clock import Clock
-from tillgate.runtime import migrations, telemetry
-from tillgate.runtime.db import LOST_CONNECTION, Database
+from tillgate.runtime import heartbeats, migrations, telemetry
+from tillgate.runtime.db import LOST_CONNECTION, Database, DatabaseUnavailable
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -26,8 +26,6 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 WORKER_FRESH: Final = timedelta(seconds=30)
-_CONNECT_SECONDS: Final = 3.0
-_LAST_BEAT: Final = "SELECT max(at) FROM runtime.heartbeats WHERE kind = 'worker'"
 
 
 class Health:
@@ -39,12 +37,14 @@ class Health:
         clock: Clock,
         *,
         url: str,
+        role: str | None = None,
         db: Database | None = None,
         metrics_token: str = "",
     ) -> None:
         self._app = app
         self._clock = clock
         self._url = url
+        self._role = role
         self._db = db
         self._token = metrics_token
 
@@ -68,7 +68,7 @@ class Health:
             if missing:
                 return [f"migration {missing[0]} has not been applied"]
             last = await self._last_beat()
-        except (*LOST_CONNECTION, asyncpg.PostgresError) as error:
+        except (*LOST_CONNECTION, DatabaseUnavailable, asyncpg.PostgresError) as error:
             return [f"the database does not answer: {type(error).__name__}"]
         if last is None:
             return ["no worker has been seen"]
@@ -77,12 +77,14 @@ class Health:
             return [f"no worker has been seen for {int(age.total_seconds())} seconds"]
         return []
 
-    async def _last_beat(self) -> Any:
-        connection = await asyncpg.connect(self._url, timeout=_CONNECT_SECONDS)
+    async def _last_beat(self) -> datetime | None:
+        """Ask over a fresh connection: one from a pool would prove less."""
+        db = await Database.open(self._url, size=1, role=self._role)
         try:
-            return await connection.fetchval(_LAST_BEAT, timeout=_CONNECT_SECONDS)
+            async with db.transaction(readonly=True) as tx:
+                return await heartbeats.last_beat(tx, "worker")
         finally:
-            await connection.close(timeout=_CONNECT_SECONDS)
+            await db.abort()
 
     async def _metrics(self, scope: Scope, send: Send) -> None:
         if not self._may_see_metrics(scope):
