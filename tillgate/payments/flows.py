@@ -212,7 +212,7 @@ class Payments:
         assert isinstance(connector, port.Notifying), "every connector of ours sends notices"
         now = self.clock.now()
         try:
-            notice = connector.read_notice(headers, body, now=now)
+            notice = await self._read_notice(connector, headers, body)
         except port.BadNotice as error:
             telemetry.NOTICES.labels(connector.name, "refused").inc()
             _log.warning("refused a notice of %s: %s", connector.name, error)
@@ -232,6 +232,19 @@ class Payments:
             self._applying.add(task)
             task.add_done_callback(self._applying.discard)
         return connector.ack(accepted=True)
+
+    async def _read_notice(
+        self, connector: port.Notifying, headers: Mapping[str, str], body: bytes
+    ) -> port.Notice:
+        """Read a notice; one signed with a key we have not seen is read again with fresh keys."""
+        now = self.clock.now()
+        try:
+            return connector.read_notice(headers, body, now=now)
+        except port.KeyUnknown:
+            if not isinstance(connector, port.RefreshingKeys):
+                raise
+            await connector.refresh_keys(now=now)
+            return connector.read_notice(headers, body, now=now)
 
     async def apply_notice(self, raw: RawNotice) -> None:
         """Apply a stored notice, whose signature is checked again as of when it came."""
@@ -305,8 +318,7 @@ class Payments:
             now=self.clock.now(),
         )
         never_arrived = isinstance(outcome, port.NotFound) and attempt.status != Status.WAITING
-        age = self.clock.now() - attempt.created_at
-        if never_arrived and age >= timedelta(seconds=2 * self.look_ups.calling_seconds):
+        if never_arrived and not self._may_still_arrive(attempt):
             return await self._close(attempt, trace)
         charge = await self._hear(attempt, outcome, trace)
         if charge.attempt.status == Status.AUTHORISED and attempt.amount_to_capture is not None:
@@ -352,10 +364,16 @@ class Payments:
             since=attempt.created_at,
             now=self.clock.now(),
         )
-        if isinstance(outcome, port.NotFound):
+        if isinstance(outcome, port.NotFound) and not self._may_still_arrive(attempt):
             # They know of no such order: there is nothing that could be paid.
             outcome = port.Closed()
         return await self._hear(attempt, outcome, trace)
+
+    def _may_still_arrive(self, attempt: Attempt) -> bool:
+        """Whether our own call may still be on its way to a provider that does not know of it."""
+        age = self.clock.now() - attempt.created_at
+        called = attempt.status in (Status.CREATED, Status.UNKNOWN)
+        return called and age < timedelta(seconds=2 * self.look_ups.calling_seconds)
 
     async def _hear(self, attempt: Attempt, outcome: Any, trace: Trace) -> Charge:
         telemetry.ATTEMPTS.labels(attempt.provider, machine.news_of(outcome).value).inc()

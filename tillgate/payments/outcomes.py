@@ -74,10 +74,15 @@ def _hear(desk: Desk, item: Heard, look_ups: LookUps) -> Charge | Refusal:
 def _checked(desk: Desk, attempt: Attempt, outcome: Any, account: str | None) -> News:
     """Return the news, unless the provider speaks of another amount, currency or account."""
     news = machine.news_of(outcome)
-    if not isinstance(outcome, port.Paid):
+    reserved = isinstance(outcome, port.Waiting) and outcome.on == "capture"
+    if not (isinstance(outcome, port.Paid) or reserved) or outcome.amount is None:
         return news
-    expected = attempt.amount if attempt.amount_to_capture is None else attempt.amount_to_capture
-    ours: dict[str, object] = {"amount": expected, "currency": attempt.currency, "account": account}
+    captured = attempt.amount_to_capture if isinstance(outcome, port.Paid) else None
+    ours: dict[str, object] = {
+        "amount": attempt.amount if captured is None else captured,
+        "currency": attempt.currency,
+        "account": account,
+    }
     theirs: dict[str, object] = {
         "amount": outcome.amount.minor,
         "currency": outcome.amount.currency.code,

@@ -1,0 +1,46 @@
+"""Case 23: a refund that fails after all gives the money again, exactly once."""
+
+import msgspec
+import pytest
+
+from tests.hard_cases.deeds import journals, paid, refunds
+from tests.worlds import CONFIRMATIONS, World, gift
+
+
+@pytest.mark.parametrize("method", ["alipay", "wechat_pay"])
+async def test_refund_that_fails_later_credits_the_wallet_again(world: World, method: str) -> None:
+    payment = await paid(world, method, 4017, gifts=gift(world, 400))
+    assert await world.balance(world.bonus) == 400
+    view = await world.refund(payment, 4017)
+    assert await world.balance(world.wallet) == 0
+    assert await world.balance(world.bonus) == 0
+
+    async def failed() -> bool:
+        return [r.status for r in await refunds(world, payment)] == ["failed"]
+
+    await world.until(failed, sweep=True)
+    for _ in range(3):
+        await world.sweep()
+    assert await world.balance(world.wallet) == 4017
+    assert await world.balance(world.bonus) == 400
+    assert (await world.payment(payment.id)).amount_refunded == 0
+    assert (await world.facts(view.refund.id)).count("refund.failed") == 1
+    await world.assert_books_hold()
+
+
+async def test_refund_that_had_succeeded_fails_days_later(world: World) -> None:
+    card = msgspec.structs.replace(CONFIRMATIONS["card"], payment_method="pm_card_refundFail")
+    payment = await paid(world, "card", confirmation=card)
+    view = await world.refund(payment, 4_000)
+    assert view.refund.status == "succeeded"
+
+    async def failed() -> bool:
+        return [r.status for r in await refunds(world, payment)] == ["failed"]
+
+    await world.until(failed, sweep=True)
+    assert await world.balance_of("sales", "usd") == 10_000
+    assert await journals(world, f"refund_failed:{view.refund.id}") == 2
+    assert (await world.payment(payment.id)).amount_refunded == 0
+    again = await world.refund(payment, 10_000)
+    assert again.refund.amount == 10_000
+    await world.assert_books_hold()
