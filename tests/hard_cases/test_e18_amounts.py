@@ -21,7 +21,7 @@ async def test_refund_of_nothing_or_less_is_refused(world: World, amount: int) -
 @pytest.mark.parametrize("amount", [0, -1])
 async def test_payment_of_nothing_or_less_is_refused(world: World, amount: int) -> None:
     async with nothing_moves(world):
-        with pytest.raises(Exception, match="amount|payments"):
+        with pytest.raises(Exception, match="check constraint"):
             await world.pay("alipay", amount)
 
 

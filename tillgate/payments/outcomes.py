@@ -37,9 +37,12 @@ async def record_outcomes(
     await lay_open_attempts(tx, desk)
     results = [_hear(desk, item, look_ups) for item in items]
     await desk.close(tx)
-    await notices.mark_applied(
-        tx, [(item.merchant_id, item.notice_id) for item in items if item.notice_id], at=at
-    )
+    heard = [
+        (item.merchant_id, item.notice_id)
+        for item, result in zip(items, results, strict=True)
+        if item.notice_id and isinstance(result, Charge)
+    ]
+    await notices.mark_applied(tx, heard, at=at)
     # A later item of the batch may have moved the same payment on.
     return [
         Charge(
