@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import httptools
 
 _MOST_BODY: Final = 4096
+_DEFAULTS: Final = {"Accept": "*/*", "User-Agent": "notices/1.0"}
 
 
 class BrokenExchange(Exception):
@@ -144,8 +145,9 @@ async def _connect(key: tuple[str, int, bool]) -> _Wire:
 
 
 def _encode(target: str, host: str, headers: Mapping[str, str], body: bytes) -> bytes:
+    given = {name.lower() for name in headers}
     lines = [f"POST {target} HTTP/1.1", f"Host: {host}", f"Content-Length: {len(body)}"]
-    lines += ["Accept: */*", "User-Agent: notices/1.0"]
+    lines += [f"{name}: {value}" for name, value in _DEFAULTS.items() if name.lower() not in given]
     lines += [f"{name}: {value}" for name, value in headers.items()]
     head = "\r\n".join(lines)
     if "\n" in target + host or "\r" in target + host:

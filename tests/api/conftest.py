@@ -4,13 +4,15 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import aiohttp
 import pytest
 import uvicorn
 
+from tests.worlds import MERCHANT, World, make_keys, open_world
 from tillgate.api.app import Application, Parts, build
-from tillgate.kernel.clock import SystemClock
+from tillgate.ledger import commands as ledger
 from tillgate.merchants import commands as merchants
 from tillgate.runtime.db import Database
 from tillgate.runtime.secrets import Vault
@@ -73,28 +75,39 @@ class Client:
         return await self.ask("DELETE", path, **given)
 
 
-@pytest.fixture
-async def db(app_db_url: str) -> AsyncGenerator[Database]:
-    database = await Database.open(app_db_url, size=6, role=None)
-    yield database
-    await database.close()
+@pytest.fixture(scope="session")
+def keys_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The providers' and the merchant's keys."""
+    return make_keys(tmp_path_factory.mktemp("keys"))
 
 
 @pytest.fixture
-async def teahouse(db: Database) -> Teahouse:
-    at = SystemClock().now()
-    async with db.transaction() as tx:
-        test, live = await merchants.create_merchant(tx, "Teahouse", default_currency="cny", at=at)
-        secret = await merchants.create_key(tx, test.merchant_id, "secret", at=at)
-        live_secret = await merchants.create_key(tx, live.merchant_id, "secret", at=at)
-        publishable = await merchants.create_key(tx, test.merchant_id, "publishable", at=at)
+async def world(app_db_url: str, keys_file: Path) -> AsyncGenerator[World]:
+    """One merchant, three providers."""
+    async with open_world(app_db_url, keys_file) as opened:
+        yield opened
+
+
+@pytest.fixture
+def db(world: World) -> Database:
+    return world.db
+
+
+@pytest.fixture
+async def teahouse(world: World) -> Teahouse:
+    at = world.clock.now()
+    async with world.db.transaction() as tx:
+        await tx.run(
+            "INSERT INTO merchants.merchants (merchant_id, account, livemode, name,"
+            " default_currency, created_at) VALUES (2, 'acct_teahouse', true, 'Teahouse', 'cny', $1)",
+            at,
+        )
+        await ledger.open_books(tx, 2)
+        secret = await merchants.create_key(tx, MERCHANT, "secret", at=at)
+        live_secret = await merchants.create_key(tx, 2, "secret", at=at)
+        publishable = await merchants.create_key(tx, MERCHANT, "publishable", at=at)
     return Teahouse(
-        test.merchant_id,
-        live.merchant_id,
-        test.account,
-        secret.text,
-        live_secret.text,
-        publishable.text,
+        MERCHANT, 2, "acct_teahouse", secret.text, live_secret.text, publishable.text
     )
 
 
@@ -114,10 +127,16 @@ async def served(application: object) -> AsyncGenerator[str]:
 
 
 @pytest.fixture
-async def application(db: Database, tmp_path) -> Application:
+async def application(world: World, tmp_path: Path) -> Application:
     vault = Vault.from_file(tmp_path / "key")
     return build(
-        Parts(db=db, clock=SystemClock(), vault=vault, base_url="http://127.0.0.1:8080")
+        Parts(
+            db=world.db,
+            clock=world.clock,
+            vault=vault,
+            payments=world.payments,
+            base_url="http://127.0.0.1:8080",
+        )
     )
 
 

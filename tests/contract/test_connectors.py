@@ -419,8 +419,6 @@ async def test_a_refused_connection_is_a_refund_not_sent(world: World) -> None:
 
 
 async def test_a_refund_under_way_is_not_made_yet(world: World) -> None:
-    if world.name == "stripe":
-        pytest.skip("there a card decides it; see test_stripe.py")
     charge, paid = await world.paid(4023)
     order = world.refund_of(charge, paid, 1000)
 

@@ -79,3 +79,24 @@ async def test_canceling_closes_the_order_at_the_provider(world: World, method: 
 
     assert canceled.status == "canceled"
     assert canceled.cancellation_reason == "requested_by_customer"
+
+
+async def test_order_canceled_before_it_was_scanned_and_paid_all_the_same_is_credited(
+    world: World,
+) -> None:
+    payment = await world.pay("alipay")
+    canceled = await world.payments.cancel(3, payment.id, None, NO_TRACE)
+
+    await world.phone_pays("alipay", payment)
+    paid = await world.until_paid(payment)
+
+    assert canceled.status == "canceled"
+    assert paid.amount_received == 10_000
+    assert await world.balance(world.wallet) == 10_000
+    assert await world.facts(payment.id) == [
+        "payment.created",
+        "payment.requires_action",
+        "payment.canceled",
+        "payment.succeeded",
+    ]
+    await world.assert_books_hold()

@@ -13,6 +13,7 @@ import pytest
 from wechatpayv3 import WeChatPay, WeChatPayType
 from wechatpayv3.core import Core
 
+from simulators.common.faults import Fault, FaultKind, Rule
 from simulators.running import Running
 from simulators.wechat.simulator import Wechat
 from tests.simulators.caller import authorization
@@ -197,7 +198,7 @@ async def test_changed_notice_is_refused_by_the_peer(
     assert peer.callback(stale, body) is None
 
 
-@pytest.mark.parametrize("kind", ["bad_signature", "no_signature"])
+@pytest.mark.parametrize("kind", ["bad_signature", "no_signature", "unknown_serial"])
 async def test_wrongly_signed_and_unsigned_answers_are_refused_by_the_peer(
     kind: str, make_peer: MakePeer, world: Running
 ) -> None:
@@ -224,6 +225,34 @@ async def test_wrong_merchant_key_and_wrong_serial_are_refused(
     for peer in (by_key, by_serial):
         status, told = await ask(peer.pay, **order("order_1"))
         assert (status, told["code"]) == (401, "SIGN_ERROR")
+
+
+async def test_h5_link_dies_after_five_minutes_and_the_order_lives_on(
+    make_peer: MakePeer, world: Running
+) -> None:
+    wechat = world.simulators["wechat"]
+    peer = make_peer("public_key")
+    scene = {"payer_client_ip": "127.0.0.1", "h5_info": {"type": "Wap"}}
+    asked = order("order_h5") | {"scene_info": scene, "pay_type": WeChatPayType.H5}
+
+    _, first = await ask(peer.pay, **asked)
+    wechat.clock.offset_seconds = 301
+    async with aiohttp.ClientSession() as client, client.get(first["h5_url"]) as page:
+        expired = await page.text()
+
+    assert "已过期" in expired
+    assert wechat.phone_order("order_h5").status == "waiting"
+
+
+async def test_certificates_are_refused_to_a_merchant_with_only_a_public_key(
+    make_peer: MakePeer, world: Running
+) -> None:
+    rule = Rule("certificates", Fault(FaultKind.REFUSE), next=1)
+    world.simulators["wechat"].plan.add(rule)
+
+    peer = await asyncio.to_thread(make_peer, "certificates")
+
+    assert peer._core._certificates == []
 
 
 @pytest.mark.parametrize("tar", ["GZIP", ""])

@@ -13,9 +13,12 @@ from tillgate.api import docs, openapi
 from tillgate.customers.routes import Routes as CustomerRoutes
 from tillgate.kernel.clock import Clock
 from tillgate.merchants import queries as merchants
+from tillgate.payments.flows import Payments
+from tillgate.payments.routes import Routes as PaymentRoutes
 from tillgate.runtime.db import Database
 from tillgate.runtime.idempotency import Claims
 from tillgate.runtime.secrets import Vault
+from tillgate.wallets.routes import Routes as WalletRoutes
 from tillgate.web.application import Api, Observe
 from tillgate.web.auth import Caller, KeyRing
 from tillgate.web.expansion import Expander, Loader
@@ -34,6 +37,7 @@ class Parts:
     db: Database
     clock: Clock
     vault: Vault
+    payments: Payments
     base_url: str
     max_body_bytes: int = 1_048_576
     rate_per_second: int = 10_000
@@ -69,13 +73,33 @@ def build(
 ) -> Application:
     """Return the whole application. `pages` gets every path that is not the API's, and lifespan."""
     customers = CustomerRoutes(parts.db, parts.clock)
-    rows: list[Operation] = [*customers.operations()]
+    wallets = WalletRoutes(parts.db, parts.clock)
+    payments = PaymentRoutes(parts.payments)
+    rows: list[Operation] = [
+        *customers.operations(),
+        *payments.operations(),
+        *wallets.operations(),
+    ]
     properties: dict[tuple[str, str], str] = {
+        ("payment_intent", "customer"): "customer",
+        ("payment_intent", "latest_charge"): "charge",
+        ("payment_intent", "payment_method"): "payment_method",
+        ("charge", "customer"): "customer",
+        ("charge", "payment_intent"): "payment_intent",
+        ("refund", "charge"): "charge",
+        ("refund", "payment_intent"): "payment_intent",
+        ("wallet", "customer"): "customer",
+        ("wallet_transaction", "wallet"): "wallet",
+        ("wallet_hold", "wallet"): "wallet",
         ("payment_method", "customer"): "customer",
     }
     loaders: dict[str, Loader] = {
         "customer": customers.show_customer,
         "payment_method": customers.show_method,
+        "payment_intent": payments.show,
+        "charge": payments.show_charge,
+        "refund": payments.show_refund,
+        "wallet": wallets.show,
     }
     return _compose(parts, rows, Expander(properties, loaders), pages, observe)
 

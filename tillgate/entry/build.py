@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -40,7 +40,17 @@ def vault_of(settings: Settings) -> Vault:
 
 
 @asynccontextmanager
-async def open_core(settings: Settings, *, clock: Clock | None = None) -> AsyncIterator[Core]:
+async def open_database(settings: Settings) -> AsyncGenerator[Database]:
+    """Open the database alone, for a command."""
+    db = await Database.open(settings.database.url, size=2, role=settings.database.role or None)
+    try:
+        yield db
+    finally:
+        await db.close()
+
+
+@asynccontextmanager
+async def open_core(settings: Settings, *, clock: Clock | None = None) -> AsyncGenerator[Core]:
     """Build it all; close it at the end."""
     clock = clock or SystemClock()
     vault = vault_of(settings)

@@ -216,7 +216,7 @@ def _attempt(
     payment = desk.change_payment(
         payment,
         status=PaymentStatus.PROCESSING.value,
-        payment_method=confirmation.payment_method or payment.payment_method or confirmation.method,
+        payment_method=payment.payment_method or confirmation.payment_method or confirmation.method,
         latest_attempt=attempt.id,
         open_attempt=attempt.id,
         attempts=payment.attempts + 1,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from tillgate.connectors import port
@@ -212,7 +212,7 @@ class Payments:
         assert isinstance(connector, port.Notifying), "every connector of ours sends notices"
         now = self.clock.now()
         try:
-            notice = await self._read_notice(connector, headers, body)
+            notice = await self._read(connector, headers, body, now)
         except port.BadNotice as error:
             telemetry.NOTICES.labels(connector.name, "refused").inc()
             _log.warning("refused a notice of %s: %s", connector.name, error)
@@ -233,26 +233,24 @@ class Payments:
             task.add_done_callback(self._applying.discard)
         return connector.ack(accepted=True)
 
-    async def _read_notice(
-        self, connector: port.Notifying, headers: Mapping[str, str], body: bytes
+    async def apply_notice(self, raw: RawNotice) -> None:
+        """Apply a stored notice, whose signature is checked again as of when it came."""
+        connector = await self.providers.connector(raw.merchant_id, raw.provider_account_id)
+        assert isinstance(connector, port.Notifying), "every connector of ours sends notices"
+        notice = await self._read(connector, raw.headers, raw.body, raw.received_at)
+        await self._hear_notice(raw, notice)
+
+    async def _read(
+        self, connector: port.Notifying, headers: Mapping[str, str], body: bytes, now: datetime
     ) -> port.Notice:
-        """Read a notice; one signed with a key we have not seen is read again with fresh keys."""
-        now = self.clock.now()
+        """Read a notice; where it is signed with a key we have not met, fetch the keys and try again."""
         try:
             return connector.read_notice(headers, body, now=now)
         except port.KeyUnknown:
             if not isinstance(connector, port.RefreshingKeys):
                 raise
-            await connector.refresh_keys(now=now)
+            await connector.refresh_keys(now=self.clock.now())
             return connector.read_notice(headers, body, now=now)
-
-    async def apply_notice(self, raw: RawNotice) -> None:
-        """Apply a stored notice, whose signature is checked again as of when it came."""
-        connector = await self.providers.connector(raw.merchant_id, raw.provider_account_id)
-        assert isinstance(connector, port.Notifying), "every connector of ours sends notices"
-        await self._hear_notice(
-            raw, connector.read_notice(raw.headers, raw.body, now=raw.received_at)
-        )
 
     async def _apply(self, raw: RawNotice, notice: port.Notice) -> None:
         try:
@@ -364,8 +362,10 @@ class Payments:
             since=attempt.created_at,
             now=self.clock.now(),
         )
-        if isinstance(outcome, port.NotFound) and not self._may_still_arrive(attempt):
-            # They know of no such order: there is nothing that could be paid.
+        overdue = attempt.expires_at is None or attempt.expires_at <= self.clock.now()
+        gone = overdue or attempt.status != Status.WAITING
+        if isinstance(outcome, port.NotFound) and gone and not self._may_still_arrive(attempt):
+            # They know of no such order, and nobody has been shown one that could still be paid.
             outcome = port.Closed()
         return await self._hear(attempt, outcome, trace)
 

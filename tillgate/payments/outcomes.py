@@ -67,7 +67,8 @@ def _hear(desk: Desk, item: Heard, look_ups: LookUps) -> Charge | Refusal:
         desk.open_break("contradiction", attempt, {"status": attempt.status}, {"news": news.value})
         return Charge(attempt, payment)
     if status == attempt.status:
-        return Charge(_listen_on(desk, attempt, item.outcome, look_ups), payment)
+        attempt = _listen_on(desk, attempt, item.outcome, look_ups)
+        return Charge(attempt, _end_unseen(desk, attempt, payment, item))
     if attempt.status == Status.DECLINED and status == Status.PAID:
         desk.open_break("contradiction", attempt, {"status": "declined"}, {"news": "paid"})
     attempt = _moved(desk, attempt, status, item.outcome, look_ups)
@@ -172,6 +173,24 @@ def _next_look_up(desk: Desk, attempt: Attempt, outcome: Any, look_ups: LookUps)
     return moment if pause is None else max(moment, desk.at + timedelta(seconds=pause))
 
 
+def _end_unseen(desk: Desk, attempt: Attempt, payment: Payment, item: Heard) -> Payment:
+    """A canceled order that the provider has not met yet cannot be closed there before it expires.
+
+    The payment ends now; the attempt stays open, so that a customer who pays all the same is found.
+    """
+    unseen = machine.news_of(item.outcome) == News.ABSENT and attempt.closing
+    if not unseen or payment.cancellation_reason is None or payment.open_attempt != attempt.id:
+        return payment
+    if payment.status == PaymentStatus.CANCELED:
+        return payment
+    desk.change_attempt(attempt, look_up_at=attempt.expires_at)
+    payment = desk.change_payment(
+        payment, status=PaymentStatus.CANCELED.value, canceled_at=desk.at, next_action=None
+    )
+    desk.say_payment("payment.canceled", payment, item.trace)
+    return payment
+
+
 # What an attempt's move means for its payment ------------------------------------------------
 
 
@@ -217,6 +236,8 @@ def _carry_open(desk: Desk, attempt: Attempt, payment: Payment, item: Heard) -> 
 def _carry_ended(desk: Desk, attempt: Attempt, payment: Payment, trace: Trace) -> Payment:
     if payment.open_attempt != attempt.id:
         return payment
+    if payment.status == PaymentStatus.CANCELED:
+        return desk.change_payment(payment, open_attempt=None)
     canceling = payment.cancellation_reason is not None
     status = machine.payment_status(attempt.status, on="customer", canceling=canceling)
     changes: dict[str, Any] = {

@@ -211,8 +211,9 @@ def _move(
 ) -> None:
     before = refund.status
     changes: dict[str, Any] = {"status": status.value, "look_ups": 0}
-    if getattr(item.outcome, "reference", None):
-        changes["reference"] = item.outcome.reference
+    reference: str | None = getattr(item.outcome, "reference", None)
+    if reference:
+        changes["reference"] = reference
     if isinstance(item.outcome, port.RefundFailed):
         changes["failure_reason"] = item.outcome.code
     changes["look_up_at"] = _next_look_up(desk, refund, item, look_ups) if status in OPEN else None
@@ -280,5 +281,28 @@ async def change_metadata(
     if refund is None:
         return RefundNotFound(refund_id)
     refund = desk.change_refund(refund, metadata=metadata)
+    await desk.close(tx)
+    return RefundView(refund, desk.payment_of(refund))
+
+
+async def annotate(
+    tx: Tx,
+    merchant_id: int,
+    refund_id: str,
+    metadata: dict[str, str],
+    trace: Trace,
+    *,
+    at: datetime,
+) -> RefundView:
+    """Change a refund's metadata; nothing else of it is the merchant's to change."""
+    key = (merchant_id, refund_id)
+    desk = Desk(at)
+    desk.take_in(payments=await store.lock_payments_of_refunds(tx, [key]))
+    desk.take_in(refunds=await store.select_refunds(tx, [key]))
+    refund = desk.refunds.get(key)
+    if refund is None:
+        raise RefundNotFound(refund_id)
+    refund = desk.change_refund(refund, metadata=metadata)
+    desk.say_refund("refund.updated", refund, trace)
     await desk.close(tx)
     return RefundView(refund, desk.payment_of(refund))

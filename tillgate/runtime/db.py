@@ -7,7 +7,7 @@ happened, and only looking can tell.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from typing import Any, LiteralString
@@ -146,7 +146,7 @@ class Database:
         self._pool.terminate()
 
     @asynccontextmanager
-    async def transaction(self, *, readonly: bool = False) -> AsyncIterator[Tx]:
+    async def transaction(self, *, readonly: bool = False) -> AsyncGenerator[Tx]:
         """Open a transaction; commit at the end, roll back on any exception."""
         connection = await self._take()
         token = _holding.set(_holding.get() + 1)
@@ -172,7 +172,7 @@ class Database:
     async def _take(self) -> asyncpg.pool.PoolConnectionProxy:
         self.busy += 1
         try:
-            return await self._pool.acquire()
+            return _proxy(await self._pool.acquire())
         except LOST_CONNECTION as error:
             self.busy -= 1
             raise DatabaseUnavailable from error
@@ -197,6 +197,11 @@ class Database:
     def in_use(self) -> int:
         """Connections taken from the pool right now."""
         return self._pool.get_size() - self._pool.get_idle_size()
+
+
+def _proxy(connection: Any) -> asyncpg.pool.PoolConnectionProxy:
+    """asyncpg says less of its types than we ask for."""
+    return connection
 
 
 async def _keep_session(_: asyncpg.Connection) -> None:

@@ -65,6 +65,7 @@ async def mark_applied(
     tx: Tx, keys: Sequence[tuple[int, str | None]], *, at: datetime, note: str | None = None
 ) -> None:
     """These notices have had their effect."""
+    keys = sorted(keys, key=lambda key: (key[0], key[1] or ""))
     if keys:
         await tx.run(
             """

@@ -72,9 +72,14 @@ DOCTOR: Final = _gauge("doctor_violations", "Rows that break an invariant", "che
 DOCTOR_AT: Final = _gauge("doctor_last_run_timestamp_seconds", "When the doctor last looked")
 
 
-def observe_call(provider: str, operation: str, outcome: str, seconds: float) -> None:
-    """Count a call to a provider; `outcome` is the class of its answer."""
-    PROVIDER_SECONDS.labels(provider, operation, outcome).observe(seconds)
+def observe_call(provider: str, operation: str, result: str, seconds: float) -> None:
+    """Count a call to a provider; `result` is one of `connectors.client.Observe`."""
+    PROVIDER_SECONDS.labels(provider, operation, result).observe(seconds)
+
+
+def observe_request(operation: str | None, status: int, seconds: float) -> None:
+    """Count a request by its operation (never its path), None where there is no such address."""
+    REQUEST_SECONDS.labels(operation or "none", f"{status // 100}xx").observe(seconds)
 
 
 def collect_process_metrics() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Generic, TypeVar
 
@@ -28,12 +28,17 @@ class Range(Request, frozen=True, kw_only=True):
     lte: Unix | None = None
 
 
-class ListRequest(Request, frozen=True, kw_only=True):
-    """What every list takes."""
+class CursorRequest(Request, frozen=True, kw_only=True):
+    """What every list takes: a cursor is the id of an object of the list."""
 
     limit: Annotated[int, Meta(ge=1, le=100)] = 10
     starting_after: Id | None = None
     ending_before: Id | None = None
+
+
+class ListRequest(CursorRequest, frozen=True, kw_only=True):
+    """A list that can be narrowed to a range of moments."""
+
     created: Range | Unix | None = None
 
 
@@ -46,7 +51,7 @@ class ListOf(msgspec.Struct, Generic[Shown], frozen=True):
     data: list[Shown]
 
 
-def read_page(request: ListRequest) -> Page:
+def read_page(request: CursorRequest) -> Page:
     """Return the page a list request asks for."""
     if request.starting_after is not None and request.ending_before is not None:
         raise FieldRefused(
@@ -56,7 +61,7 @@ def read_page(request: ListRequest) -> Page:
         value = getattr(request, name)
         if value is not None and not value.isascii():
             raise FieldRefused(name, f"No such object: '{value}'", code="resource_missing")
-    created = request.created
+    created = request.created if isinstance(request, ListRequest) else None
     if isinstance(created, int):
         created = Range(gte=created, lte=created)
     first, last = _moments(created) if created else (None, None)
@@ -85,6 +90,14 @@ def _next(seconds: int) -> datetime:
     if seconds >= MAX_UNIX - 86_400:
         return datetime(9999, 12, 31, tzinfo=UTC)
     return from_unix(seconds) + timedelta(seconds=1)
+
+
+def cut(found: Sequence[Value], page: Page) -> Rows[Value]:
+    """Return what was found, one more than the page's limit being asked for, as a page."""
+    has_more = len(found) > page.limit
+    if page.before is not None:
+        return Rows(list(found[-page.limit :]), has_more)
+    return Rows(list(found[: page.limit]), has_more)
 
 
 def show_list(call: Call, rows: Rows[Value], show: Callable[[Value], Shown]) -> ListOf[Shown]:

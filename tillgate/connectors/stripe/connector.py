@@ -32,7 +32,8 @@ class Stripe:
 
     name = "stripe"
     presentations: frozenset[Presentation] = frozenset({"card"})
-    currencies = frozenset(CURRENCIES) - {"pts"}
+    #: Not Ugandan shillings: Stripe wants them in hundredths, which they do not have.
+    currencies = frozenset(CURRENCIES) - {"pts", "ugx"}
 
     def __init__(self, account: StripeAccount, client: Client) -> None:
         self._account = account
