@@ -166,9 +166,7 @@ class OnceLane(Generic[Payload, Result]):
         if finished and await insert_finished(tx, finished, self._clock.now()) != len(finished):
             raise KeyTaken
 
-    async def _store_failure(
-        self, item: OnceItem[Payload, Result], error: Exception
-    ) -> Stored:
+    async def _store_failure(self, item: OnceItem[Payload, Result], error: Exception) -> Stored:
         status, body = item.render(error)
         answer = Stored(status, body)
         if item.asked.key is not None:
@@ -392,9 +390,7 @@ async def insert_started(
     return {(row["merchant_id"], row["key"]) for row in rows}
 
 
-async def insert_finished(
-    tx: Tx, finished: Sequence[tuple[Asked, Stored]], at: datetime
-) -> int:
+async def insert_finished(tx: Tx, finished: Sequence[tuple[Asked, Stored]], at: datetime) -> int:
     """Store answers under keys that are free; return how many were.
 
     It is the last statement of its transaction and goes in order of keys, so that two processes
@@ -455,9 +451,7 @@ def _earlier(asked: Asked, row: Row | None) -> Stored | Refusal | None:
     return Stored(row.status, row.body, row.request_id)
 
 
-def _answered(
-    item: OnceItem[Payload, Result], result: Result | Refusal
-) -> Stored | Refusal:
+def _answered(item: OnceItem[Payload, Result], result: Result | Refusal) -> Stored | Refusal:
     if isinstance(result, Refusal) and result.kind in TRANSIENT:
         return result
     return Stored(*item.render(result))

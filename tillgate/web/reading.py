@@ -111,14 +111,10 @@ def _refusal(message: str, tree: dict[str, Any]) -> FieldRefused:
     field = _FIELD.search(text)
     if text.startswith("Object missing required field") and field:
         param = _param(path, field.group(1))
-        return FieldRefused(
-            param, f"Missing required param: {param}.", code="parameter_missing"
-        )
+        return FieldRefused(param, f"Missing required param: {param}.", code="parameter_missing")
     if text.startswith("Object contains unknown field") and field:
         param = _param(path, field.group(1))
-        return FieldRefused(
-            param, f"Received unknown parameter: {param}", code="parameter_unknown"
-        )
+        return FieldRefused(param, f"Received unknown parameter: {param}", code="parameter_unknown")
     param = _param(path, None)
     return _wrong_value(text, param, _value_at(tree, path))
 
@@ -143,14 +139,18 @@ def _wrong_value(text: str, param: str, value: object) -> FieldRefused:
     if "`bool`" in text:
         return FieldRefused(param, f"Invalid boolean: {shown}", code="parameter_invalid_boolean")
     if "length <=" in text:
-        return FieldRefused(param, f"Invalid string: {param} is too long.", code="parameter_too_long")
+        return FieldRefused(
+            param, f"Invalid string: {param} is too long.", code="parameter_too_long"
+        )
     if "regex" in text:
         return FieldRefused(param, f"Not a valid value for {param}: {shown}", code="url_invalid")
     if "`object`" in text:
         return FieldRefused(param, f"Invalid object: {shown}", code="parameter_invalid_object")
     if "`array`" in text:
         return FieldRefused(param, f"Invalid array: {shown}", code="parameter_invalid_array")
-    return FieldRefused(param, f"Invalid value for {param}: {shown}", code="parameter_invalid_string")
+    return FieldRefused(
+        param, f"Invalid value for {param}: {shown}", code="parameter_invalid_string"
+    )
 
 
 def _steps(path: str) -> list[str]:
@@ -167,9 +167,14 @@ def _value_at(tree: Any, path: str) -> Any:
     node = tree
     for step in _steps(path):
         if isinstance(node, dict):
-            node = next(
-                (value for value in node.values() if not isinstance(value, str)), node  # pyright: ignore[reportUnknownVariableType,reportUnknownArgumentType]
-            ) if step == "..." else node.get(step)  # pyright: ignore[reportUnknownVariableType,reportUnknownMemberType]
+            node = (
+                next(
+                    (value for value in node.values() if not isinstance(value, str)),
+                    node,  # pyright: ignore[reportUnknownVariableType,reportUnknownArgumentType]
+                )
+                if step == "..."
+                else node.get(step)
+            )  # pyright: ignore[reportUnknownVariableType,reportUnknownMemberType]
         elif isinstance(node, list) and step.isdecimal() and int(step) < len(node):  # pyright: ignore[reportUnknownArgumentType]
             node = node[int(step)]  # pyright: ignore[reportUnknownVariableType]
         else:
