@@ -4,6 +4,7 @@ import asyncio
 import random
 from datetime import timedelta
 
+import asyncpg
 import pytest
 
 from tests.ledger.builders import NOON, TEAHOUSE, Shop
@@ -142,12 +143,13 @@ async def test_a_connection_that_dies_leaves_the_books_balanced(
     other = await Database.open(db_url, size=1)
 
     async def die() -> None:
-        async with shop.db.transaction() as tx:
-            await tx.run(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                " WHERE wait_event = 'ClientRead' AND state = 'idle in transaction'"
-            )
-        await asyncio.sleep(0.05)
+        owner = await asyncpg.connect(db_url)
+        killed = await owner.fetchval(
+            "SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND state = 'idle in transaction'"
+        )
+        await owner.close()
+        assert killed == 1
 
     if step == "at commit":
         other.before_commit = die

@@ -62,7 +62,7 @@ TAMPERING = {
     "an amount": ("UPDATE ledger.lines SET amount = amount + 1 WHERE journal = 17", 17),
     "a cause": ("UPDATE ledger.lines SET cause = 'x' WHERE journal = 17", 17),
     "a time": ("UPDATE ledger.lines SET at = at + interval '1 us' WHERE journal = 17", 17),
-    "an account": ("UPDATE ledger.lines SET credit = 2 WHERE journal = 18 AND line = 1", 18),
+    "an account": ("UPDATE ledger.lines SET credit = 3 WHERE journal = 18 AND line = 1", 18),
     "a balance": ("UPDATE ledger.lines SET credit_after = 7 WHERE journal = 18 AND line = 1", 18),
     "one line deleted": ("DELETE FROM ledger.lines WHERE journal = 18 AND line = 1", 18),
     "a journal deleted": ("DELETE FROM ledger.lines WHERE journal = 17", 17),
