@@ -164,3 +164,8 @@ TABLE: Table = {
     name: (*_HEARD_INSIDE.get(name, ()), *((_owe_events,) if name in CATALOGUE else ()))
     for name in {*_HEARD_INSIDE, *CATALOGUE}
 }
+
+
+def table() -> Table:
+    """Return who hears what."""
+    return TABLE

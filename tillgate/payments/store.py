@@ -52,9 +52,10 @@ async def lock_payments(tx: Tx, keys: Collection[Key]) -> list[Payment]:
     """
     rows = await tx.all(
         """
-        SELECT row_to_json(p)::text AS row FROM payments.payments p
-        WHERE p.merchant_id = ANY($1::bigint[]) AND (p.merchant_id, p.id) IN
-            (SELECT * FROM unnest($1::bigint[], $2::text[]))
+        SELECT row_to_json(p)::text AS row
+        FROM unnest($1::bigint[], $2::text[]) k(merchant_id, id)
+        JOIN payments.payments p ON p.merchant_id = k.merchant_id AND p.id = k.id
+        WHERE p.merchant_id = ANY($1::bigint[])
         ORDER BY p.merchant_id, p.id FOR UPDATE OF p
         """,
         *_keys(keys),
@@ -66,11 +67,11 @@ async def lock_payments_of_attempts(tx: Tx, keys: Collection[Key]) -> list[Payme
     """Hold the payments that these attempts belong to."""
     rows = await tx.all(
         """
-        SELECT row_to_json(p)::text AS row FROM payments.payments p
-        WHERE p.merchant_id = ANY($1::bigint[]) AND (p.merchant_id, p.id) IN
-            (SELECT a.merchant_id, a.payment_id
-            FROM unnest($1::bigint[], $2::text[]) k(merchant_id, id)
-            JOIN payments.attempts a ON a.merchant_id = k.merchant_id AND a.id = k.id)
+        SELECT row_to_json(p)::text AS row
+        FROM unnest($1::bigint[], $2::text[]) k(merchant_id, id)
+        JOIN payments.attempts a ON a.merchant_id = k.merchant_id AND a.id = k.id
+        JOIN payments.payments p ON p.merchant_id = a.merchant_id AND p.id = a.payment_id
+        WHERE p.merchant_id = ANY($1::bigint[])
         ORDER BY p.merchant_id, p.id FOR UPDATE OF p
         """,
         *_keys(keys),
@@ -82,11 +83,11 @@ async def lock_payments_of_refunds(tx: Tx, keys: Collection[Key]) -> list[Paymen
     """Hold the payments that these refunds belong to."""
     rows = await tx.all(
         """
-        SELECT row_to_json(p)::text AS row FROM payments.payments p
-        WHERE p.merchant_id = ANY($1::bigint[]) AND (p.merchant_id, p.id) IN
-            (SELECT r.merchant_id, r.payment_id
-            FROM unnest($1::bigint[], $2::text[]) k(merchant_id, id)
-            JOIN payments.refunds r ON r.merchant_id = k.merchant_id AND r.id = k.id)
+        SELECT row_to_json(p)::text AS row
+        FROM unnest($1::bigint[], $2::text[]) k(merchant_id, id)
+        JOIN payments.refunds r ON r.merchant_id = k.merchant_id AND r.id = k.id
+        JOIN payments.payments p ON p.merchant_id = r.merchant_id AND p.id = r.payment_id
+        WHERE p.merchant_id = ANY($1::bigint[])
         ORDER BY p.merchant_id, p.id FOR UPDATE OF p
         """,
         *_keys(keys),

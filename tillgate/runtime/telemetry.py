@@ -44,7 +44,7 @@ REFUNDS: Final = _counter("refunds", "What providers said of refunds", "provider
 NOTICES: Final = _counter("notices", "Notices of providers", "provider", "result")
 BREAKS: Final = _counter("breaks", "Differences between a provider's word and ours", "kind")
 PROVIDER_SECONDS: Final = _histogram(
-    "provider_call_seconds", "Calls to providers", "provider", "operation", "outcome"
+    "provider_call_seconds", "Calls to providers", "provider", "operation", "result"
 )
 REQUEST_SECONDS: Final = _histogram(
     "request_seconds", "Requests to the API and the pages", "operation", "status"
@@ -72,9 +72,14 @@ DOCTOR: Final = _gauge("doctor_violations", "Rows that break an invariant", "che
 DOCTOR_AT: Final = _gauge("doctor_last_run_timestamp_seconds", "When the doctor last looked")
 
 
-def observe_call(provider: str, operation: str, outcome: str, seconds: float) -> None:
-    """Count a call to a provider; `outcome` is the class of its answer."""
-    PROVIDER_SECONDS.labels(provider, operation, outcome).observe(seconds)
+def observe_call(provider: str, operation: str, result: str, seconds: float) -> None:
+    """Count a call to a provider; `result` is one of `connectors.client.Observe`."""
+    PROVIDER_SECONDS.labels(provider, operation, result).observe(seconds)
+
+
+def observe_request(operation: str | None, status: int, seconds: float) -> None:
+    """Count a request by its operation (never its path), None where there is no such address."""
+    REQUEST_SECONDS.labels(operation or "none", f"{status // 100}xx").observe(seconds)
 
 
 def collect_process_metrics() -> None:
