@@ -40,6 +40,16 @@ def vault_of(settings: Settings) -> Vault:
 
 
 @asynccontextmanager
+async def open_database(settings: Settings) -> AsyncGenerator[Database]:
+    """Open the database alone, for a command."""
+    db = await Database.open(settings.database.url, size=2, role=settings.database.role or None)
+    try:
+        yield db
+    finally:
+        await db.close()
+
+
+@asynccontextmanager
 async def open_core(settings: Settings, *, clock: Clock | None = None) -> AsyncGenerator[Core]:
     """Build it all; close it at the end."""
     clock = clock or SystemClock()

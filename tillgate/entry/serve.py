@@ -82,6 +82,7 @@ def api_parts(core: Core) -> api.Parts:
         db=core.db,
         clock=core.clock,
         vault=core.vault,
+        payments=core.payments,
         base_url=core.settings.http.base_url,
         max_body_bytes=core.settings.http.max_body_bytes,
         rate_per_second=core.settings.http.rate_per_second,

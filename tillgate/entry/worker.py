@@ -12,6 +12,7 @@ import asyncio
 import os
 import signal
 import socket
+import sys
 from datetime import timedelta
 
 import uvloop
@@ -45,12 +46,14 @@ async def _main(settings: Settings) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(dispatcher.run(stop))
             group.create_task(run_all(chores(core, dispatcher), stop))
+            sys.stdout.write('{"ready": {"worker": true}}\n')
+            sys.stdout.flush()
 
 
 def chores(core: Core, dispatcher: Dispatcher) -> list[Chore]:
     """Return what this worker does, and how often it looks."""
     poll = core.settings.payments.worker_poll_seconds
-    table = subscriptions.table()
+    table = subscriptions.TABLE
 
     async def relay_facts() -> int:
         heard = await relay(core.db, core.clock, table)
