@@ -41,7 +41,7 @@ from tillgate.wallets.model import OpenWallet
 DATABASE = "gateway"
 FUNDS = 1_000_000_000_000
 PROVIDERS = {"alipay": "alipay", "wechat_pay": "wechat", "stripe": "card"}
-_BATCH = 500
+_BATCH = 100
 
 
 @dataclass
