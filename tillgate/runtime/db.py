@@ -19,16 +19,21 @@ from tillgate.kernel.errors import Kind, Refusal
 _holding: ContextVar[int] = ContextVar("connections_held", default=0)
 
 #: Connection lost, server restarting: nothing is wrong with the request itself.
-LOST_CONNECTION = (
+CONNECTION_FAILED = (
     asyncpg.InterfaceError,
     asyncpg.PostgresConnectionError,
     asyncpg.CannotConnectNowError,
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
-    asyncpg.TooManyConnectionsError,
     ConnectionError,
-    TimeoutError,
-    OSError,
+)
+#: The same, or no connection to be had, or no answer in time.
+LOST_CONNECTION = (*CONNECTION_FAILED, asyncpg.TooManyConnectionsError, TimeoutError, OSError)
+#: Somebody else had the lock: the same transaction may well succeed now.
+CONTENDED = (
+    asyncpg.DeadlockDetectedError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.SerializationError,
 )
 
 
@@ -152,6 +157,9 @@ class Database:
                 raise DatabaseUnavailable from error
             try:
                 yield Tx(connection)
+            except CONNECTION_FAILED as error:
+                connection.terminate()
+                raise DatabaseUnavailable from error
             except BaseException:
                 await _roll_back(connection)
                 raise
@@ -178,6 +186,8 @@ class Database:
                 await self.before_commit()
             await connection.execute("COMMIT")
         except LOST_CONNECTION as error:
+            # Were it used again, what follows would be committed, or not, together with this.
+            connection.terminate()
             raise CommitUnknown from error
         except BaseException:
             await _roll_back(connection)
@@ -203,7 +213,8 @@ async def _roll_back(connection: asyncpg.pool.PoolConnectionProxy) -> None:
         return
     try:
         await connection.execute("ROLLBACK")
-    except LOST_CONNECTION:
+    except (*LOST_CONNECTION, asyncpg.PostgresError):
         connection.terminate()
-    except asyncpg.PostgresError:
+    except BaseException:  # canceled a second time: never give back what may hold a transaction
         connection.terminate()
+        raise
