@@ -14,8 +14,10 @@ from tests.worlds import MERCHANT, World, make_keys, open_world
 from tillgate.api.app import Application, Parts, build
 from tillgate.ledger import commands as ledger
 from tillgate.merchants import commands as merchants
+from tillgate.entry.subscriptions import CATALOGUE
 from tillgate.runtime.db import Database
 from tillgate.runtime.secrets import Vault
+from tillgate.topups.flows import TopUps
 
 
 @dataclass(frozen=True)
@@ -135,6 +137,8 @@ async def application(world: World, tmp_path: Path) -> Application:
             clock=world.clock,
             vault=vault,
             payments=world.payments,
+            top_ups=TopUps(world.payments),
+            catalogue=CATALOGUE,
             base_url="http://127.0.0.1:8080",
         )
     )

@@ -16,10 +16,17 @@ from tillgate.customers import wire as customers
 from tillgate.customers.model import Customer, PaymentMethod
 from tillgate.entry.relay import Subscriber, Table
 from tillgate.kernel.facts import Fact
-from tillgate.payments.model import Payment, RefundView
+from tillgate.payments import wire as payment_wire
+from tillgate.payments.model import Charge, Payment, RefundView
 from tillgate.runtime.db import Tx
 from tillgate.topups import commands as topups
+from tillgate.topups import wire as top_up_wire
+from tillgate.topups.model import TopUpView
 from tillgate.wallets import commands as wallets
+from tillgate.wallets import events as wallet_events
+from tillgate.wallets import wire as wallet_wire
+from tillgate.wallets.events import WalletFact
+from tillgate.wallets.machine import News
 from tillgate.wallets.model import RecordMovement
 from tillgate.webhooks import commands as webhooks
 from tillgate.webhooks.model import Catalogue, EventKind, Show
@@ -40,6 +47,28 @@ def shown(kind: type[Thing], show: Callable[..., object]) -> Show:
 _CUSTOMER = shown(Customer, customers.show_customer)
 _METHOD = shown(PaymentMethod, customers.show_method)
 
+_PAYMENT = shown(Payment, payment_wire.show_intent)
+_CHARGE = shown(Charge, payment_wire.show_charge)
+_REFUND = shown(RefundView, payment_wire.show_refund)
+_TOP_UP = shown(TopUpView, top_up_wire.show_top_up)
+
+
+def _show_wallet_fact(fact: WalletFact, *, livemode: bool) -> dict[str, Any]:
+    """The wallet, with the transaction or hold that the event is about."""
+    shown_wallet: dict[str, Any] = msgspec.to_builtins(
+        wallet_wire.show_wallet(fact.wallet, livemode=livemode)
+    )
+    if fact.transaction is not None:
+        shown_wallet["transaction"] = wallet_wire.show_transaction(
+            fact.transaction, livemode=livemode
+        )
+    if fact.hold is not None:
+        shown_wallet["hold"] = wallet_wire.show_hold(fact.hold, livemode=livemode)
+    return shown_wallet
+
+
+_WALLET = shown(WalletFact, _show_wallet_fact)
+
 #: What a fact is called on the wire. What is not here is nobody's business outside.
 CATALOGUE: Catalogue = {
     "customer.created": EventKind("customer.created", _CUSTOMER),
@@ -48,6 +77,40 @@ CATALOGUE: Catalogue = {
     "payment_method.attached": EventKind("payment_method.attached", _METHOD),
     "payment_method.detached": EventKind("payment_method.detached", _METHOD),
     "payment_method.updated": EventKind("payment_method.updated", _METHOD),
+    "payment.created": EventKind("payment_intent.created", _PAYMENT),
+    "payment.requires_action": EventKind("payment_intent.requires_action", _PAYMENT),
+    "payment.processing": EventKind("payment_intent.processing", _PAYMENT),
+    "payment.amount_capturable_updated": EventKind(
+        "payment_intent.amount_capturable_updated", _PAYMENT
+    ),
+    "payment.succeeded": EventKind("payment_intent.succeeded", _PAYMENT),
+    "payment.attempt_failed": EventKind("payment_intent.payment_failed", _PAYMENT),
+    "payment.canceled": EventKind("payment_intent.canceled", _PAYMENT),
+    "attempt.authorised": EventKind("charge.succeeded", _CHARGE),
+    "attempt.succeeded": EventKind("charge.succeeded", _CHARGE),
+    "attempt.captured": EventKind("charge.captured", _CHARGE),
+    "attempt.failed": EventKind("charge.failed", _CHARGE),
+    "attempt.refunded": EventKind("charge.refunded", _CHARGE),
+    "refund.created": EventKind("refund.created", _REFUND),
+    "refund.updated": EventKind("refund.updated", _REFUND),
+    "refund.failed": EventKind("refund.failed", _REFUND),
+    "top_up.created": EventKind("top_up.created", _TOP_UP),
+    "top_up.succeeded": EventKind("top_up.succeeded", _TOP_UP),
+    "top_up.canceled": EventKind("top_up.canceled", _TOP_UP),
+    **{
+        name: EventKind(name, _WALLET)
+        for name in (
+            wallet_events.OPENED,
+            wallet_events.UPDATED,
+            wallet_events.CREDITED,
+            wallet_events.DEBITED,
+            wallet_events.HOLD_CREATED,
+            wallet_events.HOLD_CAPTURED,
+            wallet_events.HOLD_RELEASED,
+            wallet_events.HOLD_EXPIRED,
+            *(f"{wallet_events.MOVED}{news.value}" for news in News),
+        )
+    },
 }
 
 

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from tillgate.ledger import store
 from tillgate.ledger.errors import AccountNotFound
-from tillgate.ledger.model import Account, Movement, movements_of
+from tillgate.ledger.model import Account, AccountsWanted, Movement, movements_of
 from tillgate.runtime.db import Tx
 
 
@@ -78,3 +78,8 @@ async def journals_of(tx: Tx, merchant_id: int, causes: Collection[str]) -> dict
     """Return the numbers of the journals with these causes, as far as they are posted."""
     found = await store.select_journals(tx, [(merchant_id, cause) for cause in causes])
     return {posted.cause: posted.number for posted in found}
+
+
+async def account_page(tx: Tx, merchant_id: int, wanted: AccountsWanted) -> list[Account]:
+    """Return a page of accounts, newest first."""
+    return await store.select_account_page(tx, merchant_id, wanted)
