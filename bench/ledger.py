@@ -14,9 +14,8 @@ import asyncio
 import json
 import os
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -24,18 +23,16 @@ from pathlib import Path
 import asyncpg
 
 from bench.ledger_server import Meter, Round, median, prepare_tpcb, server, tpcb
-from tillgate.kernel.errors import Refusal
-from tillgate.ledger import commands
-from tillgate.ledger.model import Journal, Line, Posted
-from tillgate.runtime.db import Database, Tx
+from tillgate.kernel.clock import SystemClock
+from tillgate.ledger.model import Journal, Line
+from tillgate.ledger.posting import PostingLane
+from tillgate.runtime.db import Database
 from tillgate.runtime.embedded import EmbeddedPostgres
-from tillgate.runtime.lane import Lane
 from tillgate.runtime.migrations import migrate
 
 MERCHANT = 2
 ACCOUNTS = 100_000
 DATABASE = "bench"
-NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
 
 @dataclass
@@ -44,10 +41,13 @@ class Options:
 
     rounds: int = 3
     seconds: float = 6.0
-    producers: int = 1000
-    batch: int = 1000
+    producers: int = 2000
+    batch: int = 800
     scale: int = 50
     warm_up: float = 8.0
+
+
+MakeLines = Callable[[], tuple[Line, ...]]
 
 
 async def prepare(postgres: EmbeddedPostgres) -> None:
@@ -61,8 +61,8 @@ async def prepare(postgres: EmbeddedPostgres) -> None:
             VALUES ({MERCHANT}, {ACCOUNTS}, {ACCOUNTS} + 2);
         INSERT INTO ledger.accounts
             (merchant_id, number, code, currency, normal_side, floor, balance, created_at)
-        SELECT {MERCHANT}, n, 'wallet:wal_' || n || ':principal', 'cny', 'credit', 0, 1000000000, timestamptz '2026-01-01'
-            FROM generate_series(1, {ACCOUNTS}) n
+        SELECT {MERCHANT}, n, 'wallet:wal_' || n || ':principal', 'cny', 'credit', 0, 1000000000,
+                timestamptz '2026-01-01' FROM generate_series(1, {ACCOUNTS}) n
         UNION ALL VALUES
             ({MERCHANT}, {ACCOUNTS} + 1, 'sales', 'cny', 'credit', NULL::bigint, 0, timestamptz '2026-01-01'),
             ({MERCHANT}, {ACCOUNTS} + 2, 'provider:x:receivable', 'cny', 'debit', NULL,
@@ -78,39 +78,27 @@ async def prepare(postgres: EmbeddedPostgres) -> None:
 
 
 async def post_for(
-    postgres: EmbeddedPostgres,
-    options: Options,
-    memory: commands.Memory,
-    lines: Callable[[], tuple[Line, ...]],
+    postgres: EmbeddedPostgres, options: Options, lane: PostingLane, lines: MakeLines
 ) -> Round:
     """Let many producers post through one lane for a while."""
-    db = await Database.open(postgres.dsn(DATABASE), size=1)
+    run = os.urandom(4).hex()
+    numbers = count()
+    loop = asyncio.get_running_loop()
+    until = loop.time() + options.seconds
+    meter = Meter(postgres)
 
-    async def post(tx: Tx, journals: Sequence[Journal]) -> list[Posted | Refusal]:
-        return await commands.post(tx, journals, at=NOON, memory=memory)
+    async def produce() -> int:
+        done = 0
+        while loop.time() < until:
+            posted = await lane.submit(
+                Journal(MERCHANT, f"spend:wtx_{run}{next(numbers):018}", lines())
+            )
+            assert not posted.repeated, "each cause was new"
+            done += 1
+        return done
 
-    try:
-        lane: Lane[Journal, Posted] = Lane()
-        run = os.urandom(4).hex()
-        numbers = count()
-        loop = asyncio.get_running_loop()
-        until = loop.time() + options.seconds
-        meter = Meter(postgres)
-
-        async def produce() -> int:
-            done = 0
-            while loop.time() < until:
-                posted = await lane.submit(
-                    Journal(MERCHANT, f"spend:wtx_{run}{next(numbers):018}", lines())
-                )
-                assert not posted.repeated, "each cause was new"
-                done += 1
-            return done
-
-        done = sum(await asyncio.gather(*(produce() for _ in range(options.producers))))
-        return meter.stop(done)
-    finally:
-        await db.close()
+    done = sum(await asyncio.gather(*(produce() for _ in range(options.producers))))
+    return meter.stop(done)
 
 
 def uniform() -> tuple[Line, ...]:
@@ -126,18 +114,19 @@ def hot() -> tuple[Line, ...]:
 
 async def measure(postgres: EmbeddedPostgres, options: Options) -> dict[str, list[Round]]:
     """Run all works in turn, round by round."""
-    memory = commands.Memory()
-    warm_up = replace(options, seconds=options.warm_up)
-    await post_for(postgres, warm_up, memory, uniform)
+    db = await Database.open(postgres.dsn(DATABASE), size=2)
+    lane = PostingLane(db, SystemClock(), MERCHANT, max_items=options.batch)
+    await post_for(postgres, replace(options, seconds=options.warm_up), lane, uniform)
     works = {
         "tpc-b": partial(tpcb, postgres, DATABASE, options.seconds),
-        "uniform": partial(post_for, postgres, options, memory, uniform),
-        "hot": partial(post_for, postgres, options, memory, hot),
+        "uniform": partial(post_for, postgres, options, lane, uniform),
+        "hot": partial(post_for, postgres, options, lane, hot),
     }
     rounds: dict[str, list[Round]] = {name: [] for name in works}
     for _ in range(options.rounds):
         for name, work in works.items():
             rounds[name].append(await work())
+    await db.close()
     return rounds
 
 

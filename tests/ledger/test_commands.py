@@ -13,6 +13,7 @@ from tillgate.ledger import commands, flows, queries
 from tillgate.ledger.errors import CurrencyDiffers, HoldEnded, InsufficientFunds
 from tillgate.ledger.machine import Memory
 from tillgate.ledger.model import AccountTerms, Hold, Line, Posted
+from tillgate.ledger.posting import PostingLane
 from tillgate.runtime.db import Database
 from tillgate.runtime.lane import Lane
 
@@ -268,3 +269,52 @@ async def test_an_account_is_opened_once(shop: Shop) -> None:
 
     assert await shop.account("li") == 1
     assert await shop.account("wang") == 2
+
+
+async def test_the_fast_lane_agrees_with_others_who_write(shop: Shop) -> None:
+    numbers = [await shop.account(name, floor=-50) for name in ("world", "li", "wang", "zhao")]
+    lane = PostingLane(shop.db, shop.clock, TEAHOUSE, max_items=8)
+    dice = random.Random(5)
+    refused = 0
+
+    async def by_lane(cause: str | None) -> None:
+        nonlocal refused
+        debit, credit = dice.sample(numbers, 2)
+        try:
+            await lane.submit(shop.journal([(debit, credit, dice.randint(1, 40))], cause))
+        except InsufficientFunds:
+            refused += 1
+
+    async def aside() -> None:
+        for _ in range(10):
+            debit, credit = dice.sample(numbers, 2)
+            await shop.post((debit, credit, dice.randint(1, 30)))
+
+    causes = [f"test:same_{dice.randint(1, 100)}" if dice.random() < 0.3 else None for _ in range(600)]
+    await asyncio.gather(aside(), *(by_lane(cause) for cause in causes))
+
+    report = await flows.verify(shop.db)
+    assert report.differences == ()
+    assert report.journals > 300
+    assert refused > 20
+
+
+async def test_a_batch_that_fails_in_the_fast_lane_is_decided_again(shop: Shop) -> None:
+    world, li = await shop.account("world"), await shop.account("li")
+    lane = PostingLane(shop.db, shop.clock, TEAHOUSE, max_items=5)
+    fail = iter([False, True, False, True, True, *[False] * 1000])
+
+    async def maybe_fail() -> None:
+        if next(fail):
+            raise ZeroDivisionError
+
+    shop.db.before_commit = maybe_fail
+    results = await asyncio.gather(
+        *(lane.submit(shop.journal([(world, li, 1)])) for _ in range(40)), return_exceptions=True
+    )
+
+    posted = [result for result in results if isinstance(result, Posted)]
+    assert len(posted) + sum(isinstance(result, ZeroDivisionError) for result in results) == 40
+    assert await shop.balance(li) == len(posted) >= 39
+    assert sorted(result.number for result in posted) == list(range(1, len(posted) + 1))
+    assert (await flows.verify(shop.db)).differences == ()

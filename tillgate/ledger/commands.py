@@ -98,12 +98,7 @@ async def save(tx: Tx, books: Books) -> None:
     if not (books.touched or books.new):
         return
     stamp = int.from_bytes(os.urandom(7), "big")
-    await store.write(tx, books, stamp)
-    for key in books.touched:
-        state = books.accounts[key]
-        state.balance_before, state.held_before = state.balance, state.held
-    books.touched.clear()
-    books.new.clear()
+    await store.write(tx, store.take_writing(books, stamp))
     if books.memory is not None and len(books.counters) == 1:
         books.memory.keep(next(iter(books.counters)), stamp, books)
 

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 
 import asyncpg
+import msgspec
 
 from tillgate.ledger.machine import Books, Counters
 from tillgate.ledger.model import (
@@ -25,6 +26,15 @@ async def insert_books(tx: Tx, merchant_id: int) -> None:
     await tx.run(
         "INSERT INTO ledger.books (merchant_id) VALUES ($1) ON CONFLICT DO NOTHING", merchant_id
     )
+
+
+async def select_counters(tx: Tx, merchant_id: int) -> Counters:
+    """Read a merchant's counters without a lock."""
+    row = await tx.one(
+        "SELECT last_journal, last_account, last_at, stamp FROM ledger.books WHERE merchant_id = $1",
+        merchant_id,
+    )
+    return Counters(row["last_journal"], row["last_account"], row["last_at"], row["stamp"])
 
 
 async def lock_books(tx: Tx, merchant_ids: Collection[int]) -> dict[int, Counters]:
@@ -110,7 +120,8 @@ async def select_journals(tx: Tx, causes: Collection[tuple[int, str]]) -> list[P
     rows = await tx.all(
         """
         SELECT l.* FROM unnest($1::bigint[], $2::text[]) k(merchant_id, cause)
-        JOIN ledger.lines l ON l.merchant_id = k.merchant_id AND l.cause = k.cause
+        CROSS JOIN LATERAL (SELECT * FROM ledger.lines x
+            WHERE x.merchant_id = k.merchant_id AND x.cause = k.cause OFFSET 0) l
         ORDER BY l.merchant_id, l.journal, l.line
         """,
         [key[0] for key in causes],
@@ -276,21 +287,55 @@ async def upsert_holds(tx: Tx, holds: Sequence[Hold]) -> None:
     assert written == len(parts), "a hold ended while its books were locked"
 
 
-async def write(tx: Tx, books: Books, stamp: int) -> None:
-    """Write new lines, new balances and the counters.
+class Writing(msgspec.Struct, frozen=True):
+    """What a batch has to write, taken off the books so that they may go on."""
 
-    The second check: each touched account still stands where the books found it under the lock,
-    and is of the currency that the lines on it say.
-    """
-    if books.new:
-        written = await tx.copy("ledger", "lines", _LINE_COLUMNS, _line_rows(books.new))
-        assert written == sum(len(posted.lines) for posted in books.new), "lines were lost"
+    stamp: int
+    lines: list[tuple[object, ...]]
+    accounts: list[list[object]]
+    counters: list[list[object]]
+
+
+def take_writing(books: Books, stamp: int) -> Writing:
+    """Take what is new off the books; from here on they stand as if it were written."""
     touched = sorted(books.touched)
     states = [books.accounts[key] for key in touched]
     counters = [
         (merchant, counter.last_journal, counter.last_at)
         for merchant, counter in books.counters.items()
     ]
+    writing = Writing(
+        stamp,
+        list(_line_rows(books.new)),
+        [
+            [key[0] for key in touched],
+            [key[1] for key in touched],
+            [state.balance for state in states],
+            [state.held for state in states],
+            [state.balance_before for state in states],
+            [state.held_before for state in states],
+            [state.currency for state in states],
+        ],
+        _columns(counters, 3),
+    )
+    for state in states:
+        state.balance_before, state.held_before = state.balance, state.held
+    for counter in books.counters.values():
+        counter.stamp = stamp
+    books.touched.clear()
+    books.new.clear()
+    return writing
+
+
+async def write(tx: Tx, writing: Writing) -> None:
+    """Write new lines, new balances and the counters.
+
+    The second check: each touched account still stands where the books found it under the lock,
+    and is of the currency that the lines on it say.
+    """
+    if writing.lines:
+        written = await tx.copy("ledger", "lines", _LINE_COLUMNS, writing.lines)
+        assert written == len(writing.lines), "lines were lost"
     row = await tx.one(
         """
         WITH moved AS (
@@ -311,18 +356,12 @@ async def write(tx: Tx, books: Books, stamp: int) -> None:
         )
         SELECT (SELECT count(*) FROM moved) AS moved, (SELECT count(*) FROM counted) AS counted
         """,
-        [key[0] for key in touched],
-        [key[1] for key in touched],
-        [state.balance for state in states],
-        [state.held for state in states],
-        [state.balance_before for state in states],
-        [state.held_before for state in states],
-        [state.currency for state in states],
-        *_columns(counters, 3),
-        stamp,
+        *writing.accounts,
+        *writing.counters,
+        writing.stamp,
     )
-    assert row["moved"] == len(touched), "an account moved while its books were locked"
-    assert row["counted"] == len(counters), "books were lost"
+    assert row["moved"] == len(writing.accounts[0]), "an account moved while its books were locked"
+    assert row["counted"] == len(writing.counters[0]), "books were lost"
 
 
 _LINE_COLUMNS = (
