@@ -14,8 +14,10 @@ from tests.worlds import MERCHANT, World, make_keys, open_world
 from tillgate.api.app import Application, Parts, build
 from tillgate.ledger import commands as ledger
 from tillgate.merchants import commands as merchants
+from tillgate.entry.subscriptions import CATALOGUE
 from tillgate.runtime.db import Database
 from tillgate.runtime.secrets import Vault
+from tillgate.topups.flows import TopUps
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,9 @@ class Client:
     async def get(self, path: str, **given) -> Answered:
         return await self.ask("GET", path, **given)
 
-    async def post(self, path: str, data: object = None, key: str | None = None, **given) -> Answered:
+    async def post(
+        self, path: str, data: object = None, key: str | None = None, **given
+    ) -> Answered:
         return await self.ask("POST", path, key, data=data, **given)
 
     async def delete(self, path: str, **given) -> Answered:
@@ -106,9 +110,7 @@ async def teahouse(world: World) -> Teahouse:
         secret = await merchants.create_key(tx, MERCHANT, "secret", at=at)
         live_secret = await merchants.create_key(tx, 2, "secret", at=at)
         publishable = await merchants.create_key(tx, MERCHANT, "publishable", at=at)
-    return Teahouse(
-        MERCHANT, 2, "acct_teahouse", secret.text, live_secret.text, publishable.text
-    )
+    return Teahouse(MERCHANT, 2, "acct_teahouse", secret.text, live_secret.text, publishable.text)
 
 
 @asynccontextmanager
@@ -135,6 +137,8 @@ async def application(world: World, tmp_path: Path) -> Application:
             clock=world.clock,
             vault=vault,
             payments=world.payments,
+            top_ups=TopUps(world.payments),
+            catalogue=CATALOGUE,
             base_url="http://127.0.0.1:8080",
         )
     )

@@ -15,6 +15,7 @@ from starlette.routing import BaseRoute
 from tillgate.api import app as api
 from tillgate.api.notices import PREFIX as NOTICES
 from tillgate.api.notices import NoticeEndpoint, Receive, Scope, Send
+from tillgate.entry import subscriptions
 from tillgate.entry.build import Core, open_core
 from tillgate.entry.health import Health
 from tillgate.runtime import logs, telemetry
@@ -91,6 +92,10 @@ def api_parts(core: Core) -> api.Parts:
         clock=core.clock,
         vault=core.vault,
         payments=core.payments,
+        top_ups=core.top_ups,
+        catalogue=subscriptions.CATALOGUE,
+        may_be_private=core.settings.webhooks.allow_private_addresses,
+        abandoned_after_seconds=core.settings.providers.total_timeout_seconds * 2 + 5,
         base_url=core.settings.http.base_url,
         max_body_bytes=core.settings.http.max_body_bytes,
         rate_per_second=core.settings.http.rate_per_second,

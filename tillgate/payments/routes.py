@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 from msgspec import UNSET
 
-from tillgate.customers import queries as customers
-from tillgate.customers.machine import test_token
-from tillgate.customers.wire import read_card
 from tillgate.kernel.errors import FieldRefused, Refusal
 from tillgate.kernel.ids import new_id, with_prefix
 from tillgate.kernel.money import currency
@@ -20,7 +16,8 @@ from tillgate.ledger import queries as ledger
 from tillgate.payments import queries, refunds, wire
 from tillgate.payments.errors import ChargeNotFound, PaymentFailed, PaymentNotFound
 from tillgate.payments.flows import Payments
-from tillgate.payments.model import Charge, Confirmation, NewPayment, NewRefund, Payment, RefundView
+from tillgate.payments.methods import Method, Methods, confirmation_of
+from tillgate.payments.model import Charge, NewPayment, NewRefund, Payment, RefundView
 from tillgate.runtime.db import Tx
 from tillgate.web.auth import Caller
 from tillgate.web.listing import ListOf, read_page, show_list
@@ -39,21 +36,13 @@ _WORDS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Method:
-    """A payment method as the money path needs it: its type, the provider's token, its name."""
-
-    kind: str
-    token: str | None
-    name: str
-
-
 class Routes:
     """The handlers, over the money path."""
 
     def __init__(self, payments: Payments) -> None:
         self._payments = payments
         self._db = payments.db
+        self._methods = Methods(payments)
 
     # Payment intents ---------------------------------------------------------------------------
 
@@ -61,9 +50,11 @@ class Routes:
         unit = currency(body.currency).code
         options = wire.read_options(body.payment_method_options)
         customer_id = body.customer or None
-        method = await self._method(call, body.payment_method or None, body.payment_method_data)
-        await self._require_customer(call, customer_id, method)
-        types = await self._types(call, unit, body.payment_method_types, method)
+        method = await self._methods.named(
+            call, body.payment_method or None, body.payment_method_data
+        )
+        await self._methods.require_customer(call, customer_id, method)
+        types = await self._methods.types(call, unit, body.payment_method_types, method)
         order = NewPayment(
             merchant_id=call.merchant_id,
             id=new_id("pi"),
@@ -78,7 +69,7 @@ class Routes:
             return_url=body.return_url,
             shipping=msgspec.to_builtins(body.shipping) if body.shipping else None,
             metadata=read_metadata(body.metadata),
-            confirmation=self._confirmation(call, body, method, types, options),
+            confirmation=confirmation_of(call, body, method, types, options),
             **{name: value for name in _WORDS if (value := getattr(body, name)) is not UNSET},
         )
         return await self._shown(call, self._payments.create(order, wire.trace_of(call)))
@@ -92,11 +83,9 @@ class Routes:
         given = body.payment_method or (
             None if body.payment_method_data else payment.payment_method
         )
-        method = await self._method(call, given, body.payment_method_data)
-        await self._require_customer(call, None, method, payment.customer_id)
-        confirmation = self._confirmation(
-            call, body, method, payment.method_types, options, must=True
-        )
+        method = await self._methods.named(call, given, body.payment_method_data)
+        await self._methods.require_customer(call, None, method, payment.customer_id)
+        confirmation = confirmation_of(call, body, method, payment.method_types, options, must=True)
         assert confirmation is not None, "a method is required"
         changes = self._confirm_changes(payment, body, method, options)
         if changes and payment.open_attempt is None:
@@ -109,9 +98,11 @@ class Routes:
 
     async def update(self, call: Call, body: wire.ChangeIntent) -> wire.ShownIntent | Answer:
         payment = await self._payment(call, call.id)
-        method = await self._method(call, body.payment_method or None, body.payment_method_data)
+        method = await self._methods.named(
+            call, body.payment_method or None, body.payment_method_data
+        )
         if body.customer is not UNSET:
-            await self._require_customer(call, body.customer, method)
+            await self._methods.require_customer(call, body.customer, method)
         changes = _changes(payment, body)
         if method is not None:
             changes["payment_method"] = method.name
@@ -191,103 +182,6 @@ class Routes:
                 "client_secret", "The client_secret provided does not match this PaymentIntent."
             )
         return payment
-
-    async def _require_customer(
-        self,
-        call: Call,
-        customer_id: str | None,
-        method: Method | None,
-        already: str | None = None,
-    ) -> None:
-        """Refuse customers that do not exist, and methods that are another customer's."""
-        async with self._db.transaction(readonly=True) as tx:
-            if customer_id is not None:
-                await customers.present_customer(tx, call.merchant_id, customer_id)
-            if method is None or not method.name.startswith("pm_0"):
-                return
-            owner = (await customers.method(tx, call.merchant_id, method.name)).customer_id
-        if owner is not None and owner != (customer_id or already):
-            raise FieldRefused(
-                "payment_method",
-                f"The payment method {method.name} belongs to another customer; give customer too.",
-                code="payment_method_customer_mismatch",
-            )
-
-    async def _method(
-        self, call: Call, name: str | None, data: wire.MethodData | None
-    ) -> Method | None:
-        """Return the payment method a request names or brings along."""
-        if data is not None:
-            if data.type != "card":
-                return Method(data.type, None, data.type)
-            token, _ = read_card(data.card, livemode=call.livemode)
-            return Method("card", token, token)
-        if name is None:
-            return None
-        if name in {"alipay", "wechat_pay"}:
-            return Method(name, None, name)
-        token = None if call.livemode else test_token(name)
-        if token is not None:
-            return Method("card", token, token)
-        async with self._db.transaction(readonly=True) as tx:
-            found = await customers.method(tx, call.merchant_id, name)
-        return Method(found.type, found.provider_token, found.id)
-
-    async def _types(
-        self, call: Call, unit: str, given: Sequence[str] | None, method: Method | None
-    ) -> list[str]:
-        """Return the types of method a payment takes: those given, or all the merchant can."""
-        if given is not None:
-            if not given:
-                raise FieldRefused("payment_method_types", "Name at least one type.")
-            if method is not None and method.kind not in given:
-                raise FieldRefused(
-                    "payment_method",
-                    f"The payment method is a {method.kind}, which this payment does not take.",
-                )
-            return list(dict.fromkeys(given))
-        types = await self._payments.providers.methods(call.merchant_id, unit)
-        if method is not None and method.kind not in types:
-            types = [*types, method.kind]
-        return types or ["card"]
-
-    def _confirmation(
-        self,
-        call: Call,
-        body: wire.CreateIntent | wire.ConfirmIntent,
-        method: Method | None,
-        types: Iterable[str],
-        options: dict[str, Any],
-        *,
-        must: bool = False,
-    ) -> Confirmation | None:
-        """Return how the payment is to be paid now, if it is."""
-        if not must and not getattr(body, "confirm", False):
-            return None
-        only = list(types)
-        if method is None and len(only) == 1 and only[0] != "card":
-            method = Method(only[0], None, only[0])
-        if method is None:
-            raise FieldRefused(
-                "payment_method",
-                "You cannot confirm this PaymentIntent because it's missing a payment method. Give"
-                " payment_method or payment_method_data.",
-                code="payment_intent_unexpected_state",
-            )
-        mine = options.get(method.kind) or {}
-        presentation = wire.presentation_of(method.kind, options)
-        if presentation == "jsapi" and not mine.get("openid"):
-            name = "payment_method_options[wechat_pay][openid]"
-            raise FieldRefused(name, f"Missing required param: {name}.", code="parameter_missing")
-        return Confirmation(
-            method=method.kind,
-            presentation=presentation,
-            payment_method=method.token,
-            return_url=body.return_url,
-            off_session=body.off_session,
-            client_ip=call.client_ip,
-            openid=mine.get("openid"),
-        )
 
     def _confirm_changes(
         self,
