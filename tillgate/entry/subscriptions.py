@@ -16,7 +16,7 @@ from tillgate.customers import wire as customers
 from tillgate.customers.model import Customer, PaymentMethod
 from tillgate.entry.relay import Subscriber, Table
 from tillgate.kernel.facts import Fact
-from tillgate.payments import wire as payment_wire
+from tillgate.payments import shown as payment_wire
 from tillgate.payments.model import Charge, Payment, RefundView
 from tillgate.runtime.db import Tx
 from tillgate.topups import commands as topups
@@ -26,7 +26,6 @@ from tillgate.wallets import commands as wallets
 from tillgate.wallets import events as wallet_events
 from tillgate.wallets import wire as wallet_wire
 from tillgate.wallets.events import WalletFact
-from tillgate.wallets.machine import News
 from tillgate.wallets.model import RecordMovement
 from tillgate.webhooks import commands as webhooks
 from tillgate.webhooks.model import Catalogue, EventKind, Show
@@ -108,7 +107,10 @@ CATALOGUE: Catalogue = {
             wallet_events.HOLD_CAPTURED,
             wallet_events.HOLD_RELEASED,
             wallet_events.HOLD_EXPIRED,
-            *(f"{wallet_events.MOVED}{news.value}" for news in News),
+            *(
+                f"{wallet_events.MOVED}{news}"
+                for news in ("frozen", "unfrozen", "closed", "reopened")
+            ),
         )
     },
 }
