@@ -154,7 +154,7 @@ CREATE TABLE ledger.books (
     last_journal bigint NOT NULL DEFAULT 0,
     last_account bigint NOT NULL DEFAULT 0,
     last_at timestamptz NOT NULL DEFAULT 'epoch',
-    sealed_journal bigint NOT NULL DEFAULT 0
+    stamp bigint NOT NULL DEFAULT 0     -- drawn anew by each write; who finds his own knows all accounts
 ) WITH (fillfactor = 20);
 CREATE TABLE ledger.accounts (
     merchant_id bigint NOT NULL,
@@ -211,7 +211,8 @@ CREATE TABLE ledger.seals (
     last_journal bigint NOT NULL,
     last_at timestamptz NOT NULL,
     previous bytea NOT NULL,
-    hash bytea NOT NULL,
+    digests bytea NOT NULL,             -- 16 bytes for each journal: which one was changed
+    hash bytea NOT NULL,                -- over the previous hash, the range, and all of every line
     sealed_at timestamptz NOT NULL,
     CHECK (last_journal >= first_journal),
     PRIMARY KEY (merchant_id, number),

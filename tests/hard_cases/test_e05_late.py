@@ -4,7 +4,16 @@ import asyncio
 
 import pytest
 
-from tests.hard_cases.deeds import HASTY, WITH_PHONE, attempts, behave, journals, rule, truth
+from tests.hard_cases.deeds import (
+    HASTY,
+    WITH_PHONE,
+    attempts,
+    behave,
+    journals,
+    rule,
+    simulator,
+    truth,
+)
 from tests.worlds import MERCHANT, World
 from tillgate.payments.errors import UnexpectedState
 from tillgate.payments.flows import NO_TRACE
@@ -13,7 +22,9 @@ from tillgate.payments.flows import NO_TRACE
 @pytest.mark.parametrize("method", WITH_PHONE)
 async def test_late_payment_is_credited_and_told(world: World, method: str) -> None:
     payment = await world.pay(method)
-    await world.payments.cancel(MERCHANT, payment.id, None, NO_TRACE)
+    simulator(world, method).open_order(payment.latest_attempt or "")
+    canceled = await world.payments.cancel(MERCHANT, payment.id, None, NO_TRACE)
+    assert canceled.status == "canceled"
 
     await world.control(method, f"orders/{payment.latest_attempt}/pay", {"late": True})
 
@@ -29,9 +40,7 @@ async def test_late_payment_is_credited_and_told(world: World, method: str) -> N
 @pytest.mark.parametrize("method", WITH_PHONE)
 async def test_overdue_order_is_closed_upstream_first(world: World, method: str) -> None:
     payment = await world.pay(method)
-    if method == "alipay":  # Alipay knows of a trade once somebody has scanned it
-        simulator_order = world.running.simulators["alipay"]
-        simulator_order.open_order(payment.latest_attempt or "")
+    simulator(world, method).open_order(payment.latest_attempt or "")
     await _make_overdue(world, payment.id)
 
     async def ended() -> bool:

@@ -10,7 +10,7 @@ async def test_two_hundred_payments_into_one_account(world: World) -> None:
         before = await tx.value("SELECT last_journal FROM ledger.books")
     payments = await asyncio.gather(*(world.pay("alipay", 4021) for _ in range(200)))
     for payment in payments:
-        await world.until_paid(payment, sweep=True, seconds=20)
+        await world.until_paid(payment, sweep=True)
 
     assert await world.balance(world.wallet) == 200 * 4021
     async with world.db.transaction(readonly=True) as tx:

@@ -17,6 +17,7 @@ from tillgate.api.notices import PREFIX as NOTICES
 from tillgate.api.notices import NoticeEndpoint, Receive, Scope, Send
 from tillgate.entry import subscriptions
 from tillgate.entry.build import Core, open_core
+from tillgate.entry.health import Health
 from tillgate.runtime import logs, telemetry
 from tillgate.runtime.settings import Settings
 from tillgate.web.operation import Operation
@@ -57,10 +58,17 @@ async def _main(settings: Settings) -> None:
 
 def application(core: Core) -> Server:
     """Return the whole ASGI application."""
-    return Server(
-        notices=NoticeEndpoint(core.payments),
-        rest=api.build(api_parts(core), pages=Starlette(routes=pages(core)), observe=observe),
+    site = api.build(
+        api_parts(core), pages=Starlette(routes=pages(core)), observe=telemetry_of_request
     )
+    health = Health(
+        site,
+        core.clock,
+        url=core.settings.database.url,
+        role=core.settings.database.role or None,
+        db=core.db,
+    )
+    return Server(notices=NoticeEndpoint(core.payments), rest=health)
 
 
 class Server:
@@ -99,7 +107,6 @@ def pages(core: Core) -> list[BaseRoute]:  # noqa: ARG001
     return []
 
 
-def observe(operation: Operation | None, status: int, seconds: float) -> None:
+def telemetry_of_request(operation: Operation | None, status: int, seconds: float) -> None:
     """Count a request."""
-    name = operation.name if operation is not None else "unknown"
-    telemetry.REQUEST_SECONDS.labels(name, str(status)).observe(seconds)
+    telemetry.observe_request(None if operation is None else operation.name, status, seconds)

@@ -44,9 +44,11 @@ from tillgate.wallets.model import (
 )
 
 
-async def carry_out(tx: Tx, orders: Sequence[AnyOrder]) -> list[Result | Refusal]:
+async def carry_out(
+    tx: Tx, orders: Sequence[AnyOrder], memory: ledger.Memory | None = None
+) -> list[Result | Refusal]:
     """Carry out orders of any kind, in order."""
-    desk = await open_desk(tx, orders)
+    desk = await open_desk(tx, orders, memory)
     results: list[Result | Refusal] = []
     for order in orders:
         try:
