@@ -1,17 +1,15 @@
 """Orders to wallets, on a real database."""
 
 import asyncio
-from collections.abc import AsyncGenerator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 
+from tests.wallets.builders import NOON, TEAHOUSE, cny, look, open_wallet, pay_in, spend_order
 from tillgate.kernel.clock import FixedClock
 from tillgate.kernel.errors import FieldRefused, Refusal
 from tillgate.kernel.ids import new_id
 from tillgate.kernel.money import CNY, JPY, Money
-from tillgate.ledger import commands as ledger
-from tillgate.ledger.model import Journal, Line, receivable
 from tillgate.runtime.db import Database
 from tillgate.wallets import commands, flows, queries
 from tillgate.wallets.errors import (
@@ -39,9 +37,9 @@ from tillgate.wallets.model import (
     Told,
     Transfer,
     UpdateWallet,
-    WalletView,
 )
 
+<<<<<<< HEAD
 TEAHOUSE = 3
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
@@ -110,6 +108,8 @@ def spend_order(wallet_id: str, amount: int, *, id: str | None = None) -> Spend:
         amount=cny(amount),
     )
 
+=======
+>>>>>>> ledger
 
 async def test_principal_is_spent_before_bonus(db: Database) -> None:
     wallet = await open_wallet(db, principal=100_00, bonus=20_00)
