@@ -70,7 +70,9 @@ class Client:
     async def get(self, path: str, **given) -> Answered:
         return await self.ask("GET", path, **given)
 
-    async def post(self, path: str, data: object = None, key: str | None = None, **given) -> Answered:
+    async def post(
+        self, path: str, data: object = None, key: str | None = None, **given
+    ) -> Answered:
         return await self.ask("POST", path, key, data=data, **given)
 
     async def delete(self, path: str, **given) -> Answered:
@@ -108,9 +110,7 @@ async def teahouse(world: World) -> Teahouse:
         secret = await merchants.create_key(tx, MERCHANT, "secret", at=at)
         live_secret = await merchants.create_key(tx, 2, "secret", at=at)
         publishable = await merchants.create_key(tx, MERCHANT, "publishable", at=at)
-    return Teahouse(
-        MERCHANT, 2, "acct_teahouse", secret.text, live_secret.text, publishable.text
-    )
+    return Teahouse(MERCHANT, 2, "acct_teahouse", secret.text, live_secret.text, publishable.text)
 
 
 @asynccontextmanager

@@ -92,7 +92,7 @@ async def test_a_lane_with_a_memory_agrees_with_others_who_write(shop: Shop) -> 
     numbers = [await shop.account(name, floor=-50) for name in names]
     memory = Memory()
 
-    async def handle(tx, journals):  # noqa: ANN001, ANN202  # type: ignore[no-untyped-def]
+    async def handle(tx, journals):  # type: ignore[no-untyped-def]
         return await commands.post(tx, journals, at=NOON, memory=memory)
 
     lane = Lane(shop.db, handle, max_items=7)
@@ -127,9 +127,7 @@ async def test_a_rolled_back_batch_leaves_no_memory(shop: Shop) -> None:
             await commands.post(tx, [shop.journal([(world, li, 90)])], at=NOON, memory=memory)
             raise ZeroDivisionError
     async with shop.db.transaction() as tx:
-        refused = await commands.post(
-            tx, [shop.journal([(li, world, 50)])], at=NOON, memory=memory
-        )
+        refused = await commands.post(tx, [shop.journal([(li, world, 50)])], at=NOON, memory=memory)
 
     assert isinstance(refused[0], InsufficientFunds)
     assert await shop.balance(li) == 10
@@ -226,9 +224,11 @@ async def test_balances_as_of_any_moment_and_statements(shop: Shop) -> None:
         if dice.random() < 0.6:
             shop.clock.advance(seconds=dice.randint(1, 5))
 
-    def until(moment, number):  # noqa: ANN001, ANN202  # type: ignore[no-untyped-def]
+    def until(moment, number):  # type: ignore[no-untyped-def]
         lines = [line for journal in posted if journal.at <= moment for line in journal.lines]
-        return sum(line.amount * ((line.credit == number) - (line.debit == number)) for line in lines)
+        return sum(
+            line.amount * ((line.credit == number) - (line.debit == number)) for line in lines
+        )
 
     moments = [NOON + timedelta(seconds=offset) for offset in (-1, 0, 7, 33, 61, 500)]
     async with shop.db.transaction() as tx:

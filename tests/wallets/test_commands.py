@@ -89,9 +89,7 @@ async def pay_in(
         provider = receivable("alipay", "cny")
         await ledger.ensure_accounts(tx, books, [(TEAHOUSE, provider)], at=NOON)
         account = wallet.principal_account if part == "principal" else wallet.bonus_account
-        await ledger.load(
-            tx, books, accounts=[(TEAHOUSE, account)], causes=[(TEAHOUSE, cause)]
-        )
+        await ledger.load(tx, books, accounts=[(TEAHOUSE, account)], causes=[(TEAHOUSE, cause)])
         collected = books.number(TEAHOUSE, provider.code, "cny")
         books.post(Journal(TEAHOUSE, cause, (Line(collected, account, amount),)), at=NOON)
         await ledger.save(tx, books)

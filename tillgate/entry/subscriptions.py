@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from tillgate.customers import wire as customers
+from tillgate.customers import wire as customer_wire
 from tillgate.customers.model import Customer, PaymentMethod
 from tillgate.entry.relay import Subscriber, Table
 from tillgate.kernel.facts import Fact
@@ -23,10 +23,8 @@ from tillgate.topups import commands as topups
 from tillgate.topups import wire as top_up_wire
 from tillgate.topups.model import TopUpView
 from tillgate.wallets import commands as wallets
-from tillgate.wallets import events as wallet_events
 from tillgate.wallets import wire as wallet_wire
 from tillgate.wallets.events import WalletFact
-from tillgate.wallets.machine import News
 from tillgate.wallets.model import RecordMovement
 from tillgate.webhooks import commands as webhooks
 from tillgate.webhooks.model import Catalogue, EventKind, Show
@@ -44,74 +42,70 @@ def shown(kind: type[Thing], show: Callable[..., object]) -> Show:
     return draw
 
 
-_CUSTOMER = shown(Customer, customers.show_customer)
-_METHOD = shown(PaymentMethod, customers.show_method)
-
-_PAYMENT = shown(Payment, payment_wire.show_intent)
-_CHARGE = shown(Charge, payment_wire.show_charge)
-_REFUND = shown(RefundView, payment_wire.show_refund)
-_TOP_UP = shown(TopUpView, top_up_wire.show_top_up)
-
-
-def _show_wallet_fact(fact: WalletFact, *, livemode: bool) -> dict[str, Any]:
-    """The wallet, with the transaction or hold that the event is about."""
-    shown_wallet: dict[str, Any] = msgspec.to_builtins(
-        wallet_wire.show_wallet(fact.wallet, livemode=livemode)
-    )
+def _show_wallet(fact: WalletFact, *, livemode: bool) -> dict[str, Any]:
+    """The wallet, with the movement or the hold that the event is about beside it."""
+    parts: dict[str, object] = {}
     if fact.transaction is not None:
-        shown_wallet["transaction"] = wallet_wire.show_transaction(
-            fact.transaction, livemode=livemode
-        )
+        parts["transaction"] = wallet_wire.show_transaction(fact.transaction, livemode=livemode)
     if fact.hold is not None:
-        shown_wallet["hold"] = wallet_wire.show_hold(fact.hold, livemode=livemode)
-    return shown_wallet
+        parts["hold"] = wallet_wire.show_hold(fact.hold, livemode=livemode)
+    shown_wallet = msgspec.to_builtins(wallet_wire.show_wallet(fact.wallet, livemode=livemode))
+    return {**shown_wallet, **msgspec.to_builtins(parts)}
 
 
-_WALLET = shown(WalletFact, _show_wallet_fact)
+def _kinds(show: Show, names: dict[str, str]) -> dict[str, EventKind]:
+    return {name: EventKind(event_type, show) for name, event_type in names.items()}
+
 
 #: What a fact is called on the wire. What is not here is nobody's business outside.
 CATALOGUE: Catalogue = {
-    "customer.created": EventKind("customer.created", _CUSTOMER),
-    "customer.updated": EventKind("customer.updated", _CUSTOMER),
-    "customer.deleted": EventKind("customer.deleted", _CUSTOMER),
-    "payment_method.attached": EventKind("payment_method.attached", _METHOD),
-    "payment_method.detached": EventKind("payment_method.detached", _METHOD),
-    "payment_method.updated": EventKind("payment_method.updated", _METHOD),
-    "payment.created": EventKind("payment_intent.created", _PAYMENT),
-    "payment.requires_action": EventKind("payment_intent.requires_action", _PAYMENT),
-    "payment.processing": EventKind("payment_intent.processing", _PAYMENT),
-    "payment.amount_capturable_updated": EventKind(
-        "payment_intent.amount_capturable_updated", _PAYMENT
+    **_kinds(
+        shown(Customer, customer_wire.show_customer),
+        {f"customer.{what}": f"customer.{what}" for what in ("created", "updated", "deleted")},
     ),
-    "payment.succeeded": EventKind("payment_intent.succeeded", _PAYMENT),
-    "payment.attempt_failed": EventKind("payment_intent.payment_failed", _PAYMENT),
-    "payment.canceled": EventKind("payment_intent.canceled", _PAYMENT),
-    "attempt.authorised": EventKind("charge.succeeded", _CHARGE),
-    "attempt.succeeded": EventKind("charge.succeeded", _CHARGE),
-    "attempt.captured": EventKind("charge.captured", _CHARGE),
-    "attempt.failed": EventKind("charge.failed", _CHARGE),
-    "attempt.refunded": EventKind("charge.refunded", _CHARGE),
-    "refund.created": EventKind("refund.created", _REFUND),
-    "refund.updated": EventKind("refund.updated", _REFUND),
-    "refund.failed": EventKind("refund.failed", _REFUND),
-    "top_up.created": EventKind("top_up.created", _TOP_UP),
-    "top_up.succeeded": EventKind("top_up.succeeded", _TOP_UP),
-    "top_up.canceled": EventKind("top_up.canceled", _TOP_UP),
-    **{
-        name: EventKind(name, _WALLET)
-        for name in (
-            wallet_events.OPENED,
-            wallet_events.UPDATED,
-            wallet_events.CREDITED,
-            wallet_events.DEBITED,
-            wallet_events.HOLD_CREATED,
-            wallet_events.HOLD_CAPTURED,
-            wallet_events.HOLD_RELEASED,
-            wallet_events.HOLD_EXPIRED,
-            *(f"{wallet_events.MOVED}{news.value}" for news in News),
-        )
-    },
-}
+    **_kinds(
+        shown(PaymentMethod, customer_wire.show_method),
+        {f"payment_method.{what}": f"payment_method.{what}"
+         for what in ("attached", "detached", "updated")},
+    ),
+    **_kinds(
+        shown(Payment, payment_wire.show_intent),
+        {
+            "payment.created": "payment_intent.created",
+            "payment.requires_action": "payment_intent.requires_action",
+            "payment.processing": "payment_intent.processing",
+            "payment.amount_capturable_updated": "payment_intent.amount_capturable_updated",
+            "payment.succeeded": "payment_intent.succeeded",
+            "payment.attempt_failed": "payment_intent.payment_failed",
+            "payment.canceled": "payment_intent.canceled",
+        },
+    ),
+    **_kinds(
+        shown(Charge, payment_wire.show_charge),
+        {
+            # Reserved money is a charge that succeeded and is not captured.
+            "attempt.authorised": "charge.succeeded",
+            "attempt.succeeded": "charge.succeeded",
+            "attempt.captured": "charge.captured",
+            "attempt.failed": "charge.failed",
+            "attempt.refunded": "charge.refunded",
+        },
+    ),
+    **_kinds(
+        shown(RefundView, payment_wire.show_refund),
+        {f"refund.{what}": f"refund.{what}" for what in ("created", "updated", "failed")},
+    ),
+    **_kinds(
+        shown(WalletFact, _show_wallet),
+        {f"wallet.{what}": f"wallet.{what}"
+         for what in ("opened", "updated", "frozen", "unfrozen", "closed", "reopened", "credited",
+                      "debited", "hold_created", "hold_captured", "hold_released", "hold_expired")},
+    ),
+    **_kinds(
+        shown(TopUpView, top_up_wire.show_top_up),
+        {f"top_up.{what}": f"top_up.{what}" for what in ("created", "succeeded", "canceled")},
+    ),
+}  # fmt: skip
 
 
 async def _record_movements(tx: Tx, facts: Sequence[Fact], at: datetime) -> None:
