@@ -122,10 +122,13 @@ async def test_a_rolled_back_batch_leaves_no_memory(shop: Shop) -> None:
     memory = Memory()
     await shop.post((world, li, 10))
 
-    with pytest.raises(ZeroDivisionError):
+    async def roll_back() -> None:
         async with shop.db.transaction() as tx:
             await commands.post(tx, [shop.journal([(world, li, 90)])], at=NOON, memory=memory)
             raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await roll_back()
     async with shop.db.transaction() as tx:
         refused = await commands.post(tx, [shop.journal([(li, world, 50)])], at=NOON, memory=memory)
 
@@ -152,7 +155,8 @@ async def test_a_connection_that_dies_leaves_the_books_balanced(
 
     if step == "at commit":
         other.before_commit = die
-    with pytest.raises(Exception):  # noqa: B017, PT011  however asyncpg calls it
+
+    async def post() -> None:
         async with other.transaction() as tx:
             books = await commands.lock(tx, {TEAHOUSE})
             cause = (TEAHOUSE, "test:crash")
@@ -166,6 +170,9 @@ async def test_a_connection_that_dies_leaves_the_books_balanced(
             if step == "after the write":
                 await die()
                 await tx.value("SELECT 1")
+
+    with pytest.raises(Exception):  # noqa: B017, PT011  however asyncpg calls it
+        await post()
     await other.abort()
 
     assert await shop.balance(li) == 10
@@ -290,7 +297,9 @@ async def test_the_fast_lane_agrees_with_others_who_write(shop: Shop) -> None:
             debit, credit = dice.sample(numbers, 2)
             await shop.post((debit, credit, dice.randint(1, 30)))
 
-    causes = [f"test:same_{dice.randint(1, 100)}" if dice.random() < 0.3 else None for _ in range(600)]
+    causes = [
+        f"test:same_{dice.randint(1, 100)}" if dice.random() < 0.3 else None for _ in range(600)
+    ]
     await asyncio.gather(aside(), *(by_lane(cause) for cause in causes))
 
     report = await flows.verify(shop.db)

@@ -67,14 +67,18 @@ TAMPERING = {
     "one line deleted": ("DELETE FROM ledger.lines WHERE journal = 18 AND line = 1", 18),
     "a journal deleted": ("DELETE FROM ledger.lines WHERE journal = 17", 17),
     "a line inserted": (
-        "INSERT INTO ledger.lines SELECT merchant_id, journal, 1, cause, currency, debit, credit,"
-        " amount, debit_after, credit_after, at FROM ledger.lines WHERE journal = 17",
+        (
+            "INSERT INTO ledger.lines SELECT merchant_id, journal, 1, cause, currency, debit, credit,"
+            " amount, debit_after, credit_after, at FROM ledger.lines WHERE journal = 17"
+        ),
         17,
     ),
     "two journals exchanged": (
-        "UPDATE ledger.lines SET journal = -1 WHERE journal = 17;"
-        "UPDATE ledger.lines SET journal = 17 WHERE journal = 19;"
-        "UPDATE ledger.lines SET journal = 19 WHERE journal = -1",
+        (
+            "UPDATE ledger.lines SET journal = -1 WHERE journal = 17;"
+            "UPDATE ledger.lines SET journal = 17 WHERE journal = 19;"
+            "UPDATE ledger.lines SET journal = 19 WHERE journal = -1"
+        ),
         17,
     ),
 }

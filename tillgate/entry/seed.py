@@ -75,13 +75,10 @@ async def run(settings: Settings) -> SeedResult:
 
 async def _is_there(db: Database, demo: Demo) -> bool:
     async with db.transaction(readonly=True) as tx:
-        return bool(
-            await tx.value(
-                "SELECT true FROM merchants.merchants WHERE merchant_id = $1 AND account = $2",
-                demo.merchant_id,
-                demo.account,
-            )
-        )
+        found = await merchant_queries.merchants(tx)
+    return any(
+        one.merchant_id == demo.merchant_id and one.account == demo.account for one in found
+    )
 
 
 async def _make(db: Database, clock: Clock) -> Demo:

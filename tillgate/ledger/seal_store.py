@@ -124,12 +124,14 @@ async def select_line_faults(tx: Tx, merchant_id: int, first: int, last: int) ->
             SELECT r.*, CASE WHEN r.rank > 1 THEN r.earlier ELSE coalesce((
                 SELECT p.balance FROM (
                     (SELECT journal, line, debit_after AS balance FROM ledger.lines
-                        WHERE merchant_id = $1 AND debit = r.account AND journal < $2
-                        ORDER BY journal DESC, line DESC LIMIT 1)
+                        WHERE merchant_id = $1 AND (debit, journal) < (r.account, $2)
+                            AND debit >= r.account
+                        ORDER BY debit DESC, journal DESC, line DESC LIMIT 1)
                     UNION ALL
                     (SELECT journal, line, credit_after FROM ledger.lines
-                        WHERE merchant_id = $1 AND credit = r.account AND journal < $2
-                        ORDER BY journal DESC, line DESC LIMIT 1)
+                        WHERE merchant_id = $1 AND (credit, journal) < (r.account, $2)
+                            AND credit >= r.account
+                        ORDER BY credit DESC, journal DESC, line DESC LIMIT 1)
                 ) p ORDER BY p.journal DESC, p.line DESC LIMIT 1), 0) END AS stood
             FROM ranked r
         ), ordered AS (
@@ -206,10 +208,12 @@ async def select_account_faults(
         LEFT JOIN ledger.accounts a ON a.merchant_id = $1 AND a.number = n.number
         LEFT JOIN LATERAL (
             (SELECT journal, line, debit_after AS balance FROM ledger.lines
-                WHERE merchant_id = $1 AND debit = n.number ORDER BY journal DESC, line DESC LIMIT 1)
+                WHERE merchant_id = $1 AND debit BETWEEN n.number AND n.number
+                ORDER BY debit DESC, journal DESC, line DESC LIMIT 1)
             UNION ALL
             (SELECT journal, line, credit_after FROM ledger.lines
-                WHERE merchant_id = $1 AND credit = n.number ORDER BY journal DESC, line DESC LIMIT 1)
+                WHERE merchant_id = $1 AND credit BETWEEN n.number AND n.number
+                ORDER BY credit DESC, journal DESC, line DESC LIMIT 1)
             ORDER BY journal DESC, line DESC LIMIT 1
         ) p ON true
         LEFT JOIN LATERAL (SELECT sum(amount)::bigint AS held FROM ledger.holds

@@ -144,7 +144,9 @@ async def select_lines_of(
 ) -> list[BookedLine]:
     """Return all lines on these accounts of a page of journals, newest first.
 
-    Each account is read in its own order by index, both sides, never further than the page.
+    Each account is read in its own order by index, both sides, never further than the page. The
+    bounds are written as rows so that only the account's index fits: with `debit = …` the planner
+    may walk all journals backwards in search of an account that has none on that side.
     """
     rows = await tx.all(
         _LINES_AFTER if after is not None else _LINES_BEFORE,
@@ -161,13 +163,13 @@ _MAX_JOURNAL = 2**62
 _LINES_BEFORE = """
     WITH journals AS (
         SELECT DISTINCT p.journal FROM unnest($2::bigint[]) n(number) CROSS JOIN LATERAL (
-            (SELECT DISTINCT journal FROM ledger.lines
-                WHERE merchant_id = $1 AND debit = n.number AND journal < $3
-                ORDER BY journal DESC LIMIT $4)
+            (SELECT DISTINCT debit, journal FROM ledger.lines
+                WHERE merchant_id = $1 AND (debit, journal) < (n.number, $3)
+                    AND debit >= n.number ORDER BY debit DESC, journal DESC LIMIT $4)
             UNION ALL
-            (SELECT DISTINCT journal FROM ledger.lines
-                WHERE merchant_id = $1 AND credit = n.number AND journal < $3
-                ORDER BY journal DESC LIMIT $4)
+            (SELECT DISTINCT credit, journal FROM ledger.lines
+                WHERE merchant_id = $1 AND (credit, journal) < (n.number, $3)
+                    AND credit >= n.number ORDER BY credit DESC, journal DESC LIMIT $4)
         ) p ORDER BY p.journal DESC LIMIT $4
     )
     SELECT l.* FROM journals j
@@ -178,13 +180,13 @@ _LINES_BEFORE = """
 _LINES_AFTER = """
     WITH journals AS (
         SELECT DISTINCT p.journal FROM unnest($2::bigint[]) n(number) CROSS JOIN LATERAL (
-            (SELECT DISTINCT journal FROM ledger.lines
-                WHERE merchant_id = $1 AND debit = n.number AND journal > $3
-                ORDER BY journal LIMIT $4)
+            (SELECT DISTINCT debit, journal FROM ledger.lines
+                WHERE merchant_id = $1 AND (debit, journal) > (n.number, $3)
+                    AND debit <= n.number ORDER BY debit, journal LIMIT $4)
             UNION ALL
-            (SELECT DISTINCT journal FROM ledger.lines
-                WHERE merchant_id = $1 AND credit = n.number AND journal > $3
-                ORDER BY journal LIMIT $4)
+            (SELECT DISTINCT credit, journal FROM ledger.lines
+                WHERE merchant_id = $1 AND (credit, journal) > (n.number, $3)
+                    AND credit <= n.number ORDER BY credit, journal LIMIT $4)
         ) p ORDER BY p.journal LIMIT $4
     )
     SELECT l.* FROM journals j
@@ -203,12 +205,12 @@ async def select_balances_at(
         SELECT n.number, coalesce(p.balance, 0) AS balance
         FROM unnest($2::bigint[]) n(number) LEFT JOIN LATERAL (
             (SELECT journal, line, debit_after AS balance FROM ledger.lines
-                WHERE merchant_id = $1 AND debit = n.number AND journal <= $3
-                ORDER BY journal DESC, line DESC LIMIT 1)
+                WHERE merchant_id = $1 AND (debit, journal) <= (n.number, $3)
+                    AND debit >= n.number ORDER BY debit DESC, journal DESC, line DESC LIMIT 1)
             UNION ALL
             (SELECT journal, line, credit_after AS balance FROM ledger.lines
-                WHERE merchant_id = $1 AND credit = n.number AND journal <= $3
-                ORDER BY journal DESC, line DESC LIMIT 1)
+                WHERE merchant_id = $1 AND (credit, journal) <= (n.number, $3)
+                    AND credit >= n.number ORDER BY credit DESC, journal DESC, line DESC LIMIT 1)
             ORDER BY journal DESC, line DESC LIMIT 1
         ) p ON true
         """,
