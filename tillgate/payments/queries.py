@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from tillgate.payments import store
 from tillgate.payments.errors import ChargeNotFound, PaymentNotFound, RefundNotFound
 from tillgate.payments.model import Attempt, Charge, Payment, Refund, RefundView
@@ -20,6 +22,11 @@ async def payments(tx: Tx, merchant_id: int, payment_ids: list[str]) -> dict[str
     """Return these payments, by id."""
     found = await store.select_payments_by_id(tx, [(merchant_id, one) for one in payment_ids])
     return {one.id: one for one in found}
+
+
+async def sequences(tx: Tx, keys: Collection[tuple[int, str]]) -> dict[tuple[int, str], int]:
+    """Return how often payments (merchant_id, id) have changed: what a watcher compares."""
+    return await store.select_sequences(tx, keys)
 
 
 async def charge(tx: Tx, merchant_id: int, attempt_id: str) -> Charge:
