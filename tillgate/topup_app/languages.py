@@ -39,11 +39,11 @@ class Language:
         """Return a text with its names filled in."""
         return self.texts[key].format(**fields)
 
-    def amount(self, minor: int, code: str, *, sign: bool = False) -> str:
+    def money(self, minor: int, code: str, *, sign: bool = False) -> str:
         """Write an amount."""
         return amounts.write(Money(minor, CURRENCIES[code]), self.currencies, sign=sign)
 
-    def short(self, minor: int, code: str) -> str:
+    def money_short(self, minor: int, code: str) -> str:
         """Write an amount, without decimals where it is round."""
         return amounts.write_short(Money(minor, CURRENCIES[code]), self.currencies)
 
