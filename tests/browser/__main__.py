@@ -18,8 +18,8 @@ from tillgate.runtime.migrations import migrate
 async def show(stage: Stage) -> None:
     """Print the links and wait to be interrupted."""
     wallet_id = await stage.open_wallet()
-    print(stage.link(wallet_id), flush=True)
-    print(stage.phone("alipay"), flush=True)
+    sys.stdout.write(f"{stage.link(wallet_id)}\n{stage.phone('alipay')}\n")
+    sys.stdout.flush()
     await asyncio.Event().wait()
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -79,7 +79,7 @@ class Stage:
 
 
 @asynccontextmanager
-async def open_stage(db_url: str, keys: Path, folder: Path, **how: Any) -> AsyncIterator[Stage]:
+async def open_stage(db_url: str, keys: Path, folder: Path, **how: Any) -> AsyncGenerator[Stage]:
     """Serve the pages of a new world."""
     port = how.pop("port", 0)
     lifetime = how.pop("order_lifetime", None)
@@ -110,7 +110,7 @@ async def open_stage(db_url: str, keys: Path, folder: Path, **how: Any) -> Async
 
 
 @asynccontextmanager
-async def _served(pages: Pages, listening: socket.socket) -> AsyncIterator[None]:
+async def _served(pages: Pages, listening: socket.socket) -> AsyncGenerator[None]:
     config = uvicorn.Config(
         Starlette(routes=pages.routes()),
         log_level="warning",
@@ -122,7 +122,7 @@ async def _served(pages: Pages, listening: socket.socket) -> AsyncIterator[None]
     server = uvicorn.Server(config)
     server.install_signal_handlers = lambda: None  # type: ignore[method-assign]
     task = asyncio.create_task(server._serve([listening]))
-    while not server.started:
+    while not server.started:  # noqa: ASYNC110  it has no event to wait for
         await asyncio.sleep(0.01)
     try:
         yield
@@ -133,7 +133,7 @@ async def _served(pages: Pages, listening: socket.socket) -> AsyncIterator[None]
 
 
 @asynccontextmanager
-async def _working(stage: Stage) -> AsyncIterator[None]:
+async def _working(stage: Stage) -> AsyncGenerator[None]:
     task = asyncio.create_task(stage.work())
     try:
         yield

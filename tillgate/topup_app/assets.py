@@ -47,13 +47,13 @@ class Assets:
         """Return the file with this hashed name."""
         return self._by_name.get(name)
 
-    def name(self, plain: str) -> str:
-        """Return the hashed name of a file."""
-        return self._by_plain[plain].name
+    def address(self, plain: str) -> str:
+        """Return where a file is served."""
+        return f"/pay/static/{self._by_plain[plain].name}"
 
     def scripts(self) -> list[str]:
-        """Return the hashed names of all scripts, to be fetched ahead."""
-        return [asset.name for plain, asset in self._by_plain.items() if plain.endswith(".js")]
+        """Return where the scripts are served, to be fetched ahead."""
+        return [self.address(plain) for plain in self._by_plain if plain.endswith(".js")]
 
     def _take(self, plain: str) -> Asset:
         known = self._by_plain.get(plain)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, cast
 from urllib.parse import urlencode
 
 import jinja2
@@ -42,12 +42,12 @@ class Renderer:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._environment.globals.update(
-            asset=lambda plain: f"/pay/static/{assets.name(plain)}",
-            script_names=assets.scripts,
-            icon=_icons(_FOLDER / "icons"),
-        )
-        self._environment.filters.update(milliseconds=_milliseconds, utc=_utc)
+        known = cast("dict[str, Any]", self._environment.globals)
+        known["asset"] = assets.address
+        known["script_names"] = assets.scripts
+        known["icon"] = _icons(_FOLDER / "icons")
+        filters = cast("dict[str, Any]", self._environment.filters)
+        filters.update(milliseconds=_milliseconds, utc=_utc)
 
     def page(
         self, request: Request, template: str, *, status: int = 200, **values: object

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -56,7 +56,7 @@ class Watcher:
         self.rounds = 0
 
     @asynccontextmanager
-    async def watch(self, merchant_id: int, payment_id: str) -> AsyncIterator[Watched]:
+    async def watch(self, merchant_id: int, payment_id: str) -> AsyncGenerator[Watched]:
         """Have a payment watched for as long as the block lasts."""
         key = (merchant_id, payment_id)
         watched = self._watched.get(key) or Watched()
