@@ -6,6 +6,8 @@ suffix from which objects are looked at, `$3` the present moment; a full examina
 What is allowed to lag behind (facts, notices, deliveries) has an age from which it counts as stuck.
 """
 
+# ruff: noqa: S608  put together from literals only, which the type checker proves (LiteralString)
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -176,8 +178,8 @@ MONEY_PATH: Final = (
         "    SELECT DISTINCT payment_id FROM payments.refunds r\n"
         "    WHERE r.merchant_id = b.merchant_id AND r.id >= 're_' || asked.suffix\n"
         "    UNION SELECT id FROM payments.payments p WHERE p.merchant_id = b.merchant_id\n"
-        "        AND p.id >= 'pi_' || asked.suffix AND p.amount_refunded > 0) some\n"
-        "JOIN payments.payments p ON p.merchant_id = b.merchant_id AND p.id = some.payment_id\n"
+        "        AND p.id >= 'pi_' || asked.suffix AND p.amount_refunded > 0) touched\n"
+        "JOIN payments.payments p ON p.merchant_id = b.merchant_id AND p.id = touched.payment_id\n"
         "LEFT JOIN LATERAL (SELECT sum(amount) AS total FROM payments.refunds r\n"
         "    WHERE r.merchant_id = p.merchant_id AND r.payment_id = p.id AND NOT r.surplus\n"
         "        AND r.status NOT IN ('failed', 'canceled')) r ON true\n"
@@ -210,7 +212,8 @@ MONEY_PATH: Final = (
         "        CASE WHEN l.credit IN (w.principal_account, w.bonus_account) THEN l.amount ELSE 0 END\n"
         "        - CASE WHEN l.debit IN (w.principal_account, w.bonus_account) THEN l.amount ELSE 0\n"
         "        END), 0) AS moved\n"
-        "    FROM ledger.lines l WHERE l.merchant_id = t.merchant_id AND l.cause = t.cause) m\n"
+        "    FROM ledger.lines l WHERE l.merchant_id = t.merchant_id AND l.journal = t.journal\n"
+        "        AND l.cause = t.cause) m\n"
         "WHERE t.amount <> m.moved OR t.amount <> t.principal_amount + t.bonus_amount",
     ),
     _check(
@@ -296,9 +299,8 @@ MOVING: Final = (
         "    AND w.id = split_part(a.code, ':', 2)\n"
         "WHERE l.at < asked.at - interval '5 minutes' AND NOT EXISTS (\n"
         "    SELECT FROM wallets.transactions t WHERE t.merchant_id = w.merchant_id\n"
-        "        AND t.wallet_id = w.id AND t.cause = l.cause)",
+        "        AND t.wallet_id = w.id AND t.journal = l.journal)",
         concern="stuck",
-        is_full_only=True,
     ),
     _check(
         "webhooks_move",

@@ -363,8 +363,8 @@ class Payments:
             now=self.clock.now(),
         )
         overdue = attempt.expires_at is None or attempt.expires_at <= self.clock.now()
-        gone = overdue or attempt.status != Status.WAITING
-        if isinstance(outcome, port.NotFound) and gone and not self._may_still_arrive(attempt):
+        payable = attempt.status == Status.WAITING and not overdue
+        if isinstance(outcome, port.NotFound) and not (payable or self._may_still_arrive(attempt)):
             # They know of no such order, and nobody has been shown one that could still be paid.
             outcome = port.Closed()
         return await self._hear(attempt, outcome, trace)

@@ -179,7 +179,9 @@ def _end_unseen(desk: Desk, attempt: Attempt, payment: Payment, item: Heard) -> 
     The payment ends now; the attempt stays open, so that a customer who pays all the same is found.
     """
     unseen = machine.news_of(item.outcome) == News.ABSENT and attempt.closing
-    if not unseen or payment.cancellation_reason is None or payment.open_attempt != attempt.id:
+    if not unseen or attempt.status != Status.WAITING:
+        return payment
+    if payment.cancellation_reason is None or payment.open_attempt != attempt.id:
         return payment
     if payment.status == PaymentStatus.CANCELED:
         return payment

@@ -104,6 +104,16 @@ async def due(tx: Tx, now: datetime, limit: int) -> list[RawNotice]:
     return [_notice(row) for row in rows]
 
 
+async def put_back(tx: Tx, notice_id: str, *, at: datetime) -> int:
+    """Let a notice be applied again, whatever became of it; return how many there were."""
+    return await tx.run(
+        "UPDATE runtime.notices SET status = 'received', next_at = $2, tries = 0, note = 'replayed'"
+        " WHERE id = $1",
+        notice_id,
+        at,
+    )
+
+
 async def one(tx: Tx, merchant_id: int, notice_id: str) -> RawNotice | None:
     """Read one notice."""
     row = await tx.maybe(

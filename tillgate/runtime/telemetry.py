@@ -44,7 +44,7 @@ REFUNDS: Final = _counter("refunds", "What providers said of refunds", "provider
 NOTICES: Final = _counter("notices", "Notices of providers", "provider", "result")
 BREAKS: Final = _counter("breaks", "Differences between a provider's word and ours", "kind")
 PROVIDER_SECONDS: Final = _histogram(
-    "provider_call_seconds", "Calls to providers", "provider", "operation", "outcome"
+    "provider_call_seconds", "Calls to providers", "provider", "operation", "result"
 )
 REQUEST_SECONDS: Final = _histogram(
     "request_seconds", "Requests to the API and the pages", "operation", "status"
