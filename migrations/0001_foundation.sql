@@ -375,9 +375,10 @@ CREATE TABLE payments.attempts (
 ) WITH (fillfactor = 70);
 CREATE INDEX attempts_of_payment ON payments.attempts (merchant_id, payment_id, id);
 CREATE INDEX attempts_due ON payments.attempts (look_up_at) WHERE look_up_at IS NOT NULL;
--- One provider order that can still be paid at a time.
+-- One provider order that can still be paid at a time. (A mismatched one is paid, and may be an old
+-- order whose money came late and wrong while a newer one is open.)
 CREATE UNIQUE INDEX attempts_one_open ON payments.attempts (merchant_id, payment_id)
-    WHERE status IN ('created', 'waiting', 'unknown', 'authorised', 'mismatched');
+    WHERE status IN ('created', 'waiting', 'unknown', 'authorised');
 -- The same provider payment is never booked twice.
 CREATE UNIQUE INDEX attempts_reference ON payments.attempts (merchant_id, provider_account_id, reference)
     WHERE reference IS NOT NULL AND status = 'paid';
@@ -431,8 +432,6 @@ CREATE TABLE topups.top_ups (
     amount bigint NOT NULL CHECK (amount > 0),
     bonus_amount bigint NOT NULL DEFAULT 0 CHECK (bonus_amount >= 0),
     currency text NOT NULL,
-    status text NOT NULL CHECK (status IN ('pending', 'succeeded', 'canceled')),
-    bonus_granted bigint NOT NULL DEFAULT 0,
     metadata jsonb NOT NULL DEFAULT '{}',
     sequence bigint NOT NULL DEFAULT 1,
     created_at timestamptz NOT NULL,

@@ -5,8 +5,8 @@ from typing import Final
 import msgspec
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from simulators.alipay.signing import sign
 from simulators.common.http import Response
+from simulators.common.signatures import sign
 
 Node = dict[str, object]
 _MESSAGES: Final = {

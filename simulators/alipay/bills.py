@@ -16,8 +16,8 @@ from urllib.parse import urlencode
 from simulators.alipay.answers import Node, business, success
 from simulators.alipay.biz import required
 from simulators.alipay.trades import Call, Work
-from simulators.common.bills import BillRow, rows_of_day
-from simulators.common.clock import in_beijing
+from simulators.common.bills import BillRow, cell, rows_of_day
+from simulators.common.clock import in_beijing, wall_time
 from simulators.common.faults import Drawn, Stage
 from simulators.common.http import Response
 from simulators.common.orders import yuan
@@ -128,9 +128,9 @@ def _trade_row(row: BillRow) -> str:
         f"{row.trade_no}\t",
         f"{row.out_trade_no}\t",
         "退款" if row.is_refund else "交易",
-        _cell(row.subject),
-        _stamp(row.refund_created_at or row.created_at),
-        _stamp(row.at),
+        cell(row.subject),
+        wall_time(row.refund_created_at or row.created_at),
+        wall_time(row.at),
         *["", "", "", ""],
         "*(138****0000)",
         amount,
@@ -183,8 +183,8 @@ def _fund_row(row: BillRow, kind: str, amount: int, balance: int) -> str:
         f"{int(flow[:16], 16):020d}\t",
         f"{row.trade_no}\t",
         f"{row.out_trade_no}\t",
-        _cell(row.subject),
-        _stamp(row.at),
+        cell(row.subject),
+        wall_time(row.at),
         "138****0000",
         yuan(amount) if amount > 0 else "",
         yuan(amount) if amount < 0 else "",
@@ -216,11 +216,3 @@ def _zip(files: dict[str, str]) -> bytes:
 def _token(parameters: Mapping[str, str]) -> str:
     content = urlencode(sorted(parameters.items())).encode()
     return hmac.new(_SECRET, content, hashlib.sha256).hexdigest()
-
-
-def _cell(text: str) -> str:
-    return text.replace(",", "，").replace("\r", " ").replace("\n", " ")
-
-
-def _stamp(seconds: float) -> str:
-    return in_beijing(seconds).strftime("%Y-%m-%d %H:%M:%S")

@@ -8,10 +8,11 @@ from urllib.parse import parse_qsl
 from simulators.alipay import bills, trades
 from simulators.alipay.answers import Failed, Node, error_page, signed_answer
 from simulators.alipay.biz import fen, read_biz, text
-from simulators.alipay.signing import is_signed, request_content
+from simulators.alipay.signing import request_content
 from simulators.common.clock import BEIJING
 from simulators.common.faults import Drawn, FaultKind, Stage
 from simulators.common.http import Request, Response
+from simulators.common.signatures import is_signed
 
 if TYPE_CHECKING:
     from simulators.alipay.simulator import Alipay, Merchant

@@ -1,21 +1,23 @@
 """The Alipay simulator: its merchants, its notices, and what its port answers."""
 
+import re
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, quote_plus, urlencode
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from simulators.alipay import gateway, trades
-from simulators.alipay.signing import notice_content, request_content, sign
+from simulators.alipay.signing import notice_content, request_content
 from simulators.common.bills import BillChange
 from simulators.common.books import Order, OrderState, Refund, RefundState
-from simulators.common.clock import in_beijing
+from simulators.common.clock import wall_time
 from simulators.common.http import Request, Response
 from simulators.common.notices import Notice, NoticeRules, Sender
 from simulators.common.orders import OrderSimulator, yuan
+from simulators.common.signatures import sign
 from simulators.common.simulator import Setup
 from simulators.keys import AlipayAccount, Keys, load_private_key, load_public_key
 
@@ -92,7 +94,7 @@ class Alipay(OrderSimulator):
         more = {
             "refund_fee": yuan(refunded),
             "send_back_fee": yuan(refund.amount),
-            "gmt_refund": _stamp(refund.done_at),
+            "gmt_refund": wall_time(refund.done_at),
             "out_biz_no": refund.out_refund_no,
         }
         return self._notice(order, "refund", status, order.amount, more)
@@ -105,7 +107,7 @@ class Alipay(OrderSimulator):
         """return_url with Alipay's signed parameters: for display only, never to credit from."""
         if not order.return_url or order.state is not OrderState.PAID:
             return order.return_url or order.extra.get("quit_url", "")
-        now = _stamp(self.clock.seconds())
+        now = wall_time(self.clock.seconds())
         account = self.merchants[order.app_id].account
         parameters = {
             "app_id": order.app_id,
@@ -174,8 +176,8 @@ class Alipay(OrderSimulator):
             "buyer_pay_amount": paid,
             "point_amount": "0.00",
             "subject": order.subject,
-            "gmt_create": _stamp(order.created_at),
-            "gmt_payment": _stamp(order.paid_at),
+            "gmt_create": wall_time(order.created_at),
+            "gmt_payment": wall_time(order.paid_at),
             "fund_bill_list": f'[{{"amount":"{paid}","fundChannel":"ALIPAYACCOUNT"}}]',
             **more,
         }
@@ -191,22 +193,24 @@ class Alipay(OrderSimulator):
         )
 
     def _render(self, notice: Notice, spoiled: bool) -> tuple[Mapping[str, str], bytes]:  # noqa: FBT001
-        parameters = notice.payload | {"notify_time": _stamp(self.clock.seconds())}
+        parameters = notice.payload | {"notify_time": wall_time(self.clock.seconds())}
         key = self.merchants[parameters["app_id"]].alipay_key
         # The classic mistake, signing sign_type too, is what a wrongly signed notice shows.
         content = notice_content(parameters)
         if spoiled:
             content = request_content(parameters | {"sign_type": "RSA2"}, "utf-8")
         signed = parameters | {"sign": sign(key, content), "sign_type": "RSA2"}
-        return _HEADERS, urlencode(signed).encode()
+        return _HEADERS, "&".join(f"{k}={_quoted(v)}" for k, v in signed.items()).encode()
 
 
+_PLAIN: Final = re.compile(r"[A-Za-z0-9_.\-]*")
 _HEADERS: Final = {"Content-Type": "application/x-www-form-urlencoded; charset=utf-8"}
+
+
+def _quoted(value: str) -> str:
+    """Most values need no quoting, and asking the library about each adds up."""
+    return value if _PLAIN.fullmatch(value) else quote_plus(value)
 
 
 def _is_ack(status: int, body: bytes) -> bool:
     return status == 200 and body == b"success"
-
-
-def _stamp(seconds: float) -> str:
-    return in_beijing(seconds).strftime("%Y-%m-%d %H:%M:%S")

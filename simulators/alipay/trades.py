@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Final
 
 from simulators.alipay.answers import Failed, Node, business, success
 from simulators.alipay.biz import Biz, OrderTerms, read_amount, read_biz, read_order, required, text
-from simulators.alipay.signing import is_signed, request_content
+from simulators.alipay.signing import request_content
 from simulators.common.books import Order, OrderState, Refund, RefundState
-from simulators.common.clock import in_beijing
+from simulators.common.clock import wall_time
 from simulators.common.faults import NOTHING, Drawn, FaultKind, Stage
 from simulators.common.orders import yuan
+from simulators.common.signatures import is_signed
 
 if TYPE_CHECKING:
     from simulators.alipay.simulator import Alipay, Merchant
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 _QR_SECONDS: Final = 2 * 3600.0
 _PAGE_SECONDS: Final = 15 * 86400.0
 _REFUND_SECONDS: Final = 365 * 86400.0
-_PAY_THEMSELVES: Final = frozenset({FaultKind.PAID_AT_ONCE, FaultKind.NOTICE_FIRST})
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ def query(call: Call, drawn: Drawn) -> Node:
         "buyer_pay_amount": paid,
         "invoice_amount": paid,
         "point_amount": "0.00",
-        "send_pay_date": _stamp(order.paid_at),
+        "send_pay_date": wall_time(order.paid_at),
         "fund_bill_list": [{"amount": paid, "fund_channel": "ALIPAYACCOUNT"}],
     }
 
@@ -157,7 +157,7 @@ def query_refund(call: Call, _: Drawn) -> Node:
         total_amount=yuan(order.amount),
         refund_amount=yuan(found.amount),
         refund_status="REFUND_SUCCESS",
-        gmt_refund_pay=_stamp(found.done_at),
+        gmt_refund_pay=wall_time(found.done_at),
     )
 
 
@@ -196,8 +196,7 @@ def _open_order(call: Call, product: str, life_seconds: float, drawn: Drawn) -> 
         return _same_order(alipay, known, terms)
     order = _make_order(call, product, terms, now)
     alipay.add_order(order)
-    if drawn.kind in _PAY_THEMSELVES:
-        alipay.take_payment(order)
+    alipay.pay_by_itself(order, drawn)
     return order
 
 
@@ -300,7 +299,7 @@ def _refund_node(alipay: "Alipay", order: Order, made: Refund, *, has_moved: boo
         send_back_fee=yuan(made.amount),
     )
     if made.done_at:
-        node["gmt_refund_pay"] = _stamp(made.done_at)
+        node["gmt_refund_pay"] = wall_time(made.done_at)
     return node
 
 
@@ -315,7 +314,3 @@ def _refund_numbered(alipay: "Alipay", order: Order, number: str) -> Refund | No
         if each.out_refund_no == number:
             return each
     return None
-
-
-def _stamp(seconds: float) -> str:
-    return in_beijing(seconds).strftime("%Y-%m-%d %H:%M:%S")

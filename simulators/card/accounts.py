@@ -11,15 +11,15 @@ from simulators.card.charging import Terms
 from simulators.card.errors import ApiError, bad_key
 from simulators.card.form import Form
 from simulators.card.idempotency import Keys
-from simulators.card.objects import PaymentIntent, Plain, WebhookEndpoint
+from simulators.card.objects import PaymentIntent, Plain, Refund, WebhookEndpoint
 from simulators.card.webhooks import create as create_endpoint
-from simulators.card.webhooks import shown
 from simulators.common.books import Shelf
 from simulators.common.clock import Clock
 from simulators.keys import CardAccount
 
 # Metadata that names the merchant's own order, so that a fault strikes once an order.
 _NAMES: Final = ("attempt", "attempt_id", "payment_attempt", "order", "order_id", "reference")
+_REFUND_NAMES: Final = ("refund", "refund_id")
 
 
 class Account:
@@ -37,17 +37,6 @@ class Account:
         known = self.keys.webhook_secret
         taken = any(endpoint.secret == known for endpoint in self.books.endpoints)
         return create_endpoint(self.books, form, None if taken else known)
-
-    def export(self) -> Plain:
-        """Return the books for a checker written apart."""
-        books = self.books
-        return {
-            "payment_intents": books.intents.rows,
-            "charges": books.charges.rows,
-            "refunds": books.refunds.rows,
-            "balance_transactions": books.entries.rows,
-            "webhook_endpoints": [shown(endpoint) for endpoint in books.endpoints],
-        }
 
     def clear(self) -> None:
         """Forget payments and answers."""
@@ -67,6 +56,12 @@ def number_in(metadata: dict[str, str]) -> str | None:
 def number_of(intent: PaymentIntent) -> str:
     """Return what the merchant calls this payment, or its id."""
     return number_in(intent.metadata) or intent.id
+
+
+def refund_number_of(refund: Refund) -> str:
+    """Return what the merchant calls this refund, or its id."""
+    named = (refund.metadata[name] for name in _REFUND_NAMES if name in refund.metadata)
+    return next(named, refund.id)
 
 
 class Doorman:

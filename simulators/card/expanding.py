@@ -1,17 +1,20 @@
-"""`expand[]`: replace ids in an answer by what they name, up to four levels deep."""
+"""`expand[]`: replace ids in an answer by what they name, up to four levels deep.
+
+The tree is only opened along the asked-for paths; everything else stays the record it was.
+"""
 
 from collections.abc import Callable
 from typing import Final, cast
 
 import msgspec
 
-from simulators.card.books import Books, encode
-from simulators.card.errors import invalid
+from simulators.card.books import Books
+from simulators.card.errors import invalid, refused
 from simulators.card.form import Form, listed
 from simulators.card.objects import Resource
 
 MAX_DEPTH: Final = 4
-_Json = dict[str, object]
+_Tree = dict[str, object]
 _Finder = Callable[[Books, str], Resource | None]
 
 _FINDERS: Final[dict[str, _Finder]] = {
@@ -26,25 +29,41 @@ _FINDERS: Final[dict[str, _Finder]] = {
 }
 
 
+def check(form: Form) -> None:
+    """Refuse, before anything is done, what nothing could expand."""
+    for path in listed(form, "expand"):
+        steps = path.split(".")
+        if steps[0] == "data":
+            del steps[0]
+        if len(steps) > MAX_DEPTH:
+            raise invalid("You cannot expand more than 4 levels of a property.", "expand")
+        if not all(step in _FINDERS or step == "refunds" for step in steps):
+            raise invalid(f"This property cannot be expanded ({path}).", "expand")
+
+
 def expanded(books: Books, answer: object, form: Form) -> object:
     """Return the answer with the asked-for objects in place of their ids."""
-    paths = listed(form, "expand")
-    if not paths:
-        return answer
-    tree = cast("_Json", msgspec.json.decode(encode(answer)))
-    for path in paths:
+    tree = _opened(answer)
+    for path in listed(form, "expand"):
         steps = path.split(".")
-        if len(steps) > MAX_DEPTH + (steps[0] == "data"):
-            raise invalid("You cannot expand more than 4 levels of a property.", "expand")
         if steps[0] == "data" and tree.get("object") in ("list", "search_result"):
-            for row in cast("list[_Json]", tree["data"]):
+            rows = [_opened(row) for row in cast("list[object]", tree["data"])]
+            tree["data"] = rows
+            for row in rows:
                 _expand(books, row, steps[1:], path)
         else:
             _expand(books, tree, steps, path)
     return tree
 
 
-def _expand(books: Books, tree: _Json, steps: list[str], path: str) -> None:
+def _opened(value: object) -> _Tree:
+    """Return a record as a dictionary that may be changed."""
+    if isinstance(value, msgspec.Struct):
+        return msgspec.structs.asdict(value)
+    return dict(cast("_Tree", value))
+
+
+def _expand(books: Books, tree: _Tree, steps: list[str], path: str) -> None:
     if not steps:
         return
     step, *rest = steps
@@ -53,18 +72,18 @@ def _expand(books: Books, tree: _Json, steps: list[str], path: str) -> None:
         return
     finder = _FINDERS.get(step)
     if finder is None or step not in tree:
-        raise invalid(f"This property cannot be expanded ({path}).", "expand")
+        raise refused(f"This property cannot be expanded ({path}).", param="expand")
     value = tree[step]
     if isinstance(value, str):
-        found = finder(books, value)
-        if found is None:
-            return
-        tree[step] = value = msgspec.json.decode(encode(found))
-    if isinstance(value, dict):
-        _expand(books, cast("_Json", value), rest, path)
+        value = finder(books, value)
+    if value is None:
+        return
+    opened = _opened(value)
+    tree[step] = opened
+    _expand(books, opened, rest, path)
 
 
-def _refunds(books: Books, charge_id: str) -> _Json:
-    rows = [msgspec.json.decode(encode(row)) for row in reversed(books.refunds_of(charge_id))]
+def _refunds(books: Books, charge_id: str) -> _Tree:
+    rows = books.refunds_of(charge_id)[::-1]
     url = f"/v1/charges/{charge_id}/refunds"
     return {"object": "list", "data": rows, "has_more": False, "url": url}

@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final
 
+import msgspec
+
 from simulators.card.books import Books
 from simulators.card.charging import CHALLENGE_FAILED, Manner, Terms, attempt, fail, take
 from simulators.card.errors import invalid, missing, unexpected_state
@@ -138,6 +140,12 @@ def _describe(intent: PaymentIntent, form: Form) -> None:
     )
 
 
+def _become(intent: PaymentIntent, draft: PaymentIntent) -> None:
+    """Let the intent be as the draft is, now that nothing in the form was refused."""
+    for name in PaymentIntent.__struct_fields__:
+        setattr(intent, name, getattr(draft, name))
+
+
 def _require_return_url(intent: PaymentIntent, form: Form) -> None:
     """Insist on a return address where another kind of payment could send the payer away."""
     automatic = intent.automatic_payment_methods
@@ -179,16 +187,18 @@ def update(books: Books, intent_id: str, form: Form) -> PaymentIntent:
     amount = whole(form, "amount")
     if amount is not None or "currency" in form or "payment_method" in form:
         _require_state(intent, _OPEN, "updated")
+    draft = msgspec.structs.replace(intent)
     if "currency" in form:
-        intent.currency = check_currency(required(form, "currency"))
+        draft.currency = check_currency(required(form, "currency"))
     if amount is not None:
-        intent.amount = check_amount(amount, intent.currency)
+        draft.amount = check_amount(amount, draft.currency)
+    _describe(draft, form)
+    draft.metadata = metadata(form, intent.metadata)
     method = given_method(books, form, intent.customer)
     if method is not None:
-        intent.payment_method = method.id
-        intent.status = "requires_confirmation"
-    _describe(intent, form)
-    intent.metadata = metadata(form, intent.metadata)
+        draft.payment_method = method.id
+        draft.status = "requires_confirmation"
+    _become(intent, draft)
     books.tag(intent)
     books.intents.save(intent)
     return intent
@@ -211,7 +221,9 @@ def confirm(books: Books, terms: Terms, intent_id: str, form: Form, fate: Manner
             "again, or confirm it again directly with a payment method."
         )
         raise unexpected_state(message, intent)
-    _describe(intent, form)
+    draft = msgspec.structs.replace(intent)
+    _describe(draft, form)
+    _become(intent, draft)
     saves = manner.saves or intent.setup_future_usage == "off_session"
     attempt(books, terms, intent, method, replace(manner, saves=saves))
     return intent

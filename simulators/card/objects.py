@@ -83,7 +83,7 @@ class Charge(msgspec.Struct, kw_only=True):
     authorization_code: str | None = None
     balance_transaction: str | None = None
     billing_details: Plain
-    calculated_statement_descriptor: str = "TILLGATE SIMULATED"
+    calculated_statement_descriptor: str = "SIMULATED SHOP"
     captured: bool = False
     created: int
     currency: str

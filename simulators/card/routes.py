@@ -11,7 +11,7 @@ from simulators.card.accounts import Account, number_in, number_of
 from simulators.card.cards import ALIASES, DECLINES, GENERIC, Decline
 from simulators.card.charging import LATER_SECONDS, Manner
 from simulators.card.errors import ApiError, api_error, no_such, refused
-from simulators.card.form import Form, mapping, only, text
+from simulators.card.form import Form, listed, only, text
 from simulators.card.listing import PAGING, few, page, whole_drawer
 from simulators.card.objects import (
     Charge,
@@ -242,7 +242,7 @@ def _list_customers(call: Call) -> Plain:
 
 def _list_events(call: Call) -> Plain:
     only(call.form, PAGING | {"type", "types", "delivery_success"})
-    kinds = set(mapping(call.form, "types").values()) | {text(call.form, "type")} - {None}
+    kinds = set(listed(call.form, "types")) | {text(call.form, "type")} - {None}
 
     def fits(event: Event) -> bool:
         return event.type in kinds

@@ -8,13 +8,13 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
-from simulators.card import challenge, refunds, routes, webhooks
+from simulators.card import challenge, export, refunds, routes, webhooks
 from simulators.card.accounts import Account, Doorman, number_of
 from simulators.card.books import encode
 from simulators.card.cards import GENERIC
 from simulators.card.charging import LATER_SECONDS, Manner, Terms, fail, settle_later
 from simulators.card.errors import ApiError, api_error, no_such_address, rate_limited
-from simulators.card.expanding import expanded
+from simulators.card.expanding import check, expanded
 from simulators.card.form import Form, digest, parse
 from simulators.card.idempotency import Remembered
 from simulators.card.intents import end
@@ -146,7 +146,11 @@ class CardSimulator(Simulator):
             again = _replay(before, key, self._new_request_id())
             return self.deliver(call.drawn, lambda _: again, _BUSY)
         answers.start(key, asked)
-        response = self.deliver(call.drawn, lambda _: self._act(call, route, key), _BUSY)
+        try:
+            response = self.deliver(call.drawn, lambda _: self._act(call, route, key), _BUSY)
+        except BaseException:
+            answers.release(key)
+            raise
         if isinstance(response, Response):
             answers.release(key)
             return response
@@ -174,6 +178,8 @@ class CardSimulator(Simulator):
         try:
             if call.drawn.kind is FaultKind.SYSTEM_ERROR_BEFORE:
                 raise ApiError(500, api_error().error, begun=False)
+            if "expand" in call.form:
+                check(call.form)
             answer = route.handler(call)
             if "expand" in call.form:
                 answer = expanded(books, answer, call.form)
@@ -336,7 +342,7 @@ class CardSimulator(Simulator):
             account.bill = dict(change)
 
     def export(self) -> dict[str, object]:
-        return {name: account.export() for name, account in self.accounts.items()}
+        return export.books(self.accounts.values())
 
     def reset(self) -> None:
         for timer in self._timers:

@@ -44,7 +44,6 @@ def rules(find: Callable[[str], WebhookEndpoint | None], clock: Clock) -> Notice
         return {
             "Content-Type": "application/json; charset=utf-8",
             "Stripe-Signature": header,
-            "User-Agent": "Stripe/1.0 (+https://stripe.com/docs/webhooks)",
         }, body
 
     return NoticeRules(render, lambda status, _: 200 <= status < 300, SCHEDULE)

@@ -46,7 +46,6 @@ class BillRow:
     payer: str
     amount: int
     fee: int
-    order_amount: int
     refund_id: str = ""
     out_refund_no: str = ""
     refund_created_at: float = 0.0
@@ -61,6 +60,11 @@ class BillRow:
 def fee_of(amount: int, basis_points: int) -> int:
     """The provider's fee, rounded half up to a fen."""
     return (amount * basis_points * 2 + _TEN_THOUSAND) // (2 * _TEN_THOUSAND)
+
+
+def cell(text: str) -> str:
+    """Text that cannot break a line of CSV."""
+    return text.replace(",", "，").replace("\r", " ").replace("\n", " ")
 
 
 def rows_of_day(
@@ -108,7 +112,6 @@ def _payment_row(order: Order, basis_points: int) -> BillRow:
         payer=order.payer,
         amount=order.amount,
         fee=fee_of(order.amount, basis_points),
-        order_amount=order.amount,
         attach=order.extra.get("attach", ""),
     )
 
@@ -138,5 +141,4 @@ def _extra_row(extra: ExtraRow, day: str, basis_points: int) -> BillRow:
         payer="",
         amount=extra.amount,
         fee=fee_of(extra.amount, basis_points),
-        order_amount=extra.amount,
     )

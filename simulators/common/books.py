@@ -16,7 +16,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from simulators.common.clock import in_beijing
+from simulators.common.clock import wall_time
 
 _FLUSH_SECONDS: Final = 0.05
 _Record = TypeVar("_Record", bound=msgspec.Struct)
@@ -82,7 +82,6 @@ class Refund(msgspec.Struct, kw_only=True):
     notify_url: str = ""
     reason: str = ""
     done_at: float = 0.0
-    queries: int = 0
     extra: dict[str, str] = {}
 
 
@@ -164,6 +163,7 @@ class Books:
         self.orders: dict[str, Order] = {}
         self.refunds: dict[str, Refund] = {}
         self._by_number: dict[tuple[str, str], Order] = {}
+        self._newest: dict[str, Order] = {}
         self._by_refund_number: dict[tuple[str, str], Refund] = {}
         self._of_order: dict[str, list[Refund]] = {}
         for order in shelf.load("order", Order).values():
@@ -195,8 +195,7 @@ class Books:
 
     def order_numbered(self, out_trade_no: str) -> Order | None:
         """By the merchant's number alone, for people and tests: the newest that bears it."""
-        found = [order for (_, no), order in self._by_number.items() if no == out_trade_no]
-        return found[-1] if found else None
+        return self._newest.get(out_trade_no)
 
     def refund_of(self, merchant: str, out_refund_no: str) -> Refund | None:
         """By the merchant's refund number."""
@@ -211,6 +210,7 @@ class Books:
         for index in (self.orders, self.refunds, self._by_number, self._by_refund_number):
             index.clear()
         self._of_order.clear()
+        self._newest.clear()
         self.shelf.clear()
 
     def export(self) -> dict[str, object]:
@@ -226,6 +226,7 @@ class Books:
     def _index_order(self, order: Order) -> None:
         self.orders[order.id] = order
         self._by_number[order.merchant, order.out_trade_no] = order
+        self._newest[order.out_trade_no] = order
 
     def _index_refund(self, refund: Refund) -> None:
         self.refunds[refund.id] = refund
@@ -241,6 +242,6 @@ class Numbers:
 
     def next(self, seconds: float, prefix: str = "", digits: int = 28) -> str:
         """A number of exactly `digits` digits."""
-        day = in_beijing(seconds).strftime("%Y%m%d")
+        day = wall_time(seconds)[:10].replace("-", "")
         tail = str(next(self._counter))
         return prefix + day + tail.zfill(digits - len(prefix) - len(day))

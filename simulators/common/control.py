@@ -157,8 +157,9 @@ async def _outage(simulator: Simulator, body: Body) -> Response:
         await simulator.server.start()
         return _shown({"ok": True})
     seconds = msgspec.convert(body.get("seconds", 0), float, strict=False)
-    loop = asyncio.get_running_loop()
-    loop.call_later(0.01, lambda: _TASKS.add(asyncio.ensure_future(_dark(simulator, seconds))))
+    task = asyncio.ensure_future(_dark(simulator, seconds))
+    _TASKS.add(task)
+    task.add_done_callback(_TASKS.discard)
     return _shown({"ok": True})
 
 
@@ -166,6 +167,8 @@ _TASKS: Final[set[asyncio.Future[None]]] = set()
 
 
 async def _dark(simulator: Simulator, seconds: float) -> None:
+    # The answer to this very call must get away first.
+    await asyncio.sleep(0.01)
     await simulator.server.stop()
     if seconds > 0:
         await asyncio.sleep(seconds)

@@ -79,6 +79,8 @@ class FaultKind(StrEnum):
     # The rest are played by the provider itself, inside its own protocol.
     BAD_SIGNATURE = "bad_signature"
     NO_SIGNATURE = "no_signature"
+    UNKNOWN_SERIAL = "unknown_serial"
+    STALE_TIMESTAMP = "stale_timestamp"
     WRONG_AMOUNT = "wrong_amount"
     DECLINE = "decline"
     REFUSE = "refuse"

@@ -108,7 +108,8 @@ class Server:
     @property
     def url(self) -> str:
         """The base address, without a slash at the end."""
-        return f"http://{self.host}:{self.port}"
+        host = "127.0.0.1" if self.host in ("0.0.0.0", "") else self.host
+        return f"http://{host}:{self.port}"
 
     @property
     def is_listening(self) -> bool:

@@ -9,16 +9,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-import aiohttp
 import msgspec
 
 from simulators.common.books import Shelf
+from simulators.common.client import BrokenExchange, Client
 from simulators.common.clock import Clock
 from simulators.common.faults import NOTHING, Drawn, FaultKind
 
 _CONCURRENCY: Final = 64
 _HELD_SECONDS: Final = 60.0
-_ACK_BYTES: Final = 4096
 
 
 class Notice(msgspec.Struct, kw_only=True):
@@ -54,7 +53,7 @@ class Sender:
         self._shelf = shelf
         self._clock = clock
         self._speed = speed
-        self._session: aiohttp.ClientSession | None = None
+        self._client = Client()
         self._slots = asyncio.Semaphore(_CONCURRENCY)
         self._tasks: set[asyncio.Task[None]] = set()
         self._timers: set[asyncio.TimerHandle] = set()
@@ -66,13 +65,7 @@ class Sender:
         self.given_up = 0
 
     async def start(self) -> None:
-        """Open the client; go on with what was unfinished."""
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=_CONCURRENCY, keepalive_timeout=30),
-            timeout=aiohttp.ClientTimeout(total=self._rules.timeout_seconds),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-        )
+        """Go on with what was unfinished."""
         for notice in self._shelf.load("notice", Notice).values():
             self.unfinished[notice.id] = notice
             self._deliver(notice)
@@ -84,9 +77,7 @@ class Sender:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        self._client.close()
 
     def post(self, notice: Notice, drawn: Drawn = NOTHING) -> None:
         """Send a notice as its fate was drawn. A notice without an address is not sent."""
@@ -154,13 +145,9 @@ class Sender:
 
     async def _post(self, url: str, headers: Mapping[str, str], body: bytes) -> tuple[int, bytes]:
         """Status and the first bytes of the answer; status 0 when there was none."""
-        assert self._session is not None
         try:
-            async with self._session.post(
-                url, data=body, headers=headers, allow_redirects=False
-            ) as response:
-                return response.status, await response.content.read(_ACK_BYTES)
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
+            return await self._client.post(url, headers, body, self._rules.timeout_seconds)
+        except (BrokenExchange, TimeoutError, OSError, ValueError):
             return 0, b""
 
     def _finish(self, notice: Notice) -> None:

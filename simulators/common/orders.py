@@ -3,7 +3,6 @@
 import asyncio
 from abc import abstractmethod
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Final
 
 from simulators.common.books import Books, Numbers, Order, OrderState, Refund, RefundState
@@ -14,6 +13,8 @@ from simulators.common.simulator import NoSuchOrder, PhoneOrder, Setup, Simulato
 _OPEN: Final = frozenset({OrderState.CREATED, OrderState.WAITING})
 _WRONG_BY: Final = 1
 _PHONE_ORDERS: Final = 60
+# Enough to send any recent notice again; a long benchmark must not fill the memory.
+_KEPT_NOTICES: Final = 5000
 
 
 class OrderSimulator(Simulator):
@@ -129,6 +130,17 @@ class OrderSimulator(Simulator):
         self.settle_order(order)
         self.books.save_order(order)
         self._notify_payment(order)
+
+    def pay_by_itself(self, order: Order, drawn: Drawn) -> None:
+        """Some orders are paid by nobody: before the answer, or right (or a while) after it."""
+        if drawn.kind is FaultKind.NOTICE_FIRST:
+            self.take_payment(order)
+        elif drawn.kind is FaultKind.PAID_AT_ONCE:
+            self.later(drawn.seconds, lambda: self._pay_if_open(order))
+
+    def _pay_if_open(self, order: Order) -> None:
+        if self.is_open(order):
+            self.take_payment(order)
 
     def settle_order(self, order: Order) -> None:
         """What else a provider writes down at payment."""
@@ -260,12 +272,9 @@ class OrderSimulator(Simulator):
     def _post(self, order: Order, notice: Notice, drawn: Drawn) -> None:
         if notice.url:
             self._last_notice[order.id] = notice
+            if len(self._last_notice) > _KEPT_NOTICES:
+                del self._last_notice[next(iter(self._last_notice))]
         self.sender.post(notice, drawn)
-
-
-def without_fault(drawn: Drawn) -> Drawn:
-    """The same delay, no fault."""
-    return replace(drawn, kind=None)
 
 
 def yuan(amount: int) -> str:

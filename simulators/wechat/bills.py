@@ -12,8 +12,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlencode
 
-from simulators.common.bills import BillRow, rows_of_day
-from simulators.common.clock import in_beijing
+from simulators.common.bills import BillRow, cell, rows_of_day
+from simulators.common.clock import in_beijing, wall_time
 from simulators.common.faults import Drawn, FaultKind
 from simulators.common.http import Response
 from simulators.common.orders import yuan
@@ -150,7 +150,7 @@ def _trade_cells(row: BillRow, mchid: str, appid: str) -> dict[str, str]:
     """A row by column name. A refund row speaks of the order but moves only the refund."""
     is_refund = row.is_refund
     return {
-        "交易时间": _stamp(row.at),
+        "交易时间": wall_time(row.at),
         "公众账号ID": appid,
         "商户号": mchid,
         "特约商户号": "0",
@@ -170,10 +170,10 @@ def _trade_cells(row: BillRow, mchid: str, appid: str) -> dict[str, str]:
         "充值券退款金额": "0.00",
         "退款类型": "ORIGINAL" if is_refund else "",
         "退款状态": "SUCCESS" if is_refund else "",
-        "退款申请时间": _stamp(row.refund_created_at),
-        "退款成功时间": _stamp(row.at),
-        "商品名称": _cell(row.subject),
-        "商户数据包": _cell(row.attach),
+        "退款申请时间": wall_time(row.refund_created_at),
+        "退款成功时间": wall_time(row.at),
+        "商品名称": cell(row.subject),
+        "商户数据包": cell(row.attach),
         "手续费": f"{'-' if is_refund else ''}{yuan(row.fee)}000",
         "费率": "0.60%",
         "订单金额": "0.00" if is_refund else yuan(row.amount),
@@ -211,7 +211,7 @@ def _flow_lines(rows: list[BillRow], mchid: str) -> list[str]:
 def _flow_cells(row: BillRow, mchid: str, name: str, amount: int, balance: int) -> list[str]:
     note = f"金额{yuan(row.amount)}元;含手续费{yuan(row.fee)}元"
     return [
-        _stamp(row.at),
+        wall_time(row.at),
         row.refund_id or row.trade_no,
         row.trade_no,
         name,
@@ -227,14 +227,6 @@ def _flow_cells(row: BillRow, mchid: str, name: str, amount: int, balance: int) 
 
 def _quoted(cells: Iterable[str]) -> str:
     return ",".join(f"`{cell}" for cell in cells)
-
-
-def _cell(text: str) -> str:
-    return text.replace(",", "，").replace("\r", " ").replace("\n", " ")
-
-
-def _stamp(seconds: float) -> str:
-    return in_beijing(seconds).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def _token(parameters: dict[str, str]) -> str:

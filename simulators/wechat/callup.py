@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from simulators.wechat.signing import is_signed
+from simulators.common.signatures import is_signed
 
 if TYPE_CHECKING:
     from simulators.wechat.simulator import Wechat

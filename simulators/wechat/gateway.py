@@ -2,17 +2,18 @@
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from simulators.common.faults import Drawn, FaultKind, Stage
 from simulators.common.http import Request, Response
+from simulators.common.signatures import is_signed
 from simulators.wechat import bills, certificates, refunds, transactions
 from simulators.wechat.call import Call
 from simulators.wechat.errors import Failed, sign_error, system_error
-from simulators.wechat.signing import is_signed, read_authorization, request_content
+from simulators.wechat.signing import read_authorization, request_content
 
 if TYPE_CHECKING:
     from simulators.wechat.simulator import Merchant, Wechat
@@ -156,6 +157,10 @@ def _signed(call: Call, body: bytes, drawn: Drawn) -> Response:
         signer = call.wechat.platform.signer(call.request.headers.get("wechatpay-serial", ""))
         spoiled = drawn.kind is FaultKind.BAD_SIGNATURE
         stamp = int(call.wechat.clock.seconds())
+        if drawn.kind is FaultKind.STALE_TIMESTAMP:
+            stamp -= 2 * _SKEW_SECONDS
+        if drawn.kind is FaultKind.UNKNOWN_SERIAL:
+            signer = replace(signer, serial="0" * 39 + "1")
         headers = signer.headers(body, stamp, spoiled=spoiled)
     if not body:
         return Response(204, b"", headers)

@@ -57,7 +57,6 @@ def query(call: Call, _: Drawn) -> dict[str, object]:
     found = call.wechat.books.refund_of(call.merchant.account.mchid, call.arguments[0])
     if found is None:
         raise Failed(404, "RESOURCE_NOT_EXISTS", "退款单不存在")
-    found.queries += 1
     return show_refund(call.wechat.books.orders[found.order_id], found)
 
 

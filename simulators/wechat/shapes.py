@@ -3,7 +3,7 @@
 from typing import Final
 
 from simulators.common.books import Order, OrderState, Refund, RefundState
-from simulators.common.clock import in_beijing
+from simulators.common.clock import wall_time
 
 TRADE_TYPES: Final = {"jsapi": "JSAPI", "native": "NATIVE", "h5": "MWEB", "app": "APP"}
 _STATES: Final = {
@@ -109,4 +109,4 @@ def show_refund_notice(order: Order, refund: Refund) -> dict[str, object]:
 
 def stamp(seconds: float) -> str:
     """RFC 3339 in Beijing."""
-    return in_beijing(seconds).strftime("%Y-%m-%dT%H:%M:%S+08:00")
+    return wall_time(seconds).replace(" ", "T") + "+08:00"

@@ -1,20 +1,17 @@
 """API v3 signatures over raw bytes, and AES-256-GCM for what is told in confidence."""
 
 import base64
-import binascii
 import re
 import secrets
 from dataclasses import dataclass
 from typing import Final
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
+
+from simulators.common.signatures import sign
 
 SCHEME: Final = "WECHATPAY2-SHA256-RSA2048"
-_PADDING = padding.PKCS1v15()
-_HASH = SHA256()
 _PAIR: Final = re.compile(r'(\w+)="([^"]*)"')
 _PARTS: Final = frozenset({"mchid", "nonce_str", "signature", "timestamp", "serial_no"})
 
@@ -40,20 +37,6 @@ class Signer:
             "Wechatpay-Serial": self.serial,
             "Wechatpay-Signature-Type": SCHEME,
         }
-
-
-def sign(key: rsa.RSAPrivateKey, content: bytes) -> str:
-    """SHA256withRSA as base64 text."""
-    return base64.b64encode(key.sign(content, _PADDING, _HASH)).decode()
-
-
-def is_signed(key: rsa.RSAPublicKey, content: bytes, signature: str) -> bool:
-    """Whether the signature is this key's over this content."""
-    try:
-        key.verify(base64.b64decode(signature, validate=True), content, _PADDING, _HASH)
-    except (InvalidSignature, binascii.Error, ValueError):
-        return False
-    return True
 
 
 def read_authorization(header: str) -> dict[str, str] | None:

@@ -17,8 +17,6 @@ from simulators.wechat.shapes import show_transaction, trade_state
 if TYPE_CHECKING:
     from simulators.wechat.simulator import Wechat
 
-_PAY_THEMSELVES: Final = frozenset({FaultKind.PAID_AT_ONCE, FaultKind.NOTICE_FIRST})
-
 
 class _Amount(msgspec.Struct):
     total: object = None
@@ -58,8 +56,7 @@ def create(call: Call, drawn: Drawn) -> dict[str, object]:
     else:
         _check_same(call.wechat, order, terms)
     answer = _fresh_link(call.wechat, order, product, now)
-    if drawn.kind in _PAY_THEMSELVES:
-        call.wechat.take_payment(order)
+    call.wechat.pay_by_itself(order, drawn)
     return answer
 
 

@@ -6,8 +6,8 @@ import asyncpg
 import pytest
 
 from tests.ledger.builders import TEAHOUSE, Shop
-from tillgate.entry import books
 from tillgate.ledger import flows
+from tillgate.ledger import flows as books
 from tillgate.ledger.model import Report
 from tillgate.runtime.db import Database
 

@@ -1,1 +1,4 @@
-"""Mounts every room's routes; OpenAPI; the docs page."""
+"""The JSON API: every room's operations in one table, what can be expanded, OpenAPI and its page.
+
+`app.build` composes them into one ASGI application; nothing is decided here.
+"""

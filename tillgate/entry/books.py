@@ -1,20 +1,27 @@
-"""`tillgate books`: seal history, and audit it."""
+"""`tillgate books`: audit history."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sys
+from typing import Any
 
+import msgspec
+
+from tillgate.entry.build import open_database
 from tillgate.ledger import flows
-from tillgate.ledger.model import Report
-from tillgate.runtime.db import Database
+from tillgate.runtime.settings import Settings
 
 
-async def verify(
-    db: Database,
-    *,
-    progress: flows.Progress | None,
-    merchant_id: int | None = None,
-    heads: Mapping[int, tuple[int, str]] | None = None,
-) -> Report:
-    """Audit one merchant's books, or all; `report.is_good` says whether they are as they must be."""
-    return await flows.verify(db, progress=progress, merchant_id=merchant_id, heads=heads)
+async def verify(settings: Settings) -> dict[str, Any]:
+    """Audit all books; `ok` says whether they are as they must be. Progress goes to a terminal."""
+    async with open_database(settings) as db:
+        report = await flows.verify(db, progress=_tell if sys.stderr.isatty() else None)
+    if sys.stderr.isatty():
+        sys.stderr.write("\n")
+    return {"ok": report.is_good, **msgspec.to_builtins(report, builtin_types=(bytes,))}
+
+
+def _tell(done: int, of: int) -> None:
+    share = 100 * done // of if of else 100
+    sys.stderr.write(f"\r{done} of {of} journals audited ({share} %)")
+    sys.stderr.flush()

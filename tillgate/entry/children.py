@@ -60,6 +60,7 @@ class Child:
         self.command = command
         self.last_words: deque[str] = deque(maxlen=LAST_WORDS)
         self.restarted = 0
+        self.started_at = 0.0
         self._echo = echo
         self._log = log_file(logs / f"{command.name}.log")
         self._process: asyncio.subprocess.Process | None = None
@@ -104,6 +105,7 @@ class Child:
         return True
 
     async def _run_once(self) -> int:
+        self.started_at = time.monotonic()
         self._process = await spawn(self.command)
         assert self._process.stdout is not None
         async for line in self._process.stdout:

@@ -29,7 +29,7 @@ READY_TIMEOUT_SECONDS = 60.0
 STEP_TIMEOUT_SECONDS = 600.0
 POLL_SECONDS = 0.1
 WATCH_SECONDS = 1.0
-SETTLED_SECONDS = 0.5
+SETTLED_SECONDS = 2.0
 SAYS_READY = '{"ready"'
 
 Ready = Callable[[Child], Awaitable[bool]]
@@ -144,7 +144,7 @@ class Supervisor:
         api = self._start(self._tillgate("api", application, "serve"))
         worker = self._start(self._tillgate("worker", application, "worker"))
         await self._until_ready(api, self._answers)
-        await self._until_ready(worker, _stays)
+        await self._until_ready(worker, _has_settled)
         self._screen.done("API and worker")
         self._screen.ready(
             report.Up(
@@ -279,9 +279,11 @@ async def _says_ready(child: Child) -> bool:
     return any(line.startswith(SAYS_READY) for line in child.last_words)
 
 
-async def _stays(child: Child) -> bool:
-    await asyncio.sleep(SETTLED_SECONDS)
-    return child.pid is not None
+async def _has_settled(child: Child) -> bool:
+    """The worker listens on no port: it says that it is ready, or has not died of its start."""
+    if await _says_ready(child):
+        return True
+    return child.pid is not None and time.monotonic() - child.started_at > SETTLED_SECONDS
 
 
 async def _is_ok(host: str, port: int, path: str) -> bool:

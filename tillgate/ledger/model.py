@@ -123,6 +123,18 @@ class Hold:
         assert len({account for account, _ in self.parts}) == len(self.parts), "one part an account"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountsWanted:
+    """A page of accounts: older than `after`, or the nearest ones newer than `before` (numbers)."""
+
+    after: int | None = None
+    before: int | None = None
+    #: What their codes begin with.
+    prefix: str = ""
+    currency: str | None = None
+    limit: int = 10
+
+
 @dataclass(frozen=True, slots=True)
 class Movement:
     """What one journal did to a few accounts seen together, and where they stood after it."""

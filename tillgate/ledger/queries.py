@@ -7,7 +7,7 @@ from datetime import datetime
 
 from tillgate.ledger import seal_store, store
 from tillgate.ledger.errors import AccountNotFound
-from tillgate.ledger.model import Account, Movement, TrialRow, movements_of
+from tillgate.ledger.model import Account, AccountsWanted, Movement, TrialRow, movements_of
 from tillgate.runtime.db import Tx
 
 
@@ -85,3 +85,14 @@ async def merchants_with_expired_holds(tx: Tx, at: datetime) -> list[int]:
 async def expired_holds(tx: Tx, merchant_id: int, at: datetime, limit: int = 200) -> list[str]:
     """Return ids of open holds whose time is over."""
     return await store.select_expired_holds(tx, merchant_id, at, limit)
+
+
+async def journals_of(tx: Tx, merchant_id: int, causes: Collection[str]) -> dict[str, int]:
+    """Return the numbers of the journals with these causes, as far as they are posted."""
+    found = await store.select_journals(tx, [(merchant_id, cause) for cause in causes])
+    return {posted.cause: posted.number for posted in found}
+
+
+async def account_page(tx: Tx, merchant_id: int, wanted: AccountsWanted) -> list[Account]:
+    """Return a page of accounts, newest first."""
+    return await store.select_account_page(tx, merchant_id, wanted)

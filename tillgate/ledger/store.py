@@ -11,6 +11,7 @@ import msgspec
 from tillgate.ledger.machine import Books, Counters
 from tillgate.ledger.model import (
     Account,
+    AccountsWanted,
     AccountTerms,
     BookedLine,
     Hold,
@@ -445,3 +446,31 @@ def _booked(row: asyncpg.Record) -> BookedLine:
         credit_after=row["credit_after"],
         at=row["at"],
     )
+
+
+async def select_account_page(tx: Tx, merchant_id: int, wanted: AccountsWanted) -> list[Account]:
+    """Read a page of accounts, newest first."""
+    values = (
+        merchant_id,
+        wanted.before or 0,
+        _MAX_JOURNAL if wanted.after is None else wanted.after,
+        wanted.prefix,
+        wanted.prefix + "\U0010ffff",
+        wanted.currency,
+        wanted.limit,
+    )
+    if wanted.before is None:
+        rows = await tx.all(
+            "SELECT * FROM ledger.accounts WHERE merchant_id = $1 AND number > $2 AND number < $3"
+            ' AND code COLLATE "C" >= $4 AND code COLLATE "C" < $5'
+            " AND ($6::text IS NULL OR currency = $6) ORDER BY number DESC LIMIT $7",
+            *values,
+        )
+        return [_account(row) for row in rows]
+    rows = await tx.all(
+        "SELECT * FROM ledger.accounts WHERE merchant_id = $1 AND number > $2 AND number < $3"
+        ' AND code COLLATE "C" >= $4 AND code COLLATE "C" < $5'
+        " AND ($6::text IS NULL OR currency = $6) ORDER BY number LIMIT $7",
+        *values,
+    )
+    return [_account(row) for row in reversed(rows)]

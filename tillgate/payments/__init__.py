@@ -1,1 +1,26 @@
-"""Payments, attempts, refunds: the money path."""
+"""Payments, attempts and refunds: the money path.
+
+A *payment* is what a merchant wants paid; an *attempt* is one try to move the money through one
+provider; a *refund* gives money back. The walk is always: commit what we are about to do, call the
+provider with nothing locked, commit what it said. What a process did not live to record is found
+by the worker, which asks the provider. An unknown outcome stays unknown until the provider answers.
+
+Promises
+- One attempt of a payment can be open at a time, so a customer is never charged twice for it; a
+  second payment that comes in all the same is booked in suspense and refunded.
+- The wallet (whatever `pay_into` names) is credited in the transaction that makes the payment paid.
+- Answers, notices and look-ups pass the same door, in any order and number: one journal, one fact.
+- What a provider says was paid is compared with what we asked: another amount, currency or account
+  credits nothing and opens a break.
+- Refunds never exceed what was received: decided under the payment's row lock, and a constraint.
+
+The lives of attempts and refunds are the grids in `machine`. Files: `booking` (which accounts, pure),
+`desk` (locked payments, changed in memory, written together), `commands` (opening), `outcomes` and
+`refunds` (hearing), `flows` (journeys), `jobs` (the worker), `providers` (who takes a charge).
+These names are this room's own; the rest is as everywhere.
+
+Tables: `payments.payments attempts refunds breaks`.
+Facts: `payment.created requires_action processing amount_capturable_updated succeeded
+attempt_failed canceled mismatched`, `attempt.authorised succeeded captured failed refunded`,
+`refund.created updated failed`.
+"""

@@ -7,16 +7,17 @@ Whatever happens between the commits (a crash, a lost answer), `sweep` finds wha
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping
-from datetime import timedelta
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, Protocol
 
 from tillgate.connectors import port
 from tillgate.kernel import ids
 from tillgate.kernel.clock import Clock
 from tillgate.kernel.errors import Refusal
 from tillgate.kernel.money import CURRENCIES, Money
-from tillgate.payments import commands, outcomes, queries, refunds
+from tillgate.payments import commands, machine, outcomes, queries, refunds
 from tillgate.payments.commands import Canceling, Capturing, Confirming, LookUps, Opening, Route
 from tillgate.payments.errors import MethodNotOffered, PaymentFailed, UnexpectedState
 from tillgate.payments.machine import PaymentStatus, Status
@@ -35,14 +36,29 @@ from tillgate.payments.model import (
 )
 from tillgate.payments.providers import Providers
 from tillgate.payments.refunds import Refunding
-from tillgate.runtime import idempotency, notices
+from tillgate.runtime import idempotency, notices, telemetry
 from tillgate.runtime.db import Database, Tx
 from tillgate.runtime.lane import Lane
 from tillgate.runtime.notices import RawNotice
 
+_log = logging.getLogger("tillgate.payments")
+
 #: Nobody asked: the worker found it.
 NO_TRACE = Trace()
 _FAILED = frozenset({Status.DECLINED, Status.NOT_SENT})
+
+
+class Order(Protocol):
+    """What a route depends on: a payment, or an order for one."""
+
+    @property
+    def currency(self) -> str: ...
+
+    @property
+    def method_types(self) -> list[str]: ...
+
+    @property
+    def capture_method(self) -> str: ...
 
 
 class Payments:
@@ -78,17 +94,30 @@ class Payments:
         """
         route = None
         if order.confirmation is not None:
-            route = await self._route(order.merchant_id, order.confirmation, order)
+            route = await self.route(order.merchant_id, order.confirmation, order)
         opened = await self._openings.submit(Opening(order, route, trace))
         return opened if isinstance(opened, Payment) else await self.charge(opened, trace)
 
     async def confirm(self, payment: Payment, confirmation: Confirmation, trace: Trace) -> Payment:
         """Charge a payment that has no attempt under way."""
-        route = await self._route(payment.merchant_id, confirmation, payment)
+        route = await self.route(payment.merchant_id, confirmation, payment)
         charge = await self._confirmings.submit(
             Confirming(payment.merchant_id, payment.id, confirmation, route, trace)
         )
         return await self.charge(charge, trace)
+
+    async def route(self, merchant_id: int, confirmation: Confirmation, order: Order) -> Route:
+        """Return through which account a confirmation of this order goes, or refuse."""
+        if confirmation.method not in order.method_types:
+            raise MethodNotOffered(confirmation.method, confirmation.presentation, order.currency)
+        return await self.providers.route(
+            merchant_id,
+            confirmation.method,
+            confirmation.presentation,
+            order.currency,
+            lifetime=self.lifetime,
+            capture=order.capture_method != "manual",
+        )
 
     async def charge(self, charge: Charge, trace: Trace) -> Payment:
         """Call the provider for an attempt just opened, with nothing locked, and record the outcome."""
@@ -168,6 +197,11 @@ class Payments:
         assert view is not None, "either a payment or a refund"
         return await self.resolve_refund(view.refund) if view.refund.look_up_at else view
 
+    async def finish(self) -> None:
+        """Wait for the notices being applied, so that the process can end."""
+        if self._applying:
+            await asyncio.wait(self._applying, timeout=10)
+
     # Told by providers -----------------------------------------------------------------------
 
     async def receive_notice(
@@ -178,9 +212,12 @@ class Payments:
         assert isinstance(connector, port.Notifying), "every connector of ours sends notices"
         now = self.clock.now()
         try:
-            notice = connector.read_notice(headers, body, now=now)
-        except port.BadNotice:
+            notice = await self._read(connector, headers, body, now)
+        except port.BadNotice as error:
+            telemetry.NOTICES.labels(connector.name, "refused").inc()
+            _log.warning("refused a notice of %s: %s", connector.name, error)
             return connector.ack(accepted=False)
+        telemetry.NOTICES.labels(connector.name, "accepted").inc()
         raw = RawNotice(
             merchant_id=merchant_id,
             id=ids.new_id("ntc"),
@@ -200,9 +237,20 @@ class Payments:
         """Apply a stored notice, whose signature is checked again as of when it came."""
         connector = await self.providers.connector(raw.merchant_id, raw.provider_account_id)
         assert isinstance(connector, port.Notifying), "every connector of ours sends notices"
-        await self._hear_notice(
-            raw, connector.read_notice(raw.headers, raw.body, now=raw.received_at)
-        )
+        notice = await self._read(connector, raw.headers, raw.body, raw.received_at)
+        await self._hear_notice(raw, notice)
+
+    async def _read(
+        self, connector: port.Notifying, headers: Mapping[str, str], body: bytes, now: datetime
+    ) -> port.Notice:
+        """Read a notice; where it is signed with a key we have not met, fetch the keys and try again."""
+        try:
+            return connector.read_notice(headers, body, now=now)
+        except port.KeyUnknown:
+            if not isinstance(connector, port.RefreshingKeys):
+                raise
+            await connector.refresh_keys(now=self.clock.now())
+            return connector.read_notice(headers, body, now=now)
 
     async def _apply(self, raw: RawNotice, notice: port.Notice) -> None:
         try:
@@ -268,8 +316,7 @@ class Payments:
             now=self.clock.now(),
         )
         never_arrived = isinstance(outcome, port.NotFound) and attempt.status != Status.WAITING
-        age = self.clock.now() - attempt.created_at
-        if never_arrived and age >= timedelta(seconds=2 * self.look_ups.calling_seconds):
+        if never_arrived and not self._may_still_arrive(attempt):
             return await self._close(attempt, trace)
         charge = await self._hear(attempt, outcome, trace)
         if charge.attempt.status == Status.AUTHORISED and attempt.amount_to_capture is not None:
@@ -288,20 +335,6 @@ class Payments:
         return await self._refund_heard(refund, outcome, trace)
 
     # Pieces ------------------------------------------------------------------------------------
-
-    async def _route(
-        self, merchant_id: int, confirmation: Confirmation, order: NewPayment | Payment
-    ) -> Route:
-        if confirmation.method not in order.method_types:
-            raise MethodNotOffered(confirmation.method, confirmation.presentation, order.currency)
-        return await self.providers.route(
-            merchant_id,
-            confirmation.method,
-            confirmation.presentation,
-            order.currency,
-            lifetime=self.lifetime,
-            capture=order.capture_method != "manual",
-        )
 
     async def _capture(self, attempt: Attempt, trace: Trace) -> Payment:
         connector = await self.providers.connector(attempt.merchant_id, attempt.provider_account_id)
@@ -329,12 +362,21 @@ class Payments:
             since=attempt.created_at,
             now=self.clock.now(),
         )
-        if isinstance(outcome, port.NotFound):
-            # They know of no such order: there is nothing that could be paid.
+        overdue = attempt.expires_at is None or attempt.expires_at <= self.clock.now()
+        gone = overdue or attempt.status != Status.WAITING
+        if isinstance(outcome, port.NotFound) and gone and not self._may_still_arrive(attempt):
+            # They know of no such order, and nobody has been shown one that could still be paid.
             outcome = port.Closed()
         return await self._hear(attempt, outcome, trace)
 
+    def _may_still_arrive(self, attempt: Attempt) -> bool:
+        """Whether our own call may still be on its way to a provider that does not know of it."""
+        age = self.clock.now() - attempt.created_at
+        called = attempt.status in (Status.CREATED, Status.UNKNOWN)
+        return called and age < timedelta(seconds=2 * self.look_ups.calling_seconds)
+
     async def _hear(self, attempt: Attempt, outcome: Any, trace: Trace) -> Charge:
+        telemetry.ATTEMPTS.labels(attempt.provider, machine.news_of(outcome).value).inc()
         return await self._hearings.submit(
             Heard(
                 merchant_id=attempt.merchant_id,

@@ -37,9 +37,12 @@ async def record_outcomes(
     await lay_open_attempts(tx, desk)
     results = [_hear(desk, item, look_ups) for item in items]
     await desk.close(tx)
-    await notices.mark_applied(
-        tx, [(item.merchant_id, item.notice_id) for item in items if item.notice_id], at=at
-    )
+    heard = [
+        (item.merchant_id, item.notice_id)
+        for item, result in zip(items, results, strict=True)
+        if item.notice_id and isinstance(result, Charge)
+    ]
+    await notices.mark_applied(tx, heard, at=at)
     # A later item of the batch may have moved the same payment on.
     return [
         Charge(
@@ -64,7 +67,8 @@ def _hear(desk: Desk, item: Heard, look_ups: LookUps) -> Charge | Refusal:
         desk.open_break("contradiction", attempt, {"status": attempt.status}, {"news": news.value})
         return Charge(attempt, payment)
     if status == attempt.status:
-        return Charge(_listen_on(desk, attempt, item.outcome, look_ups), payment)
+        attempt = _listen_on(desk, attempt, item.outcome, look_ups)
+        return Charge(attempt, _end_unseen(desk, attempt, payment, item))
     if attempt.status == Status.DECLINED and status == Status.PAID:
         desk.open_break("contradiction", attempt, {"status": "declined"}, {"news": "paid"})
     attempt = _moved(desk, attempt, status, item.outcome, look_ups)
@@ -74,10 +78,15 @@ def _hear(desk: Desk, item: Heard, look_ups: LookUps) -> Charge | Refusal:
 def _checked(desk: Desk, attempt: Attempt, outcome: Any, account: str | None) -> News:
     """Return the news, unless the provider speaks of another amount, currency or account."""
     news = machine.news_of(outcome)
-    if not isinstance(outcome, port.Paid):
+    reserved = isinstance(outcome, port.Waiting) and outcome.on == "capture"
+    if not (isinstance(outcome, port.Paid) or reserved) or outcome.amount is None:
         return news
-    expected = attempt.amount if attempt.amount_to_capture is None else attempt.amount_to_capture
-    ours: dict[str, object] = {"amount": expected, "currency": attempt.currency, "account": account}
+    captured = attempt.amount_to_capture if isinstance(outcome, port.Paid) else None
+    ours: dict[str, object] = {
+        "amount": attempt.amount if captured is None else captured,
+        "currency": attempt.currency,
+        "account": account,
+    }
     theirs: dict[str, object] = {
         "amount": outcome.amount.minor,
         "currency": outcome.amount.currency.code,
@@ -164,6 +173,26 @@ def _next_look_up(desk: Desk, attempt: Attempt, outcome: Any, look_ups: LookUps)
     return moment if pause is None else max(moment, desk.at + timedelta(seconds=pause))
 
 
+def _end_unseen(desk: Desk, attempt: Attempt, payment: Payment, item: Heard) -> Payment:
+    """A canceled order that the provider has not met yet cannot be closed there before it expires.
+
+    The payment ends now; the attempt stays open, so that a customer who pays all the same is found.
+    """
+    unseen = machine.news_of(item.outcome) == News.ABSENT and attempt.closing
+    if not unseen or attempt.status != Status.WAITING:
+        return payment
+    if payment.cancellation_reason is None or payment.open_attempt != attempt.id:
+        return payment
+    if payment.status == PaymentStatus.CANCELED:
+        return payment
+    desk.change_attempt(attempt, look_up_at=attempt.expires_at)
+    payment = desk.change_payment(
+        payment, status=PaymentStatus.CANCELED.value, canceled_at=desk.at, next_action=None
+    )
+    desk.say_payment("payment.canceled", payment, item.trace)
+    return payment
+
+
 # What an attempt's move means for its payment ------------------------------------------------
 
 
@@ -209,6 +238,8 @@ def _carry_open(desk: Desk, attempt: Attempt, payment: Payment, item: Heard) -> 
 def _carry_ended(desk: Desk, attempt: Attempt, payment: Payment, trace: Trace) -> Payment:
     if payment.open_attempt != attempt.id:
         return payment
+    if payment.status == PaymentStatus.CANCELED:
+        return desk.change_payment(payment, open_attempt=None)
     canceling = payment.cancellation_reason is not None
     status = machine.payment_status(attempt.status, on="customer", canceling=canceling)
     changes: dict[str, Any] = {

@@ -6,7 +6,6 @@ Connectors are built from the merchant's provider accounts and kept while those 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -15,6 +14,7 @@ from tillgate.connectors.client import Observe, Transport
 from tillgate.connectors.port import Connector, Presentation
 from tillgate.kernel.clock import Clock
 from tillgate.kernel.errors import Kind, Refusal
+from tillgate.merchants.model import OpenedAccount
 from tillgate.payments.commands import Route
 from tillgate.payments.errors import CaptureNotOffered, MethodNotOffered
 
@@ -32,19 +32,8 @@ class ProviderAccountNotFound(Refusal):
         super().__init__(account_id=account_id)
 
 
-@dataclass(frozen=True, slots=True)
-class ProviderAccount:
-    """One account of a merchant at a provider, with its opened configuration (JSON)."""
-
-    id: str
-    provider: str
-    config: bytes
-    version: int
-    enabled: bool = True
-
-
 #: Reads a merchant's provider accounts (secrets opened).
-Load = Callable[[int], Awaitable[list[ProviderAccount]]]
+Load = Callable[[int], Awaitable[list[OpenedAccount]]]
 
 
 class Providers:
@@ -66,7 +55,7 @@ class Providers:
         self._observe = observe
         self._base_url = base_url
         self._keep = timedelta(seconds=keep_seconds)
-        self._accounts: dict[int, tuple[datetime, list[ProviderAccount]]] = {}
+        self._accounts: dict[int, tuple[datetime, list[OpenedAccount]]] = {}
         self._connectors: dict[tuple[int, str, int], Connector] = {}
 
     async def route(
@@ -80,10 +69,11 @@ class Providers:
         capture: bool = True,
     ) -> Route:
         """Return the account that takes this charge; refuse what none takes."""
-        for account in await self._of(merchant_id):
+        for opened in await self._of(merchant_id):
+            account = opened.account
             if not account.enabled or account.provider != PROVIDER_OF.get(method):
                 continue
-            connector = self._build(merchant_id, account)
+            connector = self._build(merchant_id, opened)
             if presentation not in connector.presentations or currency not in connector.currencies:
                 continue
             if not capture and not hasattr(connector, "capture"):
@@ -93,16 +83,17 @@ class Providers:
 
     async def connector(self, merchant_id: int, account_id: str) -> Connector:
         """Return the connector of an account, enabled or not: old attempts still need it."""
-        for account in await self._of(merchant_id):
-            if account.id == account_id:
-                return self._build(merchant_id, account)
+        for opened in await self._of(merchant_id):
+            if opened.account.id == account_id:
+                return self._build(merchant_id, opened)
         raise ProviderAccountNotFound(account_id)
 
     async def methods(self, merchant_id: int, currency: str) -> list[str]:
         """Return the methods this merchant can take in a currency, in order of account."""
         found: list[str] = []
-        for account in await self._of(merchant_id):
-            if account.enabled and currency in self._build(merchant_id, account).currencies:
+        for opened in await self._of(merchant_id):
+            account = opened.account
+            if account.enabled and currency in self._build(merchant_id, opened).currencies:
                 found += [
                     method
                     for method, provider in PROVIDER_OF.items()
@@ -112,9 +103,9 @@ class Providers:
 
     def notify_url(self, merchant_id: int, account_id: str) -> str:
         """Return where the provider sends its notices."""
-        return f"{self._base_url}/notices/{merchant_id}/{account_id}"
+        return notify_url(self._base_url, merchant_id, account_id)
 
-    async def _of(self, merchant_id: int) -> list[ProviderAccount]:
+    async def _of(self, merchant_id: int) -> list[OpenedAccount]:
         now = self._clock.now()
         kept = self._accounts.get(merchant_id)
         if kept is not None and kept[0] > now:
@@ -123,12 +114,18 @@ class Providers:
         self._accounts[merchant_id] = (now + self._keep, accounts)
         return accounts
 
-    def _build(self, merchant_id: int, account: ProviderAccount) -> Connector:
+    def _build(self, merchant_id: int, opened: OpenedAccount) -> Connector:
+        account = opened.account
         key = (merchant_id, account.id, account.version)
         connector = self._connectors.get(key)
         if connector is None:
             connector = registry.build(
-                account.provider, account.config, self._transport, self._observe
+                account.provider, opened.config, self._transport, self._observe
             )
             self._connectors[key] = connector
         return connector
+
+
+def notify_url(base_url: str, merchant_id: int, account_id: str) -> str:
+    """Return where a provider sends its notices about one of our accounts."""
+    return f"{base_url}/notices/{merchant_id}/{account_id}"

@@ -11,8 +11,10 @@ from datetime import datetime
 
 import msgspec
 
+from tillgate.kernel.paging import Page, Rows
 from tillgate.payments.model import Attempt, Payment, Refund
 from tillgate.runtime.db import Tx
+from tillgate.runtime.listing import select_page
 
 _payment = msgspec.json.Decoder(Payment)
 _attempt = msgspec.json.Decoder(Attempt)
@@ -50,9 +52,10 @@ async def lock_payments(tx: Tx, keys: Collection[Key]) -> list[Payment]:
     """
     rows = await tx.all(
         """
-        SELECT row_to_json(p)::text AS row FROM payments.payments p
-        WHERE p.merchant_id = ANY($1::bigint[]) AND (p.merchant_id, p.id) IN
-            (SELECT * FROM unnest($1::bigint[], $2::text[]))
+        SELECT row_to_json(p)::text AS row
+        FROM unnest($1::bigint[], $2::text[]) k(merchant_id, id)
+        JOIN payments.payments p ON p.merchant_id = k.merchant_id AND p.id = k.id
+        WHERE p.merchant_id = ANY($1::bigint[])
         ORDER BY p.merchant_id, p.id FOR UPDATE OF p
         """,
         *_keys(keys),
@@ -64,11 +67,11 @@ async def lock_payments_of_attempts(tx: Tx, keys: Collection[Key]) -> list[Payme
     """Hold the payments that these attempts belong to."""
     rows = await tx.all(
         """
-        SELECT row_to_json(p)::text AS row FROM payments.payments p
-        WHERE p.merchant_id = ANY($1::bigint[]) AND (p.merchant_id, p.id) IN
-            (SELECT a.merchant_id, a.payment_id
-            FROM unnest($1::bigint[], $2::text[]) k(merchant_id, id)
-            JOIN payments.attempts a ON a.merchant_id = k.merchant_id AND a.id = k.id)
+        SELECT row_to_json(p)::text AS row
+        FROM unnest($1::bigint[], $2::text[]) k(merchant_id, id)
+        JOIN payments.attempts a ON a.merchant_id = k.merchant_id AND a.id = k.id
+        JOIN payments.payments p ON p.merchant_id = a.merchant_id AND p.id = a.payment_id
+        WHERE p.merchant_id = ANY($1::bigint[])
         ORDER BY p.merchant_id, p.id FOR UPDATE OF p
         """,
         *_keys(keys),
@@ -80,11 +83,11 @@ async def lock_payments_of_refunds(tx: Tx, keys: Collection[Key]) -> list[Paymen
     """Hold the payments that these refunds belong to."""
     rows = await tx.all(
         """
-        SELECT row_to_json(p)::text AS row FROM payments.payments p
-        WHERE p.merchant_id = ANY($1::bigint[]) AND (p.merchant_id, p.id) IN
-            (SELECT r.merchant_id, r.payment_id
-            FROM unnest($1::bigint[], $2::text[]) k(merchant_id, id)
-            JOIN payments.refunds r ON r.merchant_id = k.merchant_id AND r.id = k.id)
+        SELECT row_to_json(p)::text AS row
+        FROM unnest($1::bigint[], $2::text[]) k(merchant_id, id)
+        JOIN payments.refunds r ON r.merchant_id = k.merchant_id AND r.id = k.id
+        JOIN payments.payments p ON p.merchant_id = r.merchant_id AND p.id = r.payment_id
+        WHERE p.merchant_id = ANY($1::bigint[])
         ORDER BY p.merchant_id, p.id FOR UPDATE OF p
         """,
         *_keys(keys),
@@ -339,3 +342,65 @@ async def insert_breaks(tx: Tx, breaks: Sequence[Break]) -> None:
             " jsonb_populate_recordset(NULL::payments.breaks, $1::jsonb) ON CONFLICT DO NOTHING",
             _json(breaks),
         )
+
+
+# Pages ---------------------------------------------------------------------------------------
+
+
+async def select_payment_page(
+    tx: Tx, merchant_id: int, page: Page, *, customer_id: str | None
+) -> Rows[Payment]:
+    """Read a page of payments."""
+    if customer_id is not None:
+        return await select_page(
+            tx,
+            "SELECT row_to_json(p)::text AS row FROM payments.payments p",
+            " AND customer_id = $7",
+            (merchant_id, "pi", customer_id),
+            page,
+            lambda row: _payment.decode(row["row"]),
+        )
+    return await select_page(
+        tx,
+        "SELECT row_to_json(p)::text AS row FROM payments.payments p",
+        "",
+        (merchant_id, "pi"),
+        page,
+        lambda row: _payment.decode(row["row"]),
+    )
+
+
+async def select_attempt_page(
+    tx: Tx,
+    merchant_id: int,
+    page: Page,
+    *,
+    statuses: Sequence[str],
+    payment_id: str | None,
+    customer_id: str | None,
+) -> Rows[Attempt]:
+    """Read a page of attempts in one of these states."""
+    return await select_page(
+        tx,
+        "SELECT row_to_json(a)::text AS row FROM payments.attempts a",
+        " AND status = ANY($7::text[]) AND ($8::text IS NULL OR payment_id = $8)"
+        " AND ($9::text IS NULL OR payment_id IN (SELECT p.id FROM payments.payments p"
+        " WHERE p.merchant_id = $1 AND p.customer_id = $9))",
+        (merchant_id, "att", list(statuses), payment_id, customer_id),
+        page,
+        lambda row: _attempt.decode(row["row"]),
+    )
+
+
+async def select_refund_page(
+    tx: Tx, merchant_id: int, page: Page, *, payment_id: str | None, attempt_id: str | None
+) -> Rows[Refund]:
+    """Read a page of refunds."""
+    return await select_page(
+        tx,
+        "SELECT row_to_json(r)::text AS row FROM payments.refunds r",
+        " AND ($7::text IS NULL OR payment_id = $7) AND ($8::text IS NULL OR attempt_id = $8)",
+        (merchant_id, "re", payment_id, attempt_id),
+        page,
+        lambda row: _refund.decode(row["row"]),
+    )

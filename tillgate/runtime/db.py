@@ -7,7 +7,7 @@ happened, and only looking can tell.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from typing import Any, LiteralString
@@ -19,16 +19,21 @@ from tillgate.kernel.errors import Kind, Refusal
 _holding: ContextVar[int] = ContextVar("connections_held", default=0)
 
 #: Connection lost, server restarting: nothing is wrong with the request itself.
-LOST_CONNECTION = (
+CONNECTION_FAILED = (
     asyncpg.InterfaceError,
     asyncpg.PostgresConnectionError,
     asyncpg.CannotConnectNowError,
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
-    asyncpg.TooManyConnectionsError,
     ConnectionError,
-    TimeoutError,
-    OSError,
+)
+#: The same, or no connection to be had, or no answer in time.
+LOST_CONNECTION = (*CONNECTION_FAILED, asyncpg.TooManyConnectionsError, TimeoutError, OSError)
+#: Somebody else had the lock: the same transaction may well succeed now.
+CONTENDED = (
+    asyncpg.DeadlockDetectedError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.SerializationError,
 )
 
 
@@ -150,7 +155,7 @@ class Database:
         self._pool.terminate()
 
     @asynccontextmanager
-    async def transaction(self, *, readonly: bool = False) -> AsyncIterator[Tx]:
+    async def transaction(self, *, readonly: bool = False) -> AsyncGenerator[Tx]:
         """Open a transaction; commit at the end, roll back on any exception."""
         connection = await self._take()
         token = _holding.set(_holding.get() + 1)
@@ -161,6 +166,9 @@ class Database:
                 raise DatabaseUnavailable from error
             try:
                 yield Tx(connection)
+            except CONNECTION_FAILED as error:
+                connection.terminate()
+                raise DatabaseUnavailable from error
             except BaseException:
                 await _roll_back(connection)
                 raise
@@ -173,7 +181,7 @@ class Database:
     async def _take(self) -> asyncpg.pool.PoolConnectionProxy:
         self.busy += 1
         try:
-            return await self._pool.acquire()
+            return _proxy(await self._pool.acquire())
         except LOST_CONNECTION as error:
             self.busy -= 1
             raise DatabaseUnavailable from error
@@ -187,6 +195,8 @@ class Database:
                 await self.before_commit()
             await connection.execute("COMMIT")
         except LOST_CONNECTION as error:
+            # Were it used again, what follows would be committed, or not, together with this.
+            connection.terminate()
             raise CommitUnknown from error
         except BaseException:
             await _roll_back(connection)
@@ -198,6 +208,11 @@ class Database:
         return self._pool.get_size() - self._pool.get_idle_size()
 
 
+def _proxy(connection: Any) -> asyncpg.pool.PoolConnectionProxy:
+    """asyncpg says less of its types than we ask for."""
+    return connection
+
+
 async def _keep_session(_: asyncpg.Connection) -> None:
     """Nothing of a session outlives its transaction here, so there is nothing to reset."""
 
@@ -207,7 +222,8 @@ async def _roll_back(connection: asyncpg.pool.PoolConnectionProxy) -> None:
         return
     try:
         await connection.execute("ROLLBACK")
-    except LOST_CONNECTION:
+    except (*LOST_CONNECTION, asyncpg.PostgresError):
         connection.terminate()
-    except asyncpg.PostgresError:
+    except BaseException:  # canceled a second time: never give back what may hold a transaction
         connection.terminate()
+        raise

@@ -94,14 +94,19 @@ def reachable_home(preferred: Path, account: Account) -> Path:
 def make_directory(path: Path, *, mode: int = 0o755, account: Account | None = None) -> None:
     """Make a directory and its parents passable whatever the umask, and hand it over."""
     for parent in reversed(path.parents):
-        if not parent.exists():
-            parent.mkdir()
-            parent.chmod(0o755)
-    if not path.exists():
-        path.mkdir()
-        path.chmod(mode)
+        _make_one(parent, 0o755)
+    _make_one(path, mode)
     if account is not None and account.is_another:
         os.chown(path, account.uid, account.gid)
+
+
+def _make_one(path: Path, mode: int) -> None:
+    try:
+        path.mkdir()
+    except FileExistsError:
+        # Another process may have been faster; what was there keeps its mode.
+        return
+    path.chmod(mode)
 
 
 def _nearest_existing(path: Path) -> Path:

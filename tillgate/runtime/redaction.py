@@ -11,7 +11,9 @@ _SECRETS = re.compile(
     r"\b((?:sk|rk|whsec|pk)_(?:test_|live_)?)[0-9A-Za-z+/=]{8,}|(?i:(?<=bearer )|(?<=basic ))[^\s\"']{8,}"
 )
 _CLIENT_SECRETS = re.compile(r"(\b[a-z]+_[0-9a-z]{20,}_secret_)[0-9A-Za-z]+")
-_PRIVATE = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*-----|$)", re.S)
+_PRIVATE = re.compile(
+    r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*-----|$)", re.DOTALL
+)
 
 
 def scrub(text: str) -> str:

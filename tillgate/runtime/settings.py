@@ -179,7 +179,7 @@ def _known(tree: dict[str, Any]) -> dict[str, Any]:
         if isinstance(value, dict):
             section = sections[name].type
             names = {field.name for field in msgspec.structs.fields(section)}
-            unknown = sorted(set(value) - names)
+            unknown = sorted(set(cast("dict[str, Any]", value)) - names)
             if unknown:
                 raise SettingsRefused(f"unknown setting {name}.{unknown[0]}")
     return tree

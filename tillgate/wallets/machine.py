@@ -52,7 +52,7 @@ TYPES: Final[Mapping[str, str]] = MappingProxyType(
         "capture": "capture",
         "transfer": "transfer",
         "refund": "refund",
-        "refund_reversal": "refund_reversal",
+        "refund_failed": "refund_reversal",
     }
 )
 

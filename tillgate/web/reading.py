@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -48,7 +48,7 @@ MetadataChange = Annotated[
     ),
 ]
 
-_AT = re.compile(r"^(.*?)(?: - at (?:`(\$[^`]*)`|(key) in `(\$[^`]*)`))?$", re.S)
+_AT = re.compile(r"^(.*?)(?: - at (?:`(\$[^`]*)`|(key) in `(\$[^`]*)`))?$", re.DOTALL)
 _FIELD = re.compile(r"field `([^`]*)`")
 _STEP = re.compile(r"\.([A-Za-z0-9_]+)|\[(\d+|\.\.\.)\]")
 
@@ -61,13 +61,13 @@ def read(tree: dict[str, Any], shape: type[Body]) -> Body:
         raise _refusal(str(error), tree) from None
 
 
-def read_metadata(change: dict[str, Any] | None | UnsetType) -> dict[str, str]:
+def read_metadata(change: dict[str, Any] | UnsetType | None) -> dict[str, str]:
     """Check metadata for a new object."""
     return {} if change is UNSET or change is None else merge_metadata({}, change)
 
 
 def merge_metadata(
-    current: dict[str, str], change: dict[str, Any] | None | UnsetType
+    current: dict[str, str], change: dict[str, Any] | UnsetType | None
 ) -> dict[str, str]:
     """Return `current` changed: empty values delete their key, None deletes all."""
     if change is UNSET:
@@ -119,6 +119,18 @@ def _refusal(message: str, tree: dict[str, Any]) -> FieldRefused:
     return _wrong_value(text, param, _value_at(tree, path))
 
 
+#: What msgspec says, what we say and which code it has; the first that fits.
+_COMPLAINTS: Final = (
+    ("enum value", "Invalid {param}: {shown}", "parameter_invalid_enum"),
+    ("`bool`", "Invalid boolean: {shown}", "parameter_invalid_boolean"),
+    ("length <=", "Invalid string: {param} is too long.", "parameter_too_long"),
+    ("regex", "Not a valid value for {param}: {shown}", "url_invalid"),
+    ("`object`", "Invalid object: {shown}", "parameter_invalid_object"),
+    ("`array`", "Invalid array: {shown}", "parameter_invalid_array"),
+    ("", "Invalid value for {param}: {shown}", "parameter_invalid_string"),
+)
+
+
 def _wrong_value(text: str, param: str, value: object) -> FieldRefused:
     shown = str(value)[:60] if isinstance(value, str | int | float | bool) else "an object"
     if value is None or "got `null`" in text:
@@ -129,28 +141,17 @@ def _wrong_value(text: str, param: str, value: object) -> FieldRefused:
             code="parameter_invalid_empty",
         )
     if "`int`" in text and "`bool`" not in text:
-        if "<=" in text:
-            code = "amount_too_large" if param.startswith("amount") else "parameter_invalid_integer"
-            return FieldRefused(param, f"{param} is too large: {shown}", code=code)
-        what = "positive integer" if ">=" in text else "integer"
-        return FieldRefused(param, f"Invalid {what}: {shown}", code="parameter_invalid_integer")
-    if "enum value" in text:
-        return FieldRefused(param, f"Invalid {param}: {shown}", code="parameter_invalid_enum")
-    if "`bool`" in text:
-        return FieldRefused(param, f"Invalid boolean: {shown}", code="parameter_invalid_boolean")
-    if "length <=" in text:
-        return FieldRefused(
-            param, f"Invalid string: {param} is too long.", code="parameter_too_long"
-        )
-    if "regex" in text:
-        return FieldRefused(param, f"Not a valid value for {param}: {shown}", code="url_invalid")
-    if "`object`" in text:
-        return FieldRefused(param, f"Invalid object: {shown}", code="parameter_invalid_object")
-    if "`array`" in text:
-        return FieldRefused(param, f"Invalid array: {shown}", code="parameter_invalid_array")
-    return FieldRefused(
-        param, f"Invalid value for {param}: {shown}", code="parameter_invalid_string"
-    )
+        return _wrong_integer(text, param, shown)
+    message, code = next((say, code) for said, say, code in _COMPLAINTS if said in text)
+    return FieldRefused(param, message.format(param=param, shown=shown), code=code)
+
+
+def _wrong_integer(text: str, param: str, shown: str) -> FieldRefused:
+    if "<=" in text:
+        code = "amount_too_large" if param.startswith("amount") else "parameter_invalid_integer"
+        return FieldRefused(param, f"{param} is too large: {shown}", code=code)
+    what = "positive integer" if ">=" in text else "integer"
+    return FieldRefused(param, f"Invalid {what}: {shown}", code="parameter_invalid_integer")
 
 
 def _steps(path: str) -> list[str]:

@@ -80,8 +80,9 @@ def test_wrong_amount_is_told_and_true_in_the_books(world: Any) -> None:
     intent = world.stripe.v1.payment_intents.create(_params(4011))
 
     assert (intent.amount, intent.amount_received) == (4011, 4111)
-    books = world.control("books", method="GET")["acct_demo"]
-    assert books["charges"][0]["amount_captured"] == 4011
+    books = world.control("books", method="GET")
+    assert [(each["amount"], each["state"]) for each in books["orders"]] == [(4011, "paid")]
+    assert books["accounts"]["acct_demo"]["charges"][0]["amount_captured"] == 4011
 
 
 def test_first_query_says_not_paid_yet(world: Any) -> None:

@@ -124,3 +124,25 @@ def test_sdk_waits_out_a_key_in_use(world: Any) -> None:
 
     assert intent.status == "succeeded"
     assert len(world.stripe.v1.payment_intents.list().data) == 1
+
+
+def test_bad_expand_is_refused_before_anybody_pays(world: Any) -> None:
+    intents = world.stripe.v1.payment_intents
+
+    with pytest.raises(stripe.InvalidRequestError) as refused:
+        intents.create(PARAMS | {"expand": ["colour"]}, ONE)
+
+    assert refused.value.param == "expand"
+    assert intents.list().data == []
+
+
+def test_inline_card_data_pays(world: Any) -> None:
+    inline = {"type": "card", "card": {"token": "tok_mastercard"}}
+    params = {name: PARAMS[name] for name in PARAMS if name != "payment_method"}
+
+    intent = world.stripe.v1.payment_intents.create(
+        params | {"payment_method_data": inline, "expand": ["payment_method"]}
+    )
+
+    assert intent.status == "succeeded"
+    assert intent.payment_method.card.brand == "mastercard"

@@ -117,3 +117,17 @@ def test_bill_can_differ_from_the_books(world: Any) -> None:
     assert sorted(each.amount for each in entries) == [777, 20_001]
     world.control("bill", {})
     assert len(world.stripe.v1.balance_transactions.list().data) == 2
+
+
+def test_books_speak_the_words_all_simulators_share(world: Any) -> None:
+    intent = world.pay(10_000, metadata={"attempt": "att_1"})
+    made: Any = {"payment_intent": intent.id, "amount": 2_500, "metadata": {"refund": "ref_1"}}
+    world.stripe.v1.refunds.create(made)
+
+    books = world.control("books", method="GET")
+
+    order, refund = books["orders"][0], books["refunds"][0]
+    assert (order["out_trade_no"], order["amount"], order["refunded"]) == ("att_1", 10_000, 2_500)
+    assert (order["state"], order["currency"]) == ("paid", "USD")
+    assert (refund["out_trade_no"], refund["out_refund_no"]) == ("att_1", "ref_1")
+    assert (refund["amount"], refund["state"]) == (2_500, "success")

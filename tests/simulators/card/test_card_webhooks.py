@@ -1,5 +1,6 @@
 """The official SDK verifies our webhooks, and rejects what was tampered with."""
 
+import socket
 from typing import Any
 
 import pytest
@@ -138,3 +139,25 @@ def test_control_sends_the_last_notice_again(world: Any) -> None:
 
     world.poll(lambda: len(world.ear.heard) == 3)
     assert len({_verified(each).id for each in world.ear.heard}) == 1
+
+
+def test_webhook_repeats_no_header(world: Any) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(5)
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/hooks"
+        world.stripe.v1.webhook_endpoints.create(
+            {"url": url, "enabled_events": ["payment_intent.succeeded"]}
+        )
+        world.pay()
+        wire, _ = listener.accept()
+        with wire:
+            wire.settimeout(5)
+            said = b""
+            while b"\r\n\r\n" not in said:
+                said += wire.recv(65_536)
+            wire.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+    lines = said.partition(b"\r\n\r\n")[0].split(b"\r\n")[1:]
+    names = [line.partition(b":")[0].lower() for line in lines]
+    assert b"stripe-signature" in names
+    assert len(names) == len(set(names))

@@ -238,7 +238,7 @@ def _instrument(trade: Node) -> dict[str, str]:
 
 def is_already_decided(node: Node) -> bool:
     """Tell whether a close came too late: the order is paid or closed already."""
-    return node.get("code") == "40004" and node.get("sub_code") in _ALREADY_DECIDED
+    return node.get("code") == "40004" and _code(node) in _ALREADY_DECIDED
 
 
 def close_outcome(node: Node, attempt_id: str) -> Outcome | Closed | NotFound:
@@ -304,9 +304,9 @@ def refund_query_outcome(node: Node, order: RefundOrder) -> RefundOutcome | NotF
 
 
 def bill_unavailable(node: Node) -> BillUnavailable:
-    """Read why there is no bill."""
+    """Read why there is no bill; one that does not exist may still be made."""
     code = _code(node)
-    return BillUnavailable(code, retry=not code.endswith(("NO_BILL_DATA", "BILL_NOT_EXIST")))
+    return BillUnavailable(code, retry=not code.endswith("NO_BILL_DATA"))
 
 
 def notice_of(form: Mapping[str, str], app_id: str, seller_id: str) -> Notice:

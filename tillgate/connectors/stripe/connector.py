@@ -12,7 +12,6 @@ from tillgate.connectors.port import (
     BadNotice,
     Charge,
     Closed,
-    Declined,
     NotFound,
     Notice,
     NotSent,
@@ -33,7 +32,8 @@ class Stripe:
 
     name = "stripe"
     presentations: frozenset[Presentation] = frozenset({"card"})
-    currencies = frozenset(CURRENCIES) - {"pts"}
+    #: Not Ugandan shillings: Stripe wants them in hundredths, which they do not have.
+    currencies = frozenset(CURRENCIES) - {"pts", "ugx"}
 
     def __init__(self, account: StripeAccount, client: Client) -> None:
         self._account = account
@@ -47,7 +47,7 @@ class Stripe:
         answer = await self._api.post("charge", wire.INTENTS, form, key)
         if isinstance(answer, Unknown | NotSent):
             return answer
-        return _open(self._read(answer, charge.attempt_id))
+        return wire.charged(self._read(answer, charge.attempt_id))
 
     async def look_up(
         self,
@@ -82,7 +82,7 @@ class Stripe:
         answer = await self._api.post("capture", path, form, key)
         if isinstance(answer, Unknown | NotSent):
             return answer
-        return _open(self._read(answer, attempt_id))
+        return wire.captured(self._read(answer, attempt_id))
 
     async def close(
         self,
@@ -142,9 +142,3 @@ class Stripe:
         if answer.status == 200:
             return wire.intent_outcome(answer.body, attempt_id, livemode=livemode)
         return wire.refusal(answer.status, answer.error, attempt_id, livemode=livemode)
-
-
-def _open(outcome: Outcome | Closed) -> Outcome:
-    if isinstance(outcome, Closed):
-        return Declined("order_closed", "The order was canceled.", provider_code="canceled")
-    return outcome

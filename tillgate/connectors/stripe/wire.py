@@ -61,6 +61,7 @@ _REASONS: Final = frozenset({"duplicate", "fraudulent", "requested_by_customer"}
 _CARD_FIELDS: Final = ("brand", "last4", "exp_month", "exp_year", "country", "funding")
 #: An attempt is opened a moment before its order is made, by clocks that may differ.
 _CLOCK_SLACK_SECONDS: Final = 300
+_LATEST_SECONDS: Final = 10**11
 
 Body = Mapping[str, Any]
 
@@ -159,8 +160,7 @@ def _paid(intent: Body, reference: str, shown: Mapping[str, str]) -> Outcome:
     amount = _money(intent, "amount_received")
     if amount is None:
         return Unknown("paid an unreadable amount", reference)
-    created = mapping(intent.get("latest_charge")).get("created")
-    at = from_unix(created) if isinstance(created, int) else None
+    at = _moment(mapping(intent.get("latest_charge")).get("created"))
     return Paid(reference, amount, at=at, instrument=shown)
 
 
@@ -191,6 +191,20 @@ def refusal(status: int, error: Body, attempt_id: str, *, livemode: bool) -> Out
     if status in (401, 403):
         return NotSent(f"refused unprocessed: HTTP {status} {code}".rstrip())
     return unrecognised(status, error)
+
+
+def charged(outcome: Outcome | Closed) -> Outcome:
+    """Return what a new order's state means: one already canceled will not be paid."""
+    if isinstance(outcome, Closed):
+        return Declined("order_closed", "The order was canceled.", provider_code="canceled")
+    return outcome
+
+
+def captured(outcome: Outcome | Closed) -> Outcome:
+    """Return what a capture's answer means: a request refused as such leaves the money reserved."""
+    if isinstance(outcome, Declined) and outcome.code in _REFUSALS:
+        return NotSent(f"refused unprocessed: {outcome.code}")
+    return charged(outcome)
 
 
 def unrecognised(status: int, error: Body) -> Unknown:
@@ -297,6 +311,12 @@ def _money(subject: Body, name: str) -> Money | None:
     if not isinstance(minor, int) or isinstance(minor, bool) or minor < 0 or currency is None:
         return None
     return Money(minor, currency)
+
+
+def _moment(seconds: object) -> datetime | None:
+    if not isinstance(seconds, int) or not 0 < seconds < _LATEST_SECONDS:
+        return None
+    return from_unix(seconds)
 
 
 def mapping(value: object) -> Body:

@@ -117,7 +117,7 @@ class Api:
 
     async def _download(self, told: wire.Body, name: str, now: datetime) -> Bill | BillUnavailable:
         parts = urlsplit(str(told.get("download_url")))
-        path = f"{parts.path}?{parts.query}" if parts.query else parts.path
+        path = f"/{parts.path.lstrip('/')}?{parts.query}"
         request = self._request("GET", path, b"", now, MAX_BILL_BYTES)
         answer = await self._client.send("bill_download", request)
         if not isinstance(answer, HttpResponse) or answer.status != 200:

@@ -1,0 +1,183 @@
+"""Top-ups: the wallet is credited in the transaction that makes the payment paid."""
+
+from typing import Any
+
+import pytest
+
+from tests.worlds import CONFIRMATIONS, MERCHANT, World
+from tillgate.kernel import ids
+from tillgate.kernel.money import CNY
+from tillgate.payments.errors import ValueSpent
+from tillgate.payments.flows import NO_TRACE
+from tillgate.runtime import outbox
+from tillgate.topups import commands, queries
+from tillgate.topups.flows import TopUps
+from tillgate.topups.model import NewTopUp, TopUpView
+from tillgate.kernel.money import Money
+from tillgate.wallets import flows as wallets
+from tillgate.wallets import queries as wallet_queries
+from tillgate.wallets.model import MoveWallet, OpenWallet, Spend
+
+
+async def open_wallet(world: World) -> str:
+    told: Any = await wallets.order(
+        world.db,
+        OpenWallet(
+            merchant_id=MERCHANT,
+            at=world.clock.now(),
+            id=ids.new_id("wal"),
+            customer_id="cus_li",
+            currency=CNY,
+        ),
+    )
+    return told.wallet.id
+
+
+async def top_up(
+    world: World, wallet_id: str, method: str = "wechat_pay", **more: Any
+) -> TopUpView:
+    order = NewTopUp(
+        merchant_id=MERCHANT,
+        id=ids.new_id("top"),
+        wallet_id=wallet_id,
+        amount=10_000,
+        currency="cny",
+        method_types=["alipay", "wechat_pay"],
+        confirmation=CONFIRMATIONS[method],
+        **more,
+    )
+    return await TopUps(world.payments).create(order, NO_TRACE)
+
+
+async def wallet_of(world: World, wallet_id: str) -> Any:
+    async with world.db.transaction(readonly=True) as tx:
+        return await wallet_queries.wallet(tx, MERCHANT, wallet_id)
+
+
+@pytest.mark.parametrize("method", ["alipay", "wechat_pay"])
+async def test_paid_top_up_credits_principal_and_bonus(world: World, method: str) -> None:
+    wallet = await open_wallet(world)
+
+    view = await top_up(world, wallet, method, bonus_amount=1_000)
+    await world.phone_pays(method, view.payment)
+    await world.until_paid(view.payment)
+
+    held = await wallet_of(world, wallet)
+    assert (held.principal, held.bonus) == (10_000, 1_000)
+    async with world.db.transaction(readonly=True) as tx:
+        assert (await queries.top_up(tx, MERCHANT, view.top_up.id)).status == "succeeded"
+    await world.assert_books_hold()
+
+
+async def test_refund_takes_back_principal_and_the_bonus_pro_rata(world: World) -> None:
+    wallet = await open_wallet(world)
+    view = await top_up(world, wallet, bonus_amount=1_001)
+    await world.phone_pays("wechat_pay", view.payment)
+    payment = await world.until_paid(view.payment)
+
+    await world.refund(payment, 3_333)
+    part = await wallet_of(world, wallet)
+    await world.refund(payment)
+
+    assert (part.principal, part.bonus) == (6_667, 1_001 - 333)
+    whole = await wallet_of(world, wallet)
+    assert (whole.principal, whole.bonus) == (0, 0)
+    await world.assert_books_hold()
+
+
+async def test_refund_of_what_was_spent_is_refused_and_books_stay(world: World) -> None:
+    wallet = await open_wallet(world)
+    view = await top_up(world, wallet)
+    await world.phone_pays("wechat_pay", view.payment)
+    payment = await world.until_paid(view.payment)
+    await wallets.order(
+        world.db,
+        Spend(
+            merchant_id=MERCHANT,
+            at=world.clock.now(),
+            id=ids.new_id("wtx"),
+            wallet_id=wallet,
+            amount=Money(4_000, CNY),
+        ),
+    )
+
+    with pytest.raises(ValueSpent):
+        await world.refund(payment)
+
+    assert (await wallet_of(world, wallet)).principal == 6_000
+    assert (await world.payment(payment.id)).amount_refunded == 0
+    await world.refund(payment, 6_000)
+    assert (await wallet_of(world, wallet)).principal == 0
+    await world.assert_books_hold()
+
+
+async def test_receivable_policy_books_what_the_holder_owes(world: World) -> None:
+    wallet = await open_wallet(world)
+    view = await top_up(world, wallet, refund_policy="receivable")
+    await world.phone_pays("wechat_pay", view.payment)
+    payment = await world.until_paid(view.payment)
+    await wallets.order(
+        world.db,
+        Spend(
+            merchant_id=MERCHANT,
+            at=world.clock.now(),
+            id=ids.new_id("wtx"),
+            wallet_id=wallet,
+            amount=Money(4_000, CNY),
+        ),
+    )
+
+    await world.refund(payment)
+
+    assert (await wallet_of(world, wallet)).principal == 0
+    assert await world.balance_of(f"wallet:{wallet}:owed") == -4_000
+    await world.assert_books_hold()
+
+
+async def test_partial_policy_refunds_what_is_left(world: World) -> None:
+    wallet = await open_wallet(world)
+    view = await top_up(world, wallet, refund_policy="partial")
+    await world.phone_pays("wechat_pay", view.payment)
+    payment = await world.until_paid(view.payment)
+    await wallets.order(
+        world.db,
+        Spend(
+            merchant_id=MERCHANT,
+            at=world.clock.now(),
+            id=ids.new_id("wtx"),
+            wallet_id=wallet,
+            amount=Money(4_000, CNY),
+        ),
+    )
+
+    refund = await world.refund(payment)
+
+    assert refund.refund.amount == 6_000
+    assert (await wallet_of(world, wallet)).principal == 0
+
+
+async def test_frozen_wallet_still_receives_money(world: World) -> None:
+    wallet = await open_wallet(world)
+    view = await top_up(world, wallet)
+    from tillgate.wallets.machine import News
+
+    await wallets.order(
+        world.db,
+        MoveWallet(merchant_id=MERCHANT, at=world.clock.now(), wallet_id=wallet, news=News.FROZEN),
+    )
+    await world.phone_pays("wechat_pay", view.payment)
+    await world.until_paid(view.payment)
+
+    assert (await wallet_of(world, wallet)).principal == 10_000
+
+
+async def test_following_payments_publishes_the_top_ups_facts(world: World) -> None:
+    wallet = await open_wallet(world)
+    view = await top_up(world, wallet)
+    await world.phone_pays("wechat_pay", view.payment)
+    await world.until_paid(view.payment)
+
+    async with world.db.transaction() as tx:
+        await commands.follow(tx, await outbox.claim(tx, MERCHANT, 100))
+
+    assert await world.facts(view.top_up.id) == ["top_up.created", "top_up.succeeded"]

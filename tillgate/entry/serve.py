@@ -1,0 +1,112 @@
+"""The server: the API, the notices, the pages, health and metrics, in one process.
+
+Started again and again by the supervisor or systemd; it holds nothing that is not in the database.
+"""
+
+from __future__ import annotations
+
+import gc
+
+import uvicorn
+import uvloop
+from starlette.applications import Starlette
+from starlette.routing import BaseRoute
+
+from tillgate.api import app as api
+from tillgate.api.notices import PREFIX as NOTICES
+from tillgate.api.notices import NoticeEndpoint, Receive, Scope, Send
+from tillgate.entry import subscriptions
+from tillgate.entry.build import Core, open_core
+from tillgate.entry.health import Health
+from tillgate.runtime import logs, telemetry
+from tillgate.runtime.settings import Settings
+from tillgate.web.operation import Operation
+
+
+def run(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    logs.configure(settings.log)
+    uvloop.run(_main(settings))
+
+
+async def _main(settings: Settings) -> None:
+    async with open_core(settings) as core:
+        # What has been imported stays: the collector need not look at it again.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 50)
+        server = uvicorn.Server(
+            uvicorn.Config(
+                application(core),
+                host=settings.http.host,
+                port=settings.http.port,
+                loop="none",
+                http="httptools",
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                date_header=False,
+                timeout_keep_alive=75,
+                timeout_graceful_shutdown=10,
+                backlog=2048,
+            )
+        )
+        await server.serve()
+
+
+def application(core: Core) -> Server:
+    """Return the whole ASGI application."""
+    site = api.build(
+        api_parts(core), pages=Starlette(routes=pages(core)), observe=telemetry_of_request
+    )
+    health = Health(
+        site,
+        core.clock,
+        url=core.settings.database.url,
+        role=core.settings.database.role or None,
+        db=core.db,
+    )
+    return Server(notices=NoticeEndpoint(core.payments), rest=health)
+
+
+class Server:
+    """Sends notices, which are many, straight to where they belong."""
+
+    def __init__(self, notices: NoticeEndpoint, rest: api.AsgiApp) -> None:
+        self._notices = notices
+        self._rest = rest
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"].startswith(NOTICES):
+            await self._notices(scope, receive, send)
+        else:
+            await self._rest(scope, receive, send)
+
+
+def api_parts(core: Core) -> api.Parts:
+    """Return what the API is made of."""
+    return api.Parts(
+        db=core.db,
+        clock=core.clock,
+        vault=core.vault,
+        payments=core.payments,
+        top_ups=core.top_ups,
+        catalogue=subscriptions.CATALOGUE,
+        may_be_private=core.settings.webhooks.allow_private_addresses,
+        abandoned_after_seconds=core.settings.providers.total_timeout_seconds * 2 + 5,
+        base_url=core.settings.http.base_url,
+        max_body_bytes=core.settings.http.max_body_bytes,
+        rate_per_second=core.settings.http.rate_per_second,
+    )
+
+
+def pages(core: Core) -> list[BaseRoute]:  # noqa: ARG001
+    """Return the routes of pages and of health."""
+    return []
+
+
+def telemetry_of_request(operation: Operation | None, status: int, seconds: float) -> None:
+    """Count a request."""
+    telemetry.observe_request(None if operation is None else operation.name, status, seconds)

@@ -1,0 +1,86 @@
+"""The worker: everything that happens without being asked for.
+
+Relays facts, delivers webhooks, asks providers about what is open, applies notices nobody got
+round to, ends what is overdue, frees expired holds, seals the books, answers requests whose
+process died, and lets the doctor look. Any number of workers may run; leases and locks keep them
+off each other's feet.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from datetime import timedelta
+
+import uvloop
+
+from tillgate.entry import doctor, subscriptions
+from tillgate.entry.build import Core, open_core
+from tillgate.entry.loops import Chore, run_all
+from tillgate.entry.relay import relay
+from tillgate.ledger import flows as ledger
+from tillgate.payments import jobs
+from tillgate.runtime import heartbeats, idempotency, logs
+from tillgate.runtime.settings import Settings
+from tillgate.wallets import flows as wallets
+from tillgate.webhooks.dispatcher import Dispatcher
+
+
+def run(settings: Settings) -> None:
+    """Run until SIGTERM or SIGINT."""
+    logs.configure(settings.log)
+    uvloop.run(_main(settings))
+
+
+async def _main(settings: Settings) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with open_core(settings) as core:
+        dispatcher = Dispatcher(
+            core.db, core.clock, core.vault, subscriptions.CATALOGUE, settings.webhooks
+        )
+        async with asyncio.TaskGroup() as group:
+            group.create_task(dispatcher.run(stop))
+            group.create_task(run_all(chores(core, dispatcher), stop))
+            sys.stdout.write('{"ready": {"worker": true}}\n')
+            sys.stdout.flush()
+
+
+def chores(core: Core, dispatcher: Dispatcher) -> list[Chore]:
+    """Return what this worker does, and how often it looks."""
+    poll = core.settings.payments.worker_poll_seconds
+    table = subscriptions.TABLE
+
+    async def relay_facts() -> int:
+        heard = await relay(core.db, core.clock, table)
+        if heard:
+            dispatcher.nudge()
+        return heard
+
+    async def beat() -> int:
+        process = f"worker:{socket.gethostname()}:{os.getpid()}"
+        async with core.db.transaction() as tx:
+            await heartbeats.beat(tx, process, "worker", at=core.clock.now())
+        return 0
+
+    async def forget_answers() -> int:
+        async with core.db.transaction() as tx:
+            return await idempotency.prune(tx, core.clock.now() - timedelta(hours=25))
+
+    return [
+        Chore("relay", relay_facts, poll),
+        Chore("notices", lambda: jobs.apply_stored_notices(core.payments), poll * 4, 100),
+        Chore("look-ups", lambda: jobs.look_up_due(core.payments), poll * 2, 100),
+        Chore("refunds", lambda: jobs.look_up_due_refunds(core.payments), poll * 2, 100),
+        Chore("deadlines", lambda: jobs.cancel_overdue(core.payments), poll * 4, 100),
+        Chore("holds", lambda: wallets.expire_holds(core.db, core.clock), poll * 4, 100),
+        Chore("seals", lambda: ledger.seal(core.db, core.clock), 5.0, 1_000_000),
+        Chore("heartbeat", beat, 2.0, 1),
+        Chore("answers", forget_answers, 60.0, 10_000),
+        Chore("doctor", lambda: doctor.look(core.db, core.clock), 60.0, 1_000_000),
+    ]

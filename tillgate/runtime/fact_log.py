@@ -1,0 +1,150 @@
+"""The log of facts: reading what happened, and the shelf for facts that a subscriber failed on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from tillgate.kernel.facts import Fact
+from tillgate.kernel.paging import Page, Rows
+from tillgate.runtime.db import Tx
+from tillgate.runtime.outbox import read_fact
+
+
+@dataclass(frozen=True, slots=True)
+class ParkedFact:
+    """A fact that waits to be heard again."""
+
+    merchant_id: int
+    fact_id: str
+    tries: int
+    next_at: datetime
+    note: str
+
+
+async def select_facts(tx: Tx, merchant_id: int, fact_ids: Sequence[str]) -> dict[str, Fact]:
+    """Read facts of one merchant by id."""
+    rows = await tx.all(
+        "SELECT * FROM runtime.facts WHERE merchant_id = $1 AND id = ANY($2::text[])",
+        merchant_id,
+        list(fact_ids),
+    )
+    return {row["id"]: read_fact(row) for row in rows}
+
+
+async def merchant_of(tx: Tx, fact_id: str) -> int | None:
+    """Return whose fact this is: for the operator's commands, who only know the id."""
+    return await tx.value("SELECT merchant_id FROM runtime.facts WHERE id = $1", fact_id)
+
+
+async def select_page(
+    tx: Tx,
+    merchant_id: int,
+    page: Page,
+    *,
+    names: Sequence[str],
+    object_id: str | None = None,
+) -> Rows[Fact]:
+    """Return a page of one merchant's facts with these names, newest first."""
+    low, high = page.bounds("evt")
+    values = (
+        merchant_id,
+        low,
+        high,
+        page.created_from,
+        page.created_to,
+        page.limit + 1,
+        list(names),
+        object_id,
+    )
+    if page.before is None:
+        rows = await tx.all(
+            "SELECT * FROM runtime.facts WHERE merchant_id = $1 AND id > $2 AND id < $3"
+            " AND at >= $4 AND at < $5 AND name = ANY($7::text[])"
+            " AND ($8::text IS NULL OR object_id = $8) ORDER BY id DESC LIMIT $6",
+            *values,
+        )
+    else:
+        rows = await tx.all(
+            "SELECT * FROM runtime.facts WHERE merchant_id = $1 AND id > $2 AND id < $3"
+            " AND at >= $4 AND at < $5 AND name = ANY($7::text[])"
+            " AND ($8::text IS NULL OR object_id = $8) ORDER BY id LIMIT $6",
+            *values,
+        )
+    data = [read_fact(row) for row in rows[: page.limit]]
+    if page.before is not None:
+        data.reverse()
+    return Rows(data, len(rows) > page.limit)
+
+
+async def claim_facts(tx: Tx, merchant_id: int, fact_ids: Sequence[str]) -> list[Fact]:
+    """Lock those of these facts that are not relayed yet and that nobody else is relaying."""
+    rows = await tx.all(
+        "SELECT * FROM runtime.facts WHERE merchant_id = $1 AND id = ANY($2::text[])"
+        " AND NOT relayed ORDER BY id FOR UPDATE SKIP LOCKED",
+        merchant_id,
+        list(fact_ids),
+    )
+    return [read_fact(row) for row in rows]
+
+
+async def select_unrelayed(tx: Tx, merchant_id: int, limit: int) -> list[str]:
+    """Return ids of facts to be relayed, oldest first."""
+    rows = await tx.all(
+        "SELECT id FROM runtime.facts WHERE merchant_id = $1 AND NOT relayed ORDER BY id LIMIT $2",
+        merchant_id,
+        limit,
+    )
+    return [row["id"] for row in rows]
+
+
+async def park(tx: Tx, parked: ParkedFact, *, at: datetime) -> None:
+    """Put a fact aside, or put it off again."""
+    await tx.run(
+        """
+        INSERT INTO runtime.parked_facts (merchant_id, fact_id, tries, next_at, note, parked_at)
+        VALUES ($1, $2, $3, $4, $5, $6)
+        ON CONFLICT (merchant_id, fact_id) DO UPDATE
+        SET tries = excluded.tries, next_at = excluded.next_at, note = excluded.note
+        """,
+        parked.merchant_id,
+        parked.fact_id,
+        parked.tries,
+        parked.next_at,
+        parked.note,
+        at,
+    )
+
+
+async def select_parked_due(tx: Tx, at: datetime, limit: int) -> list[ParkedFact]:
+    """Return parked facts to be tried again, the longest due first."""
+    rows = await tx.all(
+        "SELECT * FROM runtime.parked_facts WHERE next_at <= $1 ORDER BY next_at LIMIT $2",
+        at,
+        limit,
+    )
+    return [
+        ParkedFact(row["merchant_id"], row["fact_id"], row["tries"], row["next_at"], row["note"])
+        for row in rows
+    ]
+
+
+async def claim_parked(tx: Tx, merchant_id: int, fact_id: str) -> bool:
+    """Lock one parked fact; False where somebody else has it or it has been heard."""
+    found = await tx.value(
+        "SELECT true FROM runtime.parked_facts WHERE merchant_id = $1 AND fact_id = $2"
+        " FOR UPDATE SKIP LOCKED",
+        merchant_id,
+        fact_id,
+    )
+    return bool(found)
+
+
+async def unpark(tx: Tx, merchant_id: int, fact_id: str) -> None:
+    """It has been heard."""
+    await tx.run(
+        "DELETE FROM runtime.parked_facts WHERE merchant_id = $1 AND fact_id = $2",
+        merchant_id,
+        fact_id,
+    )

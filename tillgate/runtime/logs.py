@@ -1,0 +1,191 @@
+"""Structured logs: one JSON object a line, a closed list of fields, and no secret in any of them.
+
+Standard `logging` underneath, so that libraries' records take the same way. The caller only puts
+the record on a queue; a thread of its own masks card numbers and keys in every text, encodes and
+writes. `event.sequence` counts up by one per process, so that a line lost downstream is noticed.
+
+    log.info("attempt paid", extra={"event.action": "attempt.paid", "attempt.id": attempt.id})
+
+A field that is not on the list does not come out: nobody's input ever becomes a field's name.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import queue
+import sys
+import threading
+import traceback
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import Any, Final, TextIO
+
+import msgspec
+
+from tillgate.runtime.redaction import scrub
+from tillgate.runtime.settings import LogSettings
+
+#: What `extra` and `bound` may say, beside what every line has.
+FIELDS: Final = frozenset(
+    {
+        "account.id",
+        "attempt.id",
+        "customer.id",
+        "duration_ms",
+        "endpoint.id",
+        "event.action",
+        "event.outcome",
+        "fact.id",
+        "http.method",
+        "http.route",
+        "http.status",
+        "merchant",
+        "notice.id",
+        "operation",
+        "payment.id",
+        "provider",
+        "refund.id",
+        "request.id",
+        "top_up.id",
+        "wallet.id",
+    }
+)
+_LONGEST_TEXT: Final = 8_192
+_LINES_AT_ONCE: Final = 256
+#: More than this waiting means the output is stuck: newer lines are dropped, and the gap in
+#: `event.sequence` shows how many.
+_MOST_WAITING: Final = 100_000
+
+_NOTHING: Final[Mapping[str, object]] = MappingProxyType({})
+_bound: ContextVar[Mapping[str, object]] = ContextVar("log_fields", default=_NOTHING)
+
+
+@contextmanager
+def bound(fields: Mapping[str, object]) -> Generator[None]:
+    """Add fields to every line written in this context: `with bound({"request.id": …}):`."""
+    token = _bound.set({**_bound.get(), **fields})
+    try:
+        yield
+    finally:
+        _bound.reset(token)
+
+
+class Writer(logging.Handler):
+    """Takes records, and writes them on a thread of its own."""
+
+    def __init__(self, stream: TextIO, *, service: str, is_json: bool) -> None:
+        super().__init__()
+        self._stream = stream
+        self._is_json = is_json
+        self._always = {"service.name": service, "process.pid": os.getpid()}
+        self._sequence = itertools.count(1)
+        self._queue: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._write_all, name="logs", daemon=True)
+        self._thread.start()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Put the record on the queue; nothing is encoded here."""
+        sequence = next(self._sequence)
+        if self._queue.qsize() < _MOST_WAITING:
+            self._queue.put(self._line(record, sequence))
+
+    def close(self) -> None:
+        """Write what is waiting, then end."""
+        self._queue.put(None)
+        self._thread.join(timeout=5)
+        super().close()
+
+    def _line(self, record: logging.LogRecord, sequence: int) -> dict[str, Any]:
+        line: dict[str, Any] = {
+            "@timestamp": record.created,
+            "log.level": record.levelname.lower(),
+            "log.logger": record.name,
+            "message": _message(record),
+            "event.sequence": sequence,
+            **self._always,
+        }
+        for source in (_bound.get(), record.__dict__):
+            for name in FIELDS.intersection(source):
+                line[name] = source[name]
+        if record.exc_info and record.exc_info[0] is not None:
+            kind, error, trace = record.exc_info
+            line["error.type"] = kind.__name__
+            line["error.message"] = str(error)
+            line["error.stack_trace"] = "".join(traceback.format_exception(kind, error, trace))
+        return line
+
+    def _write_all(self) -> None:
+        while (line := self._queue.get()) is not None:
+            lines = [line]
+            while len(lines) < _LINES_AT_ONCE and not self._queue.empty():
+                following = self._queue.get()
+                if following is None:
+                    self._write(lines)
+                    return
+                lines.append(following)
+            self._write(lines)
+
+    def _write(self, lines: list[dict[str, Any]]) -> None:
+        encode = _json if self._is_json else _text
+        try:
+            self._stream.write("".join([encode(_masked(line)) for line in lines]))
+            self._stream.flush()
+        except (OSError, ValueError):
+            # The stream is closed: there is nowhere left to complain.
+            return
+
+
+def configure(
+    settings: LogSettings, *, service: str = "tillgate", stream: TextIO | None = None
+) -> Writer:
+    """Send all of this process's logs to `stream` (the standard error); close the result at the end."""
+    writer = Writer(stream or sys.stderr, service=service, is_json=settings.format == "json")
+    root = logging.getLogger()
+    for handler in list(root.handlers):
+        root.removeHandler(handler)
+    root.addHandler(writer)
+    root.setLevel(settings.level.upper())
+    logging.captureWarnings(capture=True)
+    # One line for each request is the business of whoever serves it, with the route and no query.
+    logging.getLogger("uvicorn.access").disabled = True
+    logging.getLogger("aiohttp.access").disabled = True
+    return writer
+
+
+def _message(record: logging.LogRecord) -> str:
+    """A record that does not fit its own arguments must not hurt its caller."""
+    try:
+        return record.getMessage()
+    except (TypeError, ValueError, KeyError):
+        return f"{record.msg} (with arguments that do not fit)"
+
+
+def _masked(line: dict[str, Any]) -> dict[str, Any]:
+    """Mask secrets in every text; anything that is no text and no number becomes one first."""
+    return {
+        name: value
+        if isinstance(value, int | float | None) or name == "log.level"
+        else scrub(str(value)[:_LONGEST_TEXT])
+        for name, value in line.items()
+    }
+
+
+def _json(line: dict[str, Any]) -> str:
+    line["@timestamp"] = _iso(line["@timestamp"])
+    return msgspec.json.encode(line).decode() + "\n"
+
+
+def _text(line: dict[str, Any]) -> str:
+    fields = " ".join(f"{name}={line[name]}" for name in sorted(FIELDS & line.keys()))
+    stack = line.get("error.stack_trace", "")
+    head = f"{_iso(line['@timestamp'])} {line['log.level']:<7} {line['service.name']}"
+    return f"{head} {line['message']} {fields}".rstrip() + "\n" + stack
+
+
+def _iso(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")

@@ -1,0 +1,94 @@
+"""Metrics of the money path, for Prometheus. Every label takes its values from a closed set.
+
+Counters and histograms live in the process that does the work; gauges that are true of the whole
+installation are set by `entry.doctor` from the database. Nothing here is per merchant: a scrape
+stays the same size whoever signs up.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.gc_collector import GCCollector
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
+
+#: Not the library's global one, so that importing this module twice in tests is harmless.
+REGISTRY: Final = CollectorRegistry()
+CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
+
+_SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20)
+_SIZES: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+
+
+def _counter(name: str, text: str, *labels: str) -> Counter:
+    return Counter(f"tillgate_{name}", text, labels, registry=REGISTRY)
+
+
+def _gauge(name: str, text: str, *labels: str) -> Gauge:
+    return Gauge(f"tillgate_{name}", text, labels, registry=REGISTRY)
+
+
+def _histogram(
+    name: str, text: str, *labels: str, buckets: tuple[float, ...] = _SECONDS
+) -> Histogram:
+    return Histogram(f"tillgate_{name}", text, labels, buckets=buckets, registry=REGISTRY)
+
+
+ATTEMPTS: Final = _counter(
+    "attempts", "What providers said of attempts to take money", "provider", "outcome"
+)
+REFUNDS: Final = _counter("refunds", "What providers said of refunds", "provider", "outcome")
+NOTICES: Final = _counter("notices", "Notices of providers", "provider", "result")
+BREAKS: Final = _counter("breaks", "Differences between a provider's word and ours", "kind")
+PROVIDER_SECONDS: Final = _histogram(
+    "provider_call_seconds", "Calls to providers", "provider", "operation", "result"
+)
+REQUEST_SECONDS: Final = _histogram(
+    "request_seconds", "Requests to the API and the pages", "operation", "status"
+)
+LANE_BATCH: Final = _histogram(
+    "lane_batch_items", "Items written by one transaction", "lane", buckets=_SIZES
+)
+JOURNALS: Final = _counter("journals", "Journals posted")
+FACTS: Final = _counter("facts_relayed", "Facts heard by all their subscribers")
+FACTS_PARKED: Final = _counter("facts_parked", "Facts put aside because a subscriber failed")
+WEBHOOKS: Final = _counter("webhook_requests", "Requests to merchants' endpoints", "result")
+
+CONNECTIONS: Final = _gauge("db_connections_in_use", "Database connections in use")
+# Of the whole installation, from the database.
+UNKNOWN_OPEN: Final = _gauge("unknown_attempts", "Attempts whose outcome is not known")
+UNKNOWN_AGE: Final = _gauge("unknown_attempts_oldest_seconds", "Age of the oldest of them")
+OUTBOX: Final = _gauge("outbox_facts", "Facts not yet relayed")
+OUTBOX_AGE: Final = _gauge("outbox_oldest_seconds", "Age of the oldest of them")
+PARKED: Final = _gauge("parked_facts", "Facts put aside and not yet heard")
+INBOX: Final = _gauge("inbox_notices", "Notices stored and not yet applied")
+INBOX_AGE: Final = _gauge("inbox_oldest_seconds", "Age of the oldest of them")
+WEBHOOKS_DUE: Final = _gauge("webhook_deliveries_due", "Deliveries owed now")
+WEBHOOKS_AGE: Final = _gauge("webhook_oldest_due_seconds", "How long the oldest has been owed")
+DOCTOR: Final = _gauge("doctor_violations", "Rows that break an invariant", "check")
+DOCTOR_AT: Final = _gauge("doctor_last_run_timestamp_seconds", "When the doctor last looked")
+
+
+def observe_call(provider: str, operation: str, result: str, seconds: float) -> None:
+    """Count a call to a provider; `result` is one of `connectors.client.Observe`."""
+    PROVIDER_SECONDS.labels(provider, operation, result).observe(seconds)
+
+
+def observe_request(operation: str | None, status: int, seconds: float) -> None:
+    """Count a request by its operation (never its path), None where there is no such address."""
+    REQUEST_SECONDS.labels(operation or "none", f"{status // 100}xx").observe(seconds)
+
+
+def collect_process_metrics() -> None:
+    """Add memory, CPU, file descriptors and garbage collection of this process; once at its start."""
+    ProcessCollector(registry=REGISTRY)
+    PlatformCollector(registry=REGISTRY)
+    GCCollector(registry=REGISTRY)
+
+
+def render() -> bytes:
+    """Return all metrics in Prometheus's text format."""
+    return generate_latest(REGISTRY)

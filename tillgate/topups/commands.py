@@ -1,0 +1,194 @@
+"""Opening top-ups and following what becomes of their payments, inside the caller's transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import msgspec
+
+from tillgate.kernel import ids
+from tillgate.kernel.errors import Refusal
+from tillgate.kernel.facts import Fact
+from tillgate.kernel.money import Money, currency
+from tillgate.ledger.model import AccountTerms
+from tillgate.payments import commands as payments
+from tillgate.payments.commands import LookUps, Opening, Route
+from tillgate.payments.model import Charge, Gift, NewPayment, Payment, Trace
+from tillgate.runtime import outbox
+from tillgate.runtime.db import Tx
+from tillgate.topups import store
+from tillgate.topups.model import NewTopUp, TopUp, TopUpView
+from tillgate.wallets import commands as wallets
+from tillgate.wallets.model import Wallet
+
+_encode = msgspec.json.Encoder().encode
+
+#: What becomes of a payment, and what that means for its top-up.
+FOLLOWS: Mapping[str, str] = {
+    "payment.succeeded": "top_up.succeeded",
+    "payment.canceled": "top_up.canceled",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Extras:
+    """Ledger accounts a top-up may need beside the wallet's own."""
+
+    promotions: int | None = None
+    owed: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TopUpOpening:
+    """A top-up to open."""
+
+    order: NewTopUp
+    route: Route | None
+    extras: Extras
+    trace: Trace
+
+
+def extra_terms(order: NewTopUp) -> list[AccountTerms]:
+    """Return the accounts that must exist before this top-up is opened."""
+    terms: list[AccountTerms] = []
+    if order.bonus_amount:
+        terms.append(AccountTerms("promotions:bonus", order.currency, "debit"))
+    if order.refund_policy == "receivable":
+        terms.append(AccountTerms(owed_code(order), order.currency, "debit"))
+    return terms
+
+
+def owed_code(order: NewTopUp) -> str:
+    """What the wallet's holder owes after a refund of what was spent already."""
+    return f"wallet:{order.wallet_id}:owed"
+
+
+async def open_top_ups(
+    tx: Tx, items: Sequence[TopUpOpening], *, at: datetime, look_ups: LookUps
+) -> list[tuple[TopUp, Payment | Charge] | Refusal]:
+    """Open top-ups with their payments; one whose wallet cannot take it is refused alone."""
+    wallets_found = [await _wallet_of(tx, item.order) for item in items]
+    accepted = [
+        (item, wallet)
+        for item, wallet in zip(items, wallets_found, strict=True)
+        if isinstance(wallet, Wallet)
+    ]
+    opened = await payments.open_payments(
+        tx, [_opening(item, wallet) for item, wallet in accepted], at=at, look_ups=look_ups
+    )
+    top_ups = [
+        _top_up(item.order, wallet, payment, at)
+        for (item, wallet), payment in zip(accepted, opened, strict=True)
+    ]
+    await store.insert_top_ups(tx, top_ups)
+    await outbox.publish(
+        tx,
+        [
+            _fact("top_up.created", top_up, _payment(payment), at, item.trace)
+            for top_up, payment, (item, _) in zip(top_ups, opened, accepted, strict=True)
+        ],
+    )
+    results = iter(zip(top_ups, opened, strict=True))
+    return [next(results) if isinstance(wallet, Wallet) else wallet for wallet in wallets_found]
+
+
+async def follow(tx: Tx, facts: Sequence[Fact]) -> None:
+    """Publish what payments' facts mean for their top-ups. Call once per fact."""
+    followed = [
+        (fact, payment)
+        for fact in facts
+        if fact.name in FOLLOWS
+        for payment in [msgspec.json.decode(fact.data, type=Payment)]
+        if payment.subject is not None and payment.subject.startswith("top_")
+    ]
+    if not followed:
+        return
+    keys = {(fact.merchant_id, payment.subject or "") for fact, payment in followed}
+    top_ups = {(top.merchant_id, top.id): top for top in await store.count_on(tx, keys)}
+    await outbox.publish(
+        tx,
+        [
+            _fact(
+                FOLLOWS[fact.name],
+                top_ups[fact.merchant_id, payment.subject or ""],
+                payment,
+                fact.at,
+                Trace(fact.request_id, fact.idempotency_key),
+            )
+            for fact, payment in followed
+        ],
+    )
+
+
+async def _wallet_of(tx: Tx, order: NewTopUp) -> Wallet | Refusal:
+    try:
+        amount = Money(order.amount, currency(order.currency))
+        return await wallets.require_open(tx, order.merchant_id, order.wallet_id, amount)
+    except Refusal as refusal:
+        return refusal
+
+
+def _opening(item: TopUpOpening, wallet: Wallet) -> Opening:
+    order, extras = item.order, item.extras
+    gifts: list[Gift] = []
+    if order.bonus_amount:
+        assert extras.promotions is not None, "the promotions account was opened before"
+        gifts.append(Gift(extras.promotions, wallet.bonus_account, order.bonus_amount))
+    return Opening(
+        NewPayment(
+            merchant_id=order.merchant_id,
+            id=ids.with_prefix("pi", order.id),
+            amount=order.amount,
+            currency=order.currency,
+            method_types=order.method_types,
+            customer_id=wallet.customer_id,
+            payment_method=order.confirmation.payment_method if order.confirmation else None,
+            pay_into=wallet.principal_account,
+            owed_account=extras.owed,
+            refund_policy=order.refund_policy,
+            gifts=gifts,
+            subject=order.id,
+            return_url=order.return_url,
+            description=order.description,
+            metadata=order.metadata,
+            expires_at=order.expires_at,
+            confirmation=order.confirmation,
+        ),
+        item.route,
+        item.trace,
+    )
+
+
+def _top_up(order: NewTopUp, wallet: Wallet, opened: Payment | Charge, at: datetime) -> TopUp:
+    return TopUp(
+        merchant_id=order.merchant_id,
+        id=order.id,
+        wallet_id=order.wallet_id,
+        customer_id=wallet.customer_id,
+        payment_id=_payment(opened).id,
+        amount=order.amount,
+        bonus_amount=order.bonus_amount,
+        currency=order.currency,
+        metadata=order.metadata,
+        created_at=at,
+    )
+
+
+def _payment(opened: Payment | Charge) -> Payment:
+    return opened if isinstance(opened, Payment) else opened.payment
+
+
+def _fact(name: str, top_up: TopUp, payment: Payment, at: datetime, trace: Trace) -> Fact:
+    return Fact(
+        merchant_id=top_up.merchant_id,
+        id=ids.new_id("evt"),
+        name=name,
+        object_id=top_up.id,
+        sequence=top_up.sequence,
+        data=_encode(TopUpView(top_up, payment)),
+        at=at,
+        request_id=trace.request_id,
+        idempotency_key=trace.idempotency_key,
+    )

@@ -1,0 +1,79 @@
+"""SQL of the schema `topups`."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+import msgspec
+
+from tillgate.kernel.paging import Page, Rows
+from tillgate.runtime.db import Tx
+from tillgate.runtime.listing import select_page
+from tillgate.topups.model import TopUp
+
+_decoder = msgspec.json.Decoder(TopUp)
+
+
+async def insert_top_ups(tx: Tx, top_ups: Sequence[TopUp]) -> None:
+    """Write new top-ups."""
+    if top_ups:
+        await tx.run(
+            "INSERT INTO topups.top_ups"
+            " SELECT * FROM jsonb_populate_recordset(NULL::topups.top_ups, $1::jsonb)",
+            msgspec.json.encode(top_ups).decode(),
+        )
+
+
+async def select_top_up(tx: Tx, merchant_id: int, top_up_id: str) -> TopUp | None:
+    """Read one top-up."""
+    row = await tx.value(
+        "SELECT row_to_json(t)::text FROM topups.top_ups t WHERE merchant_id = $1 AND id = $2",
+        merchant_id,
+        top_up_id,
+    )
+    return None if row is None else _decoder.decode(row)
+
+
+async def select_top_ups_of_wallet(
+    tx: Tx, merchant_id: int, wallet_id: str, *, before: str | None, limit: int
+) -> list[TopUp]:
+    """Read a wallet's top-ups, newest first."""
+    rows = await tx.all(
+        "SELECT row_to_json(t)::text AS row FROM topups.top_ups t"
+        " WHERE merchant_id = $1 AND wallet_id = $2 AND ($3::text IS NULL OR id < $3)"
+        " ORDER BY id DESC LIMIT $4",
+        merchant_id,
+        wallet_id,
+        before,
+        limit,
+    )
+    return [_decoder.decode(row["row"]) for row in rows]
+
+
+async def select_top_up_page(
+    tx: Tx, merchant_id: int, page: Page, *, wallet_id: str
+) -> Rows[TopUp]:
+    """Read a page of a wallet's top-ups."""
+    return await select_page(
+        tx,
+        "SELECT row_to_json(t)::text AS row FROM topups.top_ups t",
+        " AND wallet_id = $7",
+        (merchant_id, "top", wallet_id),
+        page,
+        lambda row: _decoder.decode(row["row"]),
+    )
+
+
+async def count_on(tx: Tx, keys: Collection[tuple[int, str]]) -> list[TopUp]:
+    """Count the sequence of these top-ups up by one and return them."""
+    rows = await tx.all(
+        """
+        UPDATE topups.top_ups t SET sequence = t.sequence + 1
+        FROM unnest($1::bigint[], $2::text[]) k(merchant_id, id)
+        WHERE t.merchant_id = k.merchant_id AND t.id = k.id
+        RETURNING row_to_json(t)::text AS row
+        """,
+        [key[0] for key in keys],
+        [key[1] for key in keys],
+    )
+    return [_decoder.decode(row["row"]) for row in rows]

@@ -1,0 +1,267 @@
+"""The API as a bare ASGI application over the table of operations.
+
+One request: find the operation, who calls, how fast, read the parameters, the key's earlier answer,
+the handler, the answer. In that order; a request refused on the way has changed nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Final
+
+import msgspec
+
+from tillgate.kernel.errors import FieldRefused, Refusal
+from tillgate.kernel.ids import new_id
+from tillgate.runtime.idempotency import TRANSIENT, Claimed, Claims, Stored
+from tillgate.web.auth import KeyMayNot, KeyRing, OtherAccount
+from tillgate.web.expansion import Expander
+from tillgate.web.operation import Answer, Call, Handled, Operation, Table, answer_of
+from tillgate.web.params import read_body, read_form
+from tillgate.web.reading import read
+from tillgate.web.refusals import (
+    BodyTooLarge,
+    MethodNotAllowed,
+    UnknownPath,
+    render_failure,
+    render_refusal,
+)
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+#: Hear about every answer: operation (None: not found), status, seconds.
+Observe = Callable[[Operation | None, int, float], None]
+
+API_VERSION: Final = "2026-10-28.endive"
+_log = logging.getLogger("tillgate.api")
+_encode = msgspec.json.Encoder().encode
+_hashable = msgspec.json.Encoder(order="sorted").encode
+_JSON: Final = (b"content-type", b"application/json")
+_VERSION: Final = (b"stripe-version", API_VERSION.encode())
+_ALWAYS: Final = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
+
+
+class Api:
+    """Answers requests under /v1."""
+
+    def __init__(
+        self,
+        table: Table,
+        keys: KeyRing,
+        claims: Claims,
+        *,
+        expand: Expander,
+        max_body_bytes: int,
+        observe: Observe | None = None,
+    ) -> None:
+        self.table = table
+        self._keys = keys
+        self._claims = claims
+        self._expand = expand
+        self._max_body_bytes = max_body_bytes
+        self._observe = observe
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = time.perf_counter()
+        request_id = new_id("req")
+        headers = _headers(scope)
+        found = self.table.find(scope["method"], scope["path"])
+        row = None if isinstance(found, set) else found[0]
+        call: Call | None = None
+        try:
+            if isinstance(found, set):
+                raise _not_found(scope, found)
+            call = Call(found[0], found[1], request_id)
+            answer = await self._answer(call, scope, headers, receive)
+        except Refusal as refusal:
+            answer = _refused(refusal, request_id)
+        except Exception:  # noqa: BLE001  the edge: whatever it was, the caller hears its request id
+            _log.exception("request %s failed: %s", request_id, row.name if row else "")
+            answer = Answer(*render_failure(request_id))
+        await _send(send, request_id, call, answer)
+        self._report(scope, call, row, answer, time.perf_counter() - started, request_id)
+
+    async def _answer(
+        self, call: Call, scope: Scope, headers: dict[bytes, bytes], receive: Receive
+    ) -> Answer:
+        call.caller = await self._keys.caller(headers.get(b"authorization"))
+        if call.caller.kind == "publishable" and not call.operation.publishable:
+            raise KeyMayNot
+        account = headers.get(b"stripe-account")
+        if account is not None and account.decode("latin-1") != call.caller.account:
+            raise OtherAccount
+        call.path = scope["path"]
+        client = scope.get("client")
+        call.client_ip = client[0] if client else None
+        body = await self._read(call, scope, headers, receive)
+        handled = await self._handled(call, body)
+        if isinstance(handled, Answer):
+            return await self._expanded(call, handled)
+        rendered = _encode(handled)
+        return Answer(200, await self._expand(call, rendered) if call.expand else rendered)
+
+    async def _read(
+        self, call: Call, scope: Scope, headers: dict[bytes, bytes], receive: Receive
+    ) -> msgspec.Struct:
+        """Return the request's parameters as the operation's Struct."""
+        method = call.operation.method
+        if method == "POST":
+            raw = await _receive_body(receive, headers, self._max_body_bytes)
+            tree = read_body(raw, headers.get(b"content-type", b""))
+        else:
+            tree = read_form(_query(scope))
+        if "expand" in tree:
+            call.expand = _read_expand(tree.pop("expand"))
+            self._expand.check(call.operation.answer, call.expand)
+        body = read(tree, call.operation.request)
+        if method == "POST":
+            _note_key(call, headers, body)
+        return body
+
+    async def _handled(self, call: Call, body: msgspec.Struct) -> Handled:
+        """Run the handler; under a key, where it needs several transactions, by claiming it."""
+        row = call.operation
+        if row.resume is None or call.idempotency_key is None:
+            return await row.handler(call, body)
+        asked = call.asked
+        held = await self._claims.claim(asked)
+        if isinstance(held, Stored):
+            return answer_of(held)
+        answer = await self._worked(call, body, held)
+        await self._claims.finish(asked, Stored(answer.status, answer.body))
+        call.expand = []
+        return answer
+
+    async def _worked(self, call: Call, body: msgspec.Struct, held: Claimed) -> Answer:
+        """Return the answer to be stored under a claimed key; let go of it where there is none."""
+        row = call.operation
+        assert row.resume is not None, "only such operations claim"
+        try:
+            if held.object_id is not None:
+                handled = await row.resume(call, held.object_id)
+            else:
+                handled = await row.handler(call, body)
+            if isinstance(handled, Answer):
+                return handled
+            rendered = _encode(handled)
+            return Answer(200, await self._expand(call, rendered) if call.expand else rendered)
+        except Refusal as refusal:
+            if refusal.kind in TRANSIENT:
+                await self._claims.release(call.asked)
+                raise
+            return _refused(refusal, call.request_id)
+        except Exception:  # noqa: BLE001  the edge: it is logged, answered and stored
+            _log.exception("request %s failed: %s", call.request_id, row.name)
+            return Answer(*render_failure(call.request_id), should_retry=False)
+
+    async def _expanded(self, call: Call, answer: Answer) -> Answer:
+        """Expand what a lane has answered, and keep the answer as it is given."""
+        if call.expand and answer.status == 200:
+            answer.body = await self._expand(call, answer.body)
+            if call.idempotency_key is not None and answer.original_request is None:
+                await self._claims.replace(call.asked, answer.body)
+        return answer
+
+    def _report(
+        self,
+        scope: Scope,
+        call: Call | None,
+        row: Operation | None,
+        answer: Answer,
+        seconds: float,
+        request_id: str,
+    ) -> None:
+        if self._observe is not None:
+            self._observe(row, answer.status, seconds)
+        if _log.isEnabledFor(logging.INFO):
+            _log.info(
+                "request",
+                extra={
+                    "request_id": request_id,
+                    "method": scope["method"],
+                    "operation": row.name if row else None,
+                    "status": answer.status,
+                    "milliseconds": round(seconds * 1000, 1),
+                    "merchant_id": call.caller.merchant_id if call else None,
+                    "key_id": call.caller.key_id if call else None,
+                },
+            )
+
+
+def _headers(scope: Scope) -> dict[bytes, bytes]:
+    return dict(scope["headers"])
+
+
+def _query(scope: Scope) -> str:
+    return scope["query_string"].decode("latin-1")
+
+
+def _not_found(scope: Scope, allowed: set[str]) -> Refusal:
+    if allowed:
+        return MethodNotAllowed(scope["method"], scope["path"], ", ".join(sorted(allowed)))
+    return UnknownPath(scope["method"], scope["path"])
+
+
+def _read_expand(value: object) -> list[str]:
+    paths = value if isinstance(value, list) else [value]
+    if len(paths) > 20 or not all(isinstance(path, str) for path in paths):  # pyright: ignore[reportUnknownVariableType,reportUnknownArgumentType]
+        raise FieldRefused("expand", "expand is a list of up to 20 property names.")
+    return [str(path) for path in paths]  # pyright: ignore[reportUnknownVariableType,reportUnknownArgumentType]
+
+
+def _note_key(call: Call, headers: dict[bytes, bytes], body: msgspec.Struct) -> None:
+    key = headers.get(b"idempotency-key")
+    if not key:
+        return
+    if len(key) > 255:
+        raise FieldRefused("Idempotency-Key", "Idempotency-Key has at most 255 characters.")
+    call.idempotency_key = key.decode("latin-1")
+    digest = hashlib.sha256(call.path.encode("utf-8", "replace"))
+    digest.update(_hashable((type(body).__name__, body, call.expand)))
+    call.request_hash = digest.digest()
+
+
+async def _receive_body(receive: Receive, headers: dict[bytes, bytes], limit: int) -> bytes:
+    length = headers.get(b"content-length", b"0")
+    if not length.isdigit() or int(length) > limit:
+        raise BodyTooLarge(limit)
+    message = await receive()
+    body: bytes = message.get("body", b"")
+    while message.get("more_body"):
+        if len(body) > limit:
+            raise BodyTooLarge(limit)
+        message = await receive()
+        body += message.get("body", b"")
+    if len(body) > limit:
+        raise BodyTooLarge(limit)
+    return body
+
+
+def _refused(refusal: Refusal, request_id: str) -> Answer:
+    status, body = render_refusal(refusal, request_id)
+    return Answer(status, body, should_retry=True if status in {429, 503} else None)
+
+
+async def _send(send: Send, request_id: str, call: Call | None, answer: Answer) -> None:
+    headers = [
+        _JSON,
+        (b"content-length", b"%d" % len(answer.body)),
+        (b"request-id", request_id.encode()),
+        _VERSION,
+        *_ALWAYS,
+    ]
+    if call is not None and call.idempotency_key is not None:
+        headers.append((b"idempotency-key", call.idempotency_key.encode("latin-1")))
+        if answer.original_request is not None:
+            headers.append((b"idempotent-replayed", b"true"))
+            headers.append((b"original-request", answer.original_request.encode()))
+    if answer.should_retry is not None:
+        headers.append((b"stripe-should-retry", b"true" if answer.should_retry else b"false"))
+    if answer.status == 401:
+        headers.append((b"www-authenticate", b'Bearer realm="Tillgate"'))
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": answer.body})
