@@ -17,10 +17,11 @@ from datetime import timedelta
 
 import uvloop
 
-from tillgate.entry import books, doctor, subscriptions
+from tillgate.entry import doctor, subscriptions
 from tillgate.entry.build import Core, open_core
 from tillgate.entry.loops import Chore, run_all
 from tillgate.entry.relay import relay
+from tillgate.ledger import flows as ledger
 from tillgate.payments import jobs
 from tillgate.runtime import heartbeats, idempotency, logs
 from tillgate.runtime.settings import Settings
@@ -78,7 +79,7 @@ def chores(core: Core, dispatcher: Dispatcher) -> list[Chore]:
         Chore("refunds", lambda: jobs.look_up_due_refunds(core.payments), poll * 2, 100),
         Chore("deadlines", lambda: jobs.cancel_overdue(core.payments), poll * 4, 100),
         Chore("holds", lambda: wallets.expire_holds(core.db, core.clock), poll * 4, 100),
-        Chore("seals", lambda: books.seal(core.db, core.clock), 5.0, 1_000_000),
+        Chore("seals", lambda: ledger.seal(core.db, core.clock), 5.0, 1_000_000),
         Chore("heartbeat", beat, 2.0, 1),
         Chore("answers", forget_answers, 60.0, 10_000),
         Chore("doctor", lambda: doctor.look(core.db, core.clock), 60.0, 1_000_000),

@@ -20,6 +20,7 @@ from tillgate.payments.commands import LookUps, desk_of_payments
 from tillgate.payments.desk import Desk
 from tillgate.payments.errors import (
     AlreadyRefunded,
+    AmountNotPositive,
     NotPaid,
     PaymentNotFound,
     RefundNotFound,
@@ -107,7 +108,9 @@ class _Order:
         if amount is None:
             partial = payment.refund_policy == "partial"
             amount = booking.refundable_now(books, payment, chart) if partial else left
-        if left == 0:
+        if order.amount is not None and order.amount <= 0:
+            self._refusal = AmountNotPositive("amount")
+        elif left == 0:
             self._refusal = AlreadyRefunded(self._attempt.id)
         elif amount > left:
             self._refusal = RefundTooLarge(amount, left)
@@ -163,9 +166,12 @@ async def record_refund_outcomes(
     desk.take_in(attempts=await store.select_attempts(tx, sorted(attempts)))
     results = [_hear(desk, item, look_ups) for item in items]
     await desk.close(tx)
-    await notices.mark_applied(
-        tx, [(item.merchant_id, item.notice_id) for item in items if item.notice_id], at=at
-    )
+    heard = [
+        (item.merchant_id, item.notice_id)
+        for item, refusal in zip(items, results, strict=True)
+        if item.notice_id and refusal is None
+    ]
+    await notices.mark_applied(tx, heard, at=at)
     return [
         RefundView(desk.refunds[key], desk.payment_of(desk.refunds[key]))
         if refusal is None
