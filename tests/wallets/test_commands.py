@@ -37,6 +37,7 @@ from tillgate.wallets.model import (
     Told,
     Transfer,
     UpdateWallet,
+    Wallet,
 )
 
 
@@ -210,8 +211,9 @@ async def test_a_frozen_wallet_receives_but_does_not_pay(db: Database) -> None:
         ),
     )
     async with db.transaction() as tx:
-        terms = await commands.require_open(tx, TEAHOUSE, wallet.id, cny(10))
+        [terms] = await commands.require_open(tx, [(TEAHOUSE, wallet.id, cny(10))])
 
+    assert isinstance(terms, Wallet)
     assert terms.id == wallet.id
     assert (await look(db, wallet.id)).balance == 150
     with pytest.raises(WalletNotEmpty):
@@ -229,9 +231,12 @@ async def test_limits(db: Database) -> None:
     with pytest.raises(LimitExceeded, match="daily"):
         await flows.order(db, spend_order(wallet.id, 31))
     async with db.transaction() as tx:
-        await commands.require_open(tx, TEAHOUSE, wallet.id, cny(60))
-        with pytest.raises(LimitExceeded, match="balance"):
-            await commands.require_open(tx, TEAHOUSE, wallet.id, cny(61))
+        enough, too_much = await commands.require_open(
+            tx, [(TEAHOUSE, wallet.id, cny(60)), (TEAHOUSE, wallet.id, cny(61))]
+        )
+    assert isinstance(enough, Wallet)
+    assert isinstance(too_much, LimitExceeded)
+    assert "balance" in too_much.message
     tomorrow = Spend(
         merchant_id=TEAHOUSE,
         at=NOON + timedelta(days=1),

@@ -11,6 +11,7 @@ from tillgate.kernel.errors import FieldRefused
 from tillgate.kernel.ids import new_id
 from tillgate.kernel.money import currency
 from tillgate.payments import queries as payments
+from tillgate.payments import shown as payment_shown
 from tillgate.payments import wire as payment_wire
 from tillgate.payments.errors import PaymentFailed
 from tillgate.payments.flows import Payments
@@ -50,9 +51,12 @@ class Routes:
             raise FieldRefused("expires_at", "expires_at must be in the future.")
         options = payment_wire.read_options(body.payment_method_options)
         method = await self._methods.named(call, body.payment_method, body.payment_method_data)
-        async with self._db.transaction(readonly=True) as tx:
-            wallet = await wallets.wallet_terms(tx, call.merchant_id, body.wallet)
-        await self._methods.require_customer(call, None, method, wallet.customer_id)
+        if method is not None and method.is_ours:
+            # Only the wallet's own customer may use it. Whether there is such a wallet is asked
+            # with the order's other questions, under its locks.
+            async with self._db.transaction(readonly=True) as tx:
+                wallet = await wallets.wallet_terms(tx, call.merchant_id, body.wallet)
+            await self._methods.require_customer(call, None, method, wallet.customer_id)
         types = await self._methods.types(call, unit, body.payment_method_types, method)
         return NewTopUp(
             merchant_id=call.merchant_id,
@@ -97,7 +101,7 @@ class Routes:
             return wire.show_top_up(view, livemode=call.livemode)
         async with self._db.transaction(readonly=True) as tx:
             charge = await payments.charge(tx, call.merchant_id, payment.latest_attempt)
-        failure = payment_wire.show_failure(charge, payment.last_error, livemode=call.livemode)
+        failure = payment_shown.show_failure(charge, payment.last_error, livemode=call.livemode)
         return Answer(402, _encode(wire.show_failure(failure, view, livemode=call.livemode)))
 
     async def _view(self, call: Call, top_up_id: str) -> TopUpView:
