@@ -269,7 +269,8 @@ def _merged(before: Thing, changes: dict[str, Any]) -> dict[str, Any]:
     """Metadata is changed key by key, everything else as a whole."""
     merged = dict(changes)
     if "metadata" in merged:
-        metadata = {**before.metadata, **(merged["metadata"] or {})} if merged["metadata"] else {}
+        given: dict[str, str | None] | None = merged["metadata"]
+        metadata = {**before.metadata, **given} if given is not None else {}
         merged["metadata"] = {key: value for key, value in metadata.items() if value is not None}
         if len(merged["metadata"]) > 50:
             raise FieldRefused("metadata", "Metadata may have up to 50 keys.")

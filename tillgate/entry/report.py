@@ -84,7 +84,9 @@ def links(up: Up) -> dict[str, str]:
         if isinstance(simulator, Mapping) and "phone" in simulator
     }
     page = str(up.seeded.get("topup_url") or up.base_url + PAGE)
-    return {"Top-up page": page, "API docs": up.base_url + DOCS, **phones}
+    shop = up.simulators.get("shop")
+    shops = {"Demo shop": f"{shop['url']}/"} if isinstance(shop, Mapping) else {}
+    return {"Top-up page": page, "API docs": up.base_url + DOCS, **phones, **shops}
 
 
 def keys(up: Up) -> dict[str, str]:

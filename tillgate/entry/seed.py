@@ -16,6 +16,7 @@ import msgspec
 
 from tillgate.customers import commands as customers
 from tillgate.customers.model import Change, Customer
+from tillgate.entry import shop
 from tillgate.entry.build import open_database, vault_of
 from tillgate.kernel.clock import Clock, SystemClock
 from tillgate.kernel.ids import new_id
@@ -70,6 +71,7 @@ async def run(settings: Settings) -> SeedResult:
             demo = await _make(db, clock)
             _write(file, demo)
         await _connect(db, vault, clock, demo, settings)
+        await shop.introduce(db, vault, clock, demo.merchant_id, settings.simulators)
     return msgspec.convert(msgspec.to_builtins(demo), SeedResult)
 
 

@@ -16,7 +16,7 @@ from tillgate.customers import wire as customer_wire
 from tillgate.customers.model import Customer, PaymentMethod
 from tillgate.entry.relay import Subscriber, Table
 from tillgate.kernel.facts import Fact
-from tillgate.payments import wire as payment_wire
+from tillgate.payments import shown as payment_shown
 from tillgate.payments.model import Charge, Payment, RefundView
 from tillgate.runtime.db import Tx
 from tillgate.topups import commands as topups
@@ -69,7 +69,7 @@ CATALOGUE: Catalogue = {
          for what in ("attached", "detached", "updated")},
     ),
     **_kinds(
-        shown(Payment, payment_wire.show_intent),
+        shown(Payment, payment_shown.show_intent),
         {
             "payment.created": "payment_intent.created",
             "payment.requires_action": "payment_intent.requires_action",
@@ -81,7 +81,7 @@ CATALOGUE: Catalogue = {
         },
     ),
     **_kinds(
-        shown(Charge, payment_wire.show_charge),
+        shown(Charge, payment_shown.show_charge),
         {
             # Reserved money is a charge that succeeded and is not captured.
             "attempt.authorised": "charge.succeeded",
@@ -92,7 +92,7 @@ CATALOGUE: Catalogue = {
         },
     ),
     **_kinds(
-        shown(RefundView, payment_wire.show_refund),
+        shown(RefundView, payment_shown.show_refund),
         {f"refund.{what}": f"refund.{what}" for what in ("created", "updated", "failed")},
     ),
     **_kinds(

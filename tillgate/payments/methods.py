@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from tillgate.customers import queries as customers
-from tillgate.customers.machine import test_token
-from tillgate.customers.wire import read_card
+from tillgate.customers.wire import read_card, read_test_token
 from tillgate.kernel.errors import FieldRefused
 from tillgate.payments.flows import Payments
 from tillgate.payments.model import Confirmation
@@ -61,7 +60,7 @@ class Methods:
             return None
         if name in {"alipay", "wechat_pay"}:
             return Method(name, None, name)
-        token = None if call.livemode else test_token(name)
+        token = read_test_token(name, livemode=call.livemode)
         if token is not None:
             return Method("card", token, token)
         async with self._db.transaction(readonly=True) as tx:
@@ -133,7 +132,7 @@ def confirmation_of(
             " payment_method or payment_method_data.",
             code="payment_intent_unexpected_state",
         )
-    mine = options.get(method.kind) or {}
+    mine: dict[str, Any] = options.get(method.kind) or {}
     presentation = presentation_of(method.kind, options)
     if presentation == "jsapi" and not mine.get("openid"):
         name = "payment_method_options[wechat_pay][openid]"

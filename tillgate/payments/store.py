@@ -153,6 +153,18 @@ async def select_payments_by_id(tx: Tx, keys: Collection[Key]) -> list[Payment]:
     return [_payment.decode(row["row"]) for row in rows]
 
 
+async def select_sequences(tx: Tx, keys: Collection[Key]) -> dict[Key, int]:
+    """Read how often payments have changed, and nothing else of them."""
+    rows = await tx.all(
+        """
+        SELECT p.merchant_id, p.id, p.sequence FROM unnest($1::bigint[], $2::text[]) k(merchant_id, id)
+        JOIN payments.payments p ON p.merchant_id = k.merchant_id AND p.id = k.id
+        """,
+        *_keys(keys),
+    )
+    return {(row["merchant_id"], row["id"]): row["sequence"] for row in rows}
+
+
 async def select_overdue_payments(tx: Tx, now: datetime, limit: int) -> list[Key]:
     """Return payments that have a deadline, have passed it, and have no attempt to wait for."""
     rows = await tx.all(

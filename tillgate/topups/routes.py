@@ -11,6 +11,7 @@ from tillgate.kernel.errors import FieldRefused
 from tillgate.kernel.ids import new_id
 from tillgate.kernel.money import currency
 from tillgate.payments import queries as payments
+from tillgate.payments import shown as payment_shown
 from tillgate.payments import wire as payment_wire
 from tillgate.payments.errors import PaymentFailed
 from tillgate.payments.flows import Payments
@@ -100,7 +101,7 @@ class Routes:
             return wire.show_top_up(view, livemode=call.livemode)
         async with self._db.transaction(readonly=True) as tx:
             charge = await payments.charge(tx, call.merchant_id, payment.latest_attempt)
-        failure = payment_wire.show_failure(charge, payment.last_error, livemode=call.livemode)
+        failure = payment_shown.show_failure(charge, payment.last_error, livemode=call.livemode)
         return Answer(402, _encode(wire.show_failure(failure, view, livemode=call.livemode)))
 
     async def _view(self, call: Call, top_up_id: str) -> TopUpView:

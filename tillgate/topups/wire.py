@@ -9,7 +9,8 @@ from msgspec import UNSET, Meta, UnsetType
 
 from tillgate.kernel.clock import unix
 from tillgate.kernel.money import MAX_MINOR
-from tillgate.payments.wire import MethodData, MethodOptions, MethodType, show_action, show_error
+from tillgate.payments.shown import show_action, show_error
+from tillgate.payments.wire import MethodData, MethodOptions, MethodType
 from tillgate.topups.model import TopUpView
 from tillgate.web.listing import ListRequest
 from tillgate.web.reading import Amount, CurrencyCode, Id, MetadataChange, Request, Text, Unix, Url

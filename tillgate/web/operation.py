@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final, Generic, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 import msgspec
 
@@ -247,12 +247,12 @@ class Table:
         return (found, values) if found is not None else set(node.rows)
 
 
-class _Node(Generic[Body]):
+class _Node:
     __slots__ = ("any", "fixed", "rows")
 
     def __init__(self) -> None:
-        self.fixed: dict[str, _Node[Any]] = {}
-        self.any: _Node[Any] | None = None
+        self.fixed: dict[str, _Node] = {}
+        self.any: _Node | None = None
         self.rows: dict[str, Operation] = {}
 
     def add(self, segments: list[str], row: Operation) -> None:
