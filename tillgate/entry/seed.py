@@ -78,9 +78,7 @@ async def run(settings: Settings) -> SeedResult:
 async def _is_there(db: Database, demo: Demo) -> bool:
     async with db.transaction(readonly=True) as tx:
         found = await merchant_queries.merchants(tx)
-    return any(
-        one.merchant_id == demo.merchant_id and one.account == demo.account for one in found
-    )
+    return any(one.merchant_id == demo.merchant_id and one.account == demo.account for one in found)
 
 
 async def _make(db: Database, clock: Clock) -> Demo:
