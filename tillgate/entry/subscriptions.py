@@ -155,8 +155,12 @@ async def _owe_events(tx: Tx, facts: Sequence[Fact], at: datetime) -> None:
 
 
 _HEARD_INSIDE: dict[str, tuple[Subscriber, ...]] = {
-    "payment.succeeded": (_record_movements, _follow_payments),
+    "payment.succeeded": (_follow_payments,),
     "payment.canceled": (_follow_payments,),
+}
+#: These lock the merchant's books, for which every posting waits: as late as can be.
+_HEARD_LAST: dict[str, tuple[Subscriber, ...]] = {
+    "payment.succeeded": (_record_movements,),
     "refund.created": (_record_movements,),
     "refund.updated": (_count_refunds,),
     "refund.failed": (_record_movements,),
@@ -164,8 +168,12 @@ _HEARD_INSIDE: dict[str, tuple[Subscriber, ...]] = {
 
 #: By the fact's name, in the order in which they hear it.
 TABLE: Table = {
-    name: (*_HEARD_INSIDE.get(name, ()), *((_owe_events,) if name in CATALOGUE else ()))
-    for name in {*_HEARD_INSIDE, *CATALOGUE}
+    name: (
+        *_HEARD_INSIDE.get(name, ()),
+        *((_owe_events,) if name in CATALOGUE else ()),
+        *_HEARD_LAST.get(name, ()),
+    )
+    for name in {*_HEARD_INSIDE, *CATALOGUE, *_HEARD_LAST}
 }
 
 
