@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tillgate.ledger.errors import AccountNotFound, CurrencyDiffers, HoldEnded, InsufficientFunds
@@ -42,6 +42,7 @@ def new_books() -> Books:
     return books
 
 
+@settings(deadline=None)
 @given(STEPS)
 def test_whatever_happens_the_books_balance_and_floors_hold(  # noqa: C901, PLR0912  a branch a step
     steps: list[tuple[object, ...]],

@@ -1,6 +1,6 @@
 """The state grid of a wallet, and the splitting rules."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tillgate import wallets
@@ -23,6 +23,7 @@ def test_the_grid_in_the_docs_is_the_machine() -> None:
     assert drawn == dict(MOVES)
 
 
+@settings(deadline=None)
 @given(AMOUNTS, AMOUNTS, AMOUNTS)
 def test_a_spend_takes_principal_first_and_all_of_it(
     amount: int, principal: int, bonus: int
@@ -38,6 +39,7 @@ def test_a_spend_takes_principal_first_and_all_of_it(
         assert parts[1] == 0 or parts[0] == principal
 
 
+@settings(deadline=None)
 @given(AMOUNTS, AMOUNTS, st.data())
 def test_refunds_in_any_steps_end_where_the_spend_began(
     principal: int, bonus: int, data: st.DataObject

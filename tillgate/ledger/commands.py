@@ -55,14 +55,14 @@ async def load(
     if unheard:
         for hold in await store.select_holds(tx, unheard):
             books.holds[hold.merchant_id, hold.id] = hold
-            wanted |= {(hold.merchant_id, number) for number, _ in hold.parts}
+            keys = ((hold.merchant_id, number) for number, _ in hold.parts)
+            wanted |= {key for key in keys if key not in books.accounts}
         books.checked_holds |= unheard
     unchecked = {cause for cause in causes if cause not in books.checked}
     if unchecked:
         for posted in await store.select_journals(tx, unchecked):
             books.posted[posted.merchant_id, posted.cause] = posted
         books.checked |= unchecked
-    wanted -= books.accounts.keys()
     if wanted:
         books.take_in(await store.select_accounts(tx, wanted))
 

@@ -26,6 +26,11 @@ class Method:
     token: str | None
     name: str
 
+    @property
+    def is_ours(self) -> bool:
+        """Whether it is an object of ours, which may belong to a customer."""
+        return self.name.startswith("pm_0")
+
 
 class Confirming(Protocol):
     """What every request that confirms says."""
@@ -88,7 +93,7 @@ class Methods:
         already: str | None = None,
     ) -> None:
         """Refuse customers that do not exist, and methods that are another customer's."""
-        is_ours = method is not None and method.name.startswith("pm_0")
+        is_ours = method is not None and method.is_ours
         if customer_id is None and not is_ours:
             return
         async with self._db.transaction(readonly=True) as tx:

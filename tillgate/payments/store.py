@@ -67,12 +67,16 @@ async def lock_payments_of_attempts(tx: Tx, keys: Collection[Key]) -> list[Payme
     """Hold the payments that these attempts belong to."""
     rows = await tx.all(
         """
-        SELECT row_to_json(p)::text AS row
-        FROM unnest($1::bigint[], $2::text[]) k(merchant_id, id)
-        JOIN payments.attempts a ON a.merchant_id = k.merchant_id AND a.id = k.id
-        JOIN payments.payments p ON p.merchant_id = a.merchant_id AND p.id = a.payment_id
-        WHERE p.merchant_id = ANY($1::bigint[])
-        ORDER BY p.merchant_id, p.id FOR UPDATE OF p
+        WITH wanted AS MATERIALIZED (
+            SELECT DISTINCT a.merchant_id, a.payment_id AS id
+            FROM unnest($1::bigint[], $2::text[]) k(merchant_id, id)
+            CROSS JOIN LATERAL (SELECT * FROM payments.attempts x
+                WHERE x.merchant_id = k.merchant_id AND x.id = k.id OFFSET 0) a
+            ORDER BY 1, 2
+        )
+        SELECT row_to_json(p)::text AS row FROM wanted w
+        CROSS JOIN LATERAL (SELECT * FROM payments.payments x
+            WHERE x.merchant_id = w.merchant_id AND x.id = w.id FOR UPDATE) p
         """,
         *_keys(keys),
     )
@@ -83,12 +87,16 @@ async def lock_payments_of_refunds(tx: Tx, keys: Collection[Key]) -> list[Paymen
     """Hold the payments that these refunds belong to."""
     rows = await tx.all(
         """
-        SELECT row_to_json(p)::text AS row
-        FROM unnest($1::bigint[], $2::text[]) k(merchant_id, id)
-        JOIN payments.refunds r ON r.merchant_id = k.merchant_id AND r.id = k.id
-        JOIN payments.payments p ON p.merchant_id = r.merchant_id AND p.id = r.payment_id
-        WHERE p.merchant_id = ANY($1::bigint[])
-        ORDER BY p.merchant_id, p.id FOR UPDATE OF p
+        WITH wanted AS MATERIALIZED (
+            SELECT DISTINCT r.merchant_id, r.payment_id AS id
+            FROM unnest($1::bigint[], $2::text[]) k(merchant_id, id)
+            CROSS JOIN LATERAL (SELECT * FROM payments.refunds x
+                WHERE x.merchant_id = k.merchant_id AND x.id = k.id OFFSET 0) r
+            ORDER BY 1, 2
+        )
+        SELECT row_to_json(p)::text AS row FROM wanted w
+        CROSS JOIN LATERAL (SELECT * FROM payments.payments x
+            WHERE x.merchant_id = w.merchant_id AND x.id = w.id FOR UPDATE) p
         """,
         *_keys(keys),
     )
@@ -141,6 +149,18 @@ async def select_payments_by_id(tx: Tx, keys: Collection[Key]) -> list[Payment]:
         *_keys(keys),
     )
     return [_payment.decode(row["row"]) for row in rows]
+
+
+async def select_sequences(tx: Tx, keys: Collection[Key]) -> dict[Key, int]:
+    """Read how often payments have changed, and nothing else of them."""
+    rows = await tx.all(
+        """
+        SELECT p.merchant_id, p.id, p.sequence FROM unnest($1::bigint[], $2::text[]) k(merchant_id, id)
+        JOIN payments.payments p ON p.merchant_id = k.merchant_id AND p.id = k.id
+        """,
+        *_keys(keys),
+    )
+    return {(row["merchant_id"], row["id"]): row["sequence"] for row in rows}
 
 
 async def select_overdue_payments(tx: Tx, now: datetime, limit: int) -> list[Key]:

@@ -51,9 +51,12 @@ class Routes:
             raise FieldRefused("expires_at", "expires_at must be in the future.")
         options = payment_wire.read_options(body.payment_method_options)
         method = await self._methods.named(call, body.payment_method, body.payment_method_data)
-        async with self._db.transaction(readonly=True) as tx:
-            wallet = await wallets.wallet_terms(tx, call.merchant_id, body.wallet)
-        await self._methods.require_customer(call, None, method, wallet.customer_id)
+        if method is not None and method.is_ours:
+            # Only the wallet's own customer may use it. Whether there is such a wallet is asked
+            # with the order's other questions, under its locks.
+            async with self._db.transaction(readonly=True) as tx:
+                wallet = await wallets.wallet_terms(tx, call.merchant_id, body.wallet)
+            await self._methods.require_customer(call, None, method, wallet.customer_id)
         types = await self._methods.types(call, unit, body.payment_method_types, method)
         return NewTopUp(
             merchant_id=call.merchant_id,

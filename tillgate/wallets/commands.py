@@ -104,21 +104,36 @@ async def transfer(tx: Tx, orders: Sequence[Transfer]) -> list[Moved | Refusal]:
     return cast("list[Moved | Refusal]", await carry_out(tx, orders))
 
 
-async def require_open(tx: Tx, merchant_id: int, wallet_id: str, amount: Money) -> Wallet:
-    """Return the wallet a top-up may pay into (`principal_account`), or refuse before charging.
+async def require_open(tx: Tx, wanted: Sequence[tuple[int, str, Money]]) -> list[Wallet | Refusal]:
+    """Return the wallets top-ups may pay into (`principal_account`), or why not, before charging.
 
     A frozen wallet still receives money. The balance limit sees what is in the wallet now.
     """
-    found = await store.select_wallets(tx, [(merchant_id, wallet_id)])
-    if not found:
-        raise WalletNotFound(wallet_id)
-    wallet = found[0]
-    if is_closed(wallet):
-        raise WalletClosed(wallet.id)
-    require_currency(wallet, amount)
-    if wallet.limits.balance is not None:
-        view = (await views(tx, found))[0]
-        require_below(wallet, "balance", wallet.limits.balance, view.balance + amount.minor)
+    keys = list({(merchant_id, wallet_id) for merchant_id, wallet_id, _ in wanted})
+    found = {(one.merchant_id, one.id): one for one in await store.select_wallets(tx, keys)}
+    limited = [wallet for wallet in found.values() if wallet.limits.balance is not None]
+    seen = await views(tx, limited) if limited else []
+    balances = {(view.merchant_id, view.id): view.balance for view in seen}
+    return [
+        _open_for(found.get((merchant_id, wallet_id)), wallet_id, amount, balances)
+        for merchant_id, wallet_id, amount in wanted
+    ]
+
+
+def _open_for(
+    wallet: Wallet | None, wallet_id: str, amount: Money, balances: Mapping[tuple[int, str], int]
+) -> Wallet | Refusal:
+    try:
+        if wallet is None:
+            raise WalletNotFound(wallet_id)
+        if is_closed(wallet):
+            raise WalletClosed(wallet.id)
+        require_currency(wallet, amount)
+        balance = balances.get((wallet.merchant_id, wallet.id))
+        if balance is not None and wallet.limits.balance is not None:
+            require_below(wallet, "balance", wallet.limits.balance, balance + amount.minor)
+    except Refusal as refusal:
+        return refusal
     return wallet
 
 
