@@ -31,7 +31,11 @@ async def test_a_top_up_fills_the_wallet_and_spending_empties_it(client, world) 
     wallet = await _filled(client, world, bonus=1_000)
     url = f"/v1/wallets/{wallet['id']}"
     now = (await client.get(url)).json
-    assert (now["balance"], now["principal_balance"], now["bonus_balance"]) == (11_000, 10_000, 1_000)
+    assert (now["balance"], now["principal_balance"], now["bonus_balance"]) == (
+        11_000,
+        10_000,
+        1_000,
+    )
     spent = await client.post(f"{url}/spend", {"amount": 10_500, "currency": "cny"}, key="s1")
     assert spent.json["object"] == "wallet_transaction"
     assert (spent.json["principal_amount"], spent.json["bonus_amount"]) == (-10_000, -500)
@@ -40,7 +44,9 @@ async def test_a_top_up_fills_the_wallet_and_spending_empties_it(client, world) 
     poor = await client.post(f"{url}/spend", {"amount": 501, "currency": "cny"}, key="s2")
     assert poor.status == 402
     assert poor.error["code"] == "balance_insufficient"
-    assert (await client.post(f"{url}/spend", {"amount": 501, "currency": "cny"}, key="s2")).body == poor.body
+    assert (
+        await client.post(f"{url}/spend", {"amount": 501, "currency": "cny"}, key="s2")
+    ).body == poor.body
     wrong = await client.post(f"{url}/spend", {"amount": 1, "currency": "usd"})
     assert wrong.error["param"] == "currency"
     back = await client.post(f"{url}/transactions/{spent.json['id']}/refund", {"amount": 500})
@@ -48,12 +54,16 @@ async def test_a_top_up_fills_the_wallet_and_spending_empties_it(client, world) 
     statement = (await client.get(f"{url}/transactions")).json["data"]
     assert [one["amount"] for one in statement] == [500, -10_500, 11_000]
     assert [one["balance_after"] for one in statement] == [1_000, 500, 11_000]
-    page = (await client.get(f"{url}/transactions?limit=1&starting_after={statement[0]['id']}")).json
+    page = (
+        await client.get(f"{url}/transactions?limit=1&starting_after={statement[0]['id']}")
+    ).json
     assert (page["data"][0]["id"], page["has_more"]) == (spent.json["id"], True)
     top_up = (await client.get(f"/v1/top_ups/{wallet['top_up']}?expand[]=wallet.customer")).json
     assert top_up["status"] == "succeeded"
     assert top_up["wallet"]["customer"]["name"] == "Li"
-    assert (await client.get(f"/v1/top_ups?wallet={wallet['id']}")).json["data"][0]["id"] == top_up["id"]
+    assert (await client.get(f"/v1/top_ups?wallet={wallet['id']}")).json["data"][0]["id"] == top_up[
+        "id"
+    ]
     await world.assert_books_hold()
 
 
@@ -69,7 +79,9 @@ async def test_holds_and_freezing(client, world) -> None:
     ended = await client.post(f"{url}/holds/{held.json['id']}/release")
     assert ended.status == 400
     other = await client.post(f"{url}/holds", {"amount": 100, "currency": "cny"})
-    assert (await client.post(f"{url}/holds/{other.json['id']}/release")).json["status"] == "released"
+    assert (await client.post(f"{url}/holds/{other.json['id']}/release")).json[
+        "status"
+    ] == "released"
     assert (await client.post(f"{url}/freeze")).json["status"] == "frozen"
     frozen = await client.post(f"{url}/spend", {"amount": 1, "currency": "cny"})
     assert (frozen.status, frozen.error["code"]) == (402, "wallet_frozen")
@@ -118,7 +130,9 @@ async def test_the_books_and_the_balance_can_be_read(client, world) -> None:
         (-200, "refund", refund["id"]),
         (1200, "charge", charge["id"]),
     ]
-    one = (await client.get(f"/v1/balance_transactions?limit=1&starting_after={listed[0]['id']}")).json
+    one = (
+        await client.get(f"/v1/balance_transactions?limit=1&starting_after={listed[0]['id']}")
+    ).json
     assert [txn["id"] for txn in one["data"]] == [listed[1]["id"]]
     assert (await client.get(f"/v1/balance_transactions/{listed[0]['id']}")).json == listed[0]
     assert (await client.get("/v1/balance_transactions/txn_000000000999")).status == 404

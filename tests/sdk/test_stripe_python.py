@@ -18,9 +18,7 @@ Result = TypeVar("Result")
 
 @pytest.fixture
 def sdk(sdk_base, teahouse) -> StripeClient:
-    return StripeClient(
-        teahouse.secret, base_addresses={"api": sdk_base}, max_network_retries=0
-    )
+    return StripeClient(teahouse.secret, base_addresses={"api": sdk_base}, max_network_retries=0)
 
 
 async def drive(script: Callable[[], Result]) -> Result:
@@ -80,7 +78,10 @@ async def test_payment_intents_refunds_and_balance(sdk) -> None:
         rest = c.refunds.create({"charge": paid.latest_charge.id})
         assert rest.amount == 1000
         assert c.refunds.update(rest.id, {"metadata": {"a": "b"}}).metadata["a"] == "b"
-        assert [one.id for one in c.refunds.list({"payment_intent": paid.id})] == [rest.id, refund.id]
+        assert [one.id for one in c.refunds.list({"payment_intent": paid.id})] == [
+            rest.id,
+            refund.id,
+        ]
         with pytest.raises(stripe.InvalidRequestError) as refused:
             c.refunds.cancel(rest.id)
         assert refused.value.http_status == 400

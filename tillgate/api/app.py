@@ -21,6 +21,7 @@ from tillgate.runtime.idempotency import Claims
 from tillgate.runtime.secrets import Vault
 from tillgate.topups.flows import TopUps
 from tillgate.topups.routes import Routes as TopUpRoutes
+from tillgate.wallets.routes import Link
 from tillgate.wallets.routes import Routes as WalletRoutes
 from tillgate.web.application import Api, Observe
 from tillgate.web.auth import Caller, KeyRing
@@ -67,6 +68,7 @@ class Parts:
     top_ups: TopUps
     #: Which facts are events on the wire, and how they are drawn.
     catalogue: Catalogue
+    link: Link
     base_url: str
     #: Whether merchants' endpoints may stand on private addresses.
     may_be_private: bool = True
@@ -106,7 +108,7 @@ def build(
     customers = CustomerRoutes(parts.db, parts.clock)
     payments = PaymentRoutes(parts.payments)
     top_ups = TopUpRoutes(parts.payments, parts.top_ups)
-    wallets = WalletRoutes(parts.db, parts.clock)
+    wallets = WalletRoutes(parts.db, parts.clock, parts.link)
     books = BookRoutes(parts.db)
     webhooks = WebhookRoutes(
         parts.db,

@@ -28,6 +28,7 @@ from tillgate.payments.providers import notify_url
 from tillgate.runtime.db import Database
 from tillgate.runtime.secrets import Vault
 from tillgate.runtime.settings import Settings
+from tillgate.topup_app.links import link_for
 from tillgate.wallets import flows as wallets
 from tillgate.wallets.model import OpenWallet
 
@@ -58,6 +59,9 @@ class SeedResult(msgspec.Struct, kw_only=True):
     customer: str
     wallet: str
     wallet_usd: str
+    #: The pages of Li's wallets, good for 30 days.
+    topup_url: str
+    topup_url_usd: str
 
 
 async def run(settings: Settings) -> SeedResult:
@@ -72,15 +76,23 @@ async def run(settings: Settings) -> SeedResult:
             _write(file, demo)
         await _connect(db, vault, clock, demo, settings)
         await shop.introduce(db, vault, clock, demo.merchant_id, settings.simulators)
-    return msgspec.convert(msgspec.to_builtins(demo), SeedResult)
+    base_url, at = settings.http.base_url, clock.now()
+    return SeedResult(
+        account=demo.account,
+        secret_key=demo.secret_key,
+        publishable_key=demo.publishable_key,
+        customer=demo.customer,
+        wallet=demo.wallet,
+        wallet_usd=demo.wallet_usd,
+        topup_url=link_for(vault, base_url, demo.merchant_id, demo.wallet, at=at),
+        topup_url_usd=link_for(vault, base_url, demo.merchant_id, demo.wallet_usd, at=at),
+    )
 
 
 async def _is_there(db: Database, demo: Demo) -> bool:
     async with db.transaction(readonly=True) as tx:
         found = await merchant_queries.merchants(tx)
-    return any(
-        one.merchant_id == demo.merchant_id and one.account == demo.account for one in found
-    )
+    return any(one.merchant_id == demo.merchant_id and one.account == demo.account for one in found)
 
 
 async def _make(db: Database, clock: Clock) -> Demo:

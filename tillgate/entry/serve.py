@@ -6,6 +6,7 @@ Started again and again by the supervisor or systemd; it holds nothing that is n
 from __future__ import annotations
 
 import gc
+from datetime import datetime, timedelta
 
 import uvicorn
 import uvloop
@@ -20,6 +21,9 @@ from tillgate.entry.build import Core, open_core
 from tillgate.entry.health import Health
 from tillgate.runtime import logs, telemetry
 from tillgate.runtime.settings import Settings
+from tillgate.topup_app import routes as topup_app
+from tillgate.topup_app.links import link_for
+from tillgate.wallets.routes import Link
 from tillgate.web.operation import Operation
 
 
@@ -94,6 +98,7 @@ def api_parts(core: Core) -> api.Parts:
         payments=core.payments,
         top_ups=core.top_ups,
         catalogue=subscriptions.CATALOGUE,
+        link=link_of(core),
         may_be_private=core.settings.webhooks.allow_private_addresses,
         abandoned_after_seconds=core.settings.providers.total_timeout_seconds * 2 + 5,
         base_url=core.settings.http.base_url,
@@ -102,9 +107,32 @@ def api_parts(core: Core) -> api.Parts:
     )
 
 
-def pages(core: Core) -> list[BaseRoute]:  # noqa: ARG001
-    """Return the routes of pages and of health."""
-    return []
+def link_of(core: Core) -> Link:
+    """Return what makes the addresses of wallets' pages."""
+
+    def link(merchant_id: int, wallet_id: str, at: datetime, lifetime: timedelta) -> str:
+        base_url = core.settings.http.base_url
+        return link_for(core.vault, base_url, merchant_id, wallet_id, at=at, lifetime=lifetime)
+
+    return link
+
+
+def pages(core: Core) -> list[BaseRoute]:
+    """Return the routes of the pages."""
+    simulators = core.settings.simulators
+    phone = f"http://{simulators.host}:{simulators.alipay_port}/phone/"
+    return topup_app.routes(
+        topup_app.Parts(
+            db=core.db,
+            clock=core.clock,
+            vault=core.vault,
+            providers=core.providers,
+            payments=core.payments,
+            top_ups=core.top_ups,
+            base_url=core.settings.http.base_url,
+            phone_url=phone if simulators.enabled else None,
+        )
+    )
 
 
 def telemetry_of_request(operation: Operation | None, status: int, seconds: float) -> None:

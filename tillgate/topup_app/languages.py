@@ -54,7 +54,7 @@ class Language:
     def decline(self, code: str | None, decline_code: str | None) -> str:
         """Say why it was refused, in words a customer can act on."""
         for known in (decline_code, code):
-            if known in self.declines:
+            if known is not None and known in self.declines:
                 return self.declines[known]
         return self.declines["other"]
 
@@ -73,7 +73,7 @@ def languages() -> Mapping[str, Language]:
 def choose(asked: str | None, accepted: str) -> Language:
     """Return the language asked for (`?lang=`), or the best of those the browser accepts."""
     known = languages()
-    if asked in known:
+    if asked is not None and asked in known:
         return known[asked]
     for tag in _by_preference(accepted):
         code = tag.partition("-")[0].lower()
