@@ -6,14 +6,13 @@ import pytest
 
 from tests.worlds import CONFIRMATIONS, MERCHANT, World
 from tillgate.kernel import ids
-from tillgate.kernel.money import CNY
+from tillgate.kernel.money import CNY, Money
 from tillgate.payments.errors import ValueSpent
 from tillgate.payments.flows import NO_TRACE
 from tillgate.runtime import outbox
 from tillgate.topups import commands, queries
 from tillgate.topups.flows import TopUps
 from tillgate.topups.model import NewTopUp, TopUpView
-from tillgate.kernel.money import Money
 from tillgate.wallets import flows as wallets
 from tillgate.wallets import queries as wallet_queries
 from tillgate.wallets.model import MoveWallet, OpenWallet, Spend
