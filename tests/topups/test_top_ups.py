@@ -15,6 +15,7 @@ from tillgate.topups.flows import TopUps
 from tillgate.topups.model import NewTopUp, TopUpView
 from tillgate.wallets import flows as wallets
 from tillgate.wallets import queries as wallet_queries
+from tillgate.wallets.machine import News
 from tillgate.wallets.model import MoveWallet, OpenWallet, Spend
 
 
@@ -158,7 +159,6 @@ async def test_partial_policy_refunds_what_is_left(world: World) -> None:
 async def test_frozen_wallet_still_receives_money(world: World) -> None:
     wallet = await open_wallet(world)
     view = await top_up(world, wallet)
-    from tillgate.wallets.machine import News
 
     await wallets.order(
         world.db,
