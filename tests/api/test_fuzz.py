@@ -54,11 +54,11 @@ async def _known(client, world) -> dict[str, str]:
     wallet = await _filled(client, world)
     card = {"amount": 900, "currency": "usd", "payment_method": "pm_card_visa", "confirm": "true"}
     intent = (await client.post("/v1/payment_intents", card)).json
-    held = await client.post(
-        f"/v1/wallets/{wallet['id']}/holds", {"amount": 10, "currency": "cny"}
-    )
+    held = await client.post(f"/v1/wallets/{wallet['id']}/holds", {"amount": 10, "currency": "cny"})
     endpoint = {"url": "http://127.0.0.1:9/hooks", "enabled_events[]": "*"}
-    refund = (await client.post("/v1/refunds", {"charge": intent["latest_charge"], "amount": 1})).json
+    refund = (
+        await client.post("/v1/refunds", {"charge": intent["latest_charge"], "amount": 1})
+    ).json
     return {
         "customer": wallet["customer"],
         "wallet": wallet["id"],
