@@ -64,6 +64,13 @@ async def balances_at(
     return await store.select_balances_at(tx, merchant_id, sorted(numbers), journal)
 
 
+async def standing(
+    tx: Tx, merchant_id: int, moments: Collection[tuple[int, int]]
+) -> dict[tuple[int, int], int]:
+    """Return where accounts stood right after journals, by (account number, journal)."""
+    return await store.select_standing(tx, merchant_id, sorted(moments))
+
+
 async def balances_as_of(
     tx: Tx, merchant_id: int, numbers: Collection[int], at: datetime
 ) -> dict[int, int]:

@@ -18,6 +18,7 @@ from tillgate.ledger.model import (
     Posted,
     PostedLine,
 )
+from tillgate.runtime import telemetry
 from tillgate.runtime.db import Tx
 
 
@@ -199,26 +200,35 @@ _LINES_AFTER = """
 async def select_balances_at(
     tx: Tx, merchant_id: int, numbers: Sequence[int], journal: int
 ) -> dict[int, int]:
-    """Return where accounts stood after a journal: the running balance of the last line up to it."""
+    """Return where accounts stood after a journal."""
+    standing = await select_standing(tx, merchant_id, [(number, journal) for number in numbers])
+    return {number: balance for (number, _), balance in standing.items()}
+
+
+async def select_standing(
+    tx: Tx, merchant_id: int, moments: Sequence[tuple[int, int]]
+) -> dict[tuple[int, int], int]:
+    """Return where accounts stood, each after a journal of its own: the running balance of the
+    last line up to it."""
     rows = await tx.all(
         """
-        SELECT n.number, coalesce(p.balance, 0) AS balance
-        FROM unnest($2::bigint[]) n(number) LEFT JOIN LATERAL (
+        SELECT n.number, n.journal, coalesce(p.balance, 0) AS balance
+        FROM unnest($2::bigint[], $3::bigint[]) n(number, journal) LEFT JOIN LATERAL (
             (SELECT journal, line, debit_after AS balance FROM ledger.lines
-                WHERE merchant_id = $1 AND (debit, journal) <= (n.number, $3)
+                WHERE merchant_id = $1 AND (debit, journal) <= (n.number, n.journal)
                     AND debit >= n.number ORDER BY debit DESC, journal DESC, line DESC LIMIT 1)
             UNION ALL
             (SELECT journal, line, credit_after AS balance FROM ledger.lines
-                WHERE merchant_id = $1 AND (credit, journal) <= (n.number, $3)
+                WHERE merchant_id = $1 AND (credit, journal) <= (n.number, n.journal)
                     AND credit >= n.number ORDER BY credit DESC, journal DESC, line DESC LIMIT 1)
             ORDER BY journal DESC, line DESC LIMIT 1
         ) p ON true
         """,
         merchant_id,
-        list(numbers),
-        journal,
+        [number for number, _ in moments],
+        [journal for _, journal in moments],
     )
-    return {row["number"]: row["balance"] for row in rows}
+    return {(row["number"], row["journal"]): row["balance"] for row in rows}
 
 
 async def select_holds(tx: Tx, keys: Collection[tuple[int, str]]) -> list[Hold]:
@@ -338,6 +348,7 @@ async def write(tx: Tx, writing: Writing) -> None:
     if writing.lines:
         written = await tx.copy("ledger", "lines", _LINE_COLUMNS, writing.lines)
         assert written == len(writing.lines), "lines were lost"
+        telemetry.LINES.inc(written)
     row = await tx.one(
         """
         WITH moved AS (

@@ -52,11 +52,13 @@ async def lock_payments(tx: Tx, keys: Collection[Key]) -> list[Payment]:
     """
     rows = await tx.all(
         """
-        SELECT row_to_json(p)::text AS row
-        FROM unnest($1::bigint[], $2::text[]) k(merchant_id, id)
-        JOIN payments.payments p ON p.merchant_id = k.merchant_id AND p.id = k.id
-        WHERE p.merchant_id = ANY($1::bigint[])
-        ORDER BY p.merchant_id, p.id FOR UPDATE OF p
+        WITH wanted AS MATERIALIZED (
+            SELECT DISTINCT merchant_id, id FROM unnest($1::bigint[], $2::text[]) k(merchant_id, id)
+            ORDER BY 1, 2
+        )
+        SELECT row_to_json(p)::text AS row FROM wanted w
+        CROSS JOIN LATERAL (SELECT * FROM payments.payments x
+            WHERE x.merchant_id = w.merchant_id AND x.id = w.id FOR UPDATE) p
         """,
         *_keys(keys),
     )

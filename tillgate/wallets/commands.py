@@ -204,23 +204,31 @@ async def annotate(
 async def _record(
     tx: Tx, desk: Desk, merchant_id: int, found: Sequence[tuple[RecordMovement, Posted]]
 ) -> None:
+    by_account = {
+        number: wallet
+        for wallet in desk.wallets.values()
+        if wallet.merchant_id == merchant_id
+        for number in (wallet.principal_account, wallet.bonus_account)
+    }
     pairs = {
         (wallet.id, posted.number): (item, posted, wallet)
         for item, posted in found
-        for wallet in desk.wallets.values()
-        if wallet.merchant_id == merchant_id
-        and any(
-            {line.debit, line.credit} & {wallet.principal_account, wallet.bonus_account}
-            for line in posted.lines
-        )
+        for line in posted.lines
+        for wallet in (by_account.get(line.debit), by_account.get(line.credit))
+        if wallet is not None
     }
-    known = await store.select_transactions_of(tx, merchant_id, pairs.keys())
-    for kept in known:
+    for kept in await store.select_transactions_of(tx, merchant_id, pairs.keys()):
         pairs.pop((kept.transaction.wallet_id, kept.transaction.journal))
+    standing = await ledger_queries.standing(
+        tx,
+        merchant_id,
+        [
+            (number, posted.number)
+            for _, posted, wallet in pairs.values()
+            for number in (wallet.principal_account, wallet.bonus_account)
+        ],
+    )
     for item, posted, wallet in pairs.values():
-        standing = await ledger_queries.balances_at(
-            tx, merchant_id, [wallet.principal_account, wallet.bonus_account], posted.number
-        )
         principal, bonus = moved_by(posted, wallet)
         transaction = replace(
             desk.transaction_of(
@@ -229,7 +237,8 @@ async def _record(
                 derived_id(wallet.id, posted.cause, posted.at),
                 type_of(posted.cause, principal + bonus),
             ),
-            balance_after=sum(standing.values()),
+            balance_after=standing[wallet.principal_account, posted.number]
+            + standing[wallet.bonus_account, posted.number],
             source=item.source,
             description=item.description,
         )
