@@ -141,7 +141,7 @@ async def test_an_intent_is_made_changed_and_listed(client, teahouse) -> None:
     assert confirmed.json["status"] == "succeeded"
 
 
-async def test_a_request_whose_worker_died_is_finished_by_the_truth(client, db, world) -> None:
+async def test_a_request_whose_worker_died_is_finished_by_the_truth(client, db) -> None:
     paid = await client.post("/v1/payment_intents", CARD, key="crash")
     async with db.transaction() as tx:
         # As if the process had died right before it could store the answer.
