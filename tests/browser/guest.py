@@ -7,7 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, Request, expect
+from playwright.async_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    Request,
+    expect,
+)
+from playwright.async_api import TimeoutError as Timeout
 
 from tests.browser.stage import Stage
 
@@ -43,7 +51,11 @@ class Guest:
 
     async def stage(self, name: str) -> None:
         """Wait until the order page shows this stage."""
-        await self.page.wait_for_selector(f".order.{name}", timeout=WAIT_MS)
+        try:
+            await self.page.wait_for_selector(f".order.{name}", timeout=WAIT_MS)
+        except Timeout as error:
+            shown = await self.page.inner_text("main")
+            raise AssertionError(f"waited for {name!r}; the page says {shown!r}") from error
 
     async def says(self, text: str | re.Pattern[str]) -> None:
         """Wait until the page says this."""
