@@ -154,7 +154,7 @@ CREATE TABLE ledger.books (
     last_journal bigint NOT NULL DEFAULT 0,
     last_account bigint NOT NULL DEFAULT 0,
     last_at timestamptz NOT NULL DEFAULT 'epoch',
-    sealed_journal bigint NOT NULL DEFAULT 0
+    stamp bigint NOT NULL DEFAULT 0     -- drawn anew by each write; who finds his own knows all accounts
 ) WITH (fillfactor = 20);
 CREATE TABLE ledger.accounts (
     merchant_id bigint NOT NULL,
@@ -211,7 +211,8 @@ CREATE TABLE ledger.seals (
     last_journal bigint NOT NULL,
     last_at timestamptz NOT NULL,
     previous bytea NOT NULL,
-    hash bytea NOT NULL,
+    digests bytea NOT NULL,             -- 16 bytes for each journal: which one was changed
+    hash bytea NOT NULL,                -- over the previous hash, the range, and all of every line
     sealed_at timestamptz NOT NULL,
     CHECK (last_journal >= first_journal),
     PRIMARY KEY (merchant_id, number),
@@ -374,9 +375,10 @@ CREATE TABLE payments.attempts (
 ) WITH (fillfactor = 70);
 CREATE INDEX attempts_of_payment ON payments.attempts (merchant_id, payment_id, id);
 CREATE INDEX attempts_due ON payments.attempts (look_up_at) WHERE look_up_at IS NOT NULL;
--- One provider order that can still be paid at a time.
+-- One provider order that can still be paid at a time. (A mismatched one is paid, and may be an old
+-- order whose money came late and wrong while a newer one is open.)
 CREATE UNIQUE INDEX attempts_one_open ON payments.attempts (merchant_id, payment_id)
-    WHERE status IN ('created', 'waiting', 'unknown', 'authorised', 'mismatched');
+    WHERE status IN ('created', 'waiting', 'unknown', 'authorised');
 -- The same provider payment is never booked twice.
 CREATE UNIQUE INDEX attempts_reference ON payments.attempts (merchant_id, provider_account_id, reference)
     WHERE reference IS NOT NULL AND status = 'paid';

@@ -154,7 +154,7 @@ async def _served(pages: Pages, listening: socket.socket) -> AsyncGenerator[None
     server = uvicorn.Server(config)
     server.install_signal_handlers = lambda: None  # type: ignore[method-assign]
     task = asyncio.create_task(server._serve([listening]))
-    while not server.started:  # noqa: ASYNC110  it has no event to wait for
+    while not server.started:
         await asyncio.sleep(0.01)
     try:
         yield

@@ -15,7 +15,7 @@ from tillgate.payments.commands import LookUps
 from tillgate.payments.flows import Payments
 from tillgate.payments.providers import Providers
 from tillgate.runtime import telemetry
-from tillgate.runtime.db import Database
+from tillgate.runtime.db import BY_INDEX, Database
 from tillgate.runtime.secrets import Vault
 from tillgate.runtime.settings import Settings
 from tillgate.topups.flows import TopUps
@@ -40,12 +40,25 @@ def vault_of(settings: Settings) -> Vault:
 
 
 @asynccontextmanager
+async def open_database(settings: Settings) -> AsyncGenerator[Database]:
+    """Open the database alone, for a command."""
+    db = await Database.open(settings.database.url, size=2, role=settings.database.role or None)
+    try:
+        yield db
+    finally:
+        await db.close()
+
+
+@asynccontextmanager
 async def open_core(settings: Settings, *, clock: Clock | None = None) -> AsyncGenerator[Core]:
     """Build it all; close it at the end."""
     clock = clock or SystemClock()
     vault = vault_of(settings)
     db = await Database.open(
-        settings.database.url, size=settings.database.pool_size, role=settings.database.role or None
+        settings.database.url,
+        size=settings.database.pool_size,
+        role=settings.database.role or None,
+        settings=BY_INDEX,
     )
     transport = AiohttpTransport(
         HttpSettings(

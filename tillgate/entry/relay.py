@@ -66,8 +66,8 @@ async def _hear_next(db: Database, clock: Clock, table: Table, merchant_id: int)
     async with db.transaction() as tx:
         facts = await outbox.claim(tx, merchant_id, BATCH)
         if facts:
-            await _tell(tx, facts, table, clock.now())
             await outbox.mark_relayed(tx, merchant_id, [fact.id for fact in facts])
+            await _tell(tx, facts, table, clock.now())
     telemetry.FACTS.inc(len(facts))
     return len(facts)
 
@@ -99,8 +99,8 @@ async def _hear_these(
 ) -> int:
     async with db.transaction() as tx:
         facts = await fact_log.claim_facts(tx, merchant_id, fact_ids)
-        await _tell(tx, facts, table, clock.now())
         await outbox.mark_relayed(tx, merchant_id, [fact.id for fact in facts])
+        await _tell(tx, facts, table, clock.now())
     telemetry.FACTS.inc(len(facts))
     return len(facts)
 

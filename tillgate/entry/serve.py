@@ -6,6 +6,7 @@ Started again and again by the supervisor or systemd; it holds nothing that is n
 from __future__ import annotations
 
 import gc
+from datetime import datetime, timedelta
 
 import uvicorn
 import uvloop
@@ -15,9 +16,14 @@ from starlette.routing import BaseRoute
 from tillgate.api import app as api
 from tillgate.api.notices import PREFIX as NOTICES
 from tillgate.api.notices import NoticeEndpoint, Receive, Scope, Send
+from tillgate.entry import subscriptions
 from tillgate.entry.build import Core, open_core
+from tillgate.entry.health import Health
 from tillgate.runtime import logs, telemetry
 from tillgate.runtime.settings import Settings
+from tillgate.topup_app import routes as topup_app
+from tillgate.topup_app.links import link_for
+from tillgate.wallets.routes import Link
 from tillgate.web.operation import Operation
 
 
@@ -56,10 +62,17 @@ async def _main(settings: Settings) -> None:
 
 def application(core: Core) -> Server:
     """Return the whole ASGI application."""
-    return Server(
-        notices=NoticeEndpoint(core.payments),
-        rest=api.build(api_parts(core), pages=Starlette(routes=pages(core)), observe=observe),
+    site = api.build(
+        api_parts(core), pages=Starlette(routes=pages(core)), observe=telemetry_of_request
     )
+    health = Health(
+        site,
+        core.clock,
+        url=core.settings.database.url,
+        role=core.settings.database.role or None,
+        db=core.db,
+    )
+    return Server(notices=NoticeEndpoint(core.payments), rest=health)
 
 
 class Server:
@@ -82,18 +95,46 @@ def api_parts(core: Core) -> api.Parts:
         db=core.db,
         clock=core.clock,
         vault=core.vault,
+        payments=core.payments,
+        top_ups=core.top_ups,
+        catalogue=subscriptions.CATALOGUE,
+        link=link_of(core),
+        may_be_private=core.settings.webhooks.allow_private_addresses,
+        abandoned_after_seconds=core.settings.providers.total_timeout_seconds * 2 + 5,
         base_url=core.settings.http.base_url,
         max_body_bytes=core.settings.http.max_body_bytes,
         rate_per_second=core.settings.http.rate_per_second,
     )
 
 
-def pages(core: Core) -> list[BaseRoute]:  # noqa: ARG001
-    """Return the routes of pages and of health."""
-    return []
+def link_of(core: Core) -> Link:
+    """Return what makes the addresses of wallets' pages."""
+
+    def link(merchant_id: int, wallet_id: str, at: datetime, lifetime: timedelta) -> str:
+        base_url = core.settings.http.base_url
+        return link_for(core.vault, base_url, merchant_id, wallet_id, at=at, lifetime=lifetime)
+
+    return link
 
 
-def observe(operation: Operation | None, status: int, seconds: float) -> None:
+def pages(core: Core) -> list[BaseRoute]:
+    """Return the routes of the pages."""
+    simulators = core.settings.simulators
+    phone = f"http://{simulators.host}:{simulators.alipay_port}/phone/"
+    return topup_app.routes(
+        topup_app.Parts(
+            db=core.db,
+            clock=core.clock,
+            vault=core.vault,
+            providers=core.providers,
+            payments=core.payments,
+            top_ups=core.top_ups,
+            base_url=core.settings.http.base_url,
+            phone_url=phone if simulators.enabled else None,
+        )
+    )
+
+
+def telemetry_of_request(operation: Operation | None, status: int, seconds: float) -> None:
     """Count a request."""
-    name = operation.name if operation is not None else "unknown"
-    telemetry.REQUEST_SECONDS.labels(name, str(status)).observe(seconds)
+    telemetry.observe_request(None if operation is None else operation.name, status, seconds)

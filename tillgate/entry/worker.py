@@ -12,14 +12,16 @@ import asyncio
 import os
 import signal
 import socket
+import sys
 from datetime import timedelta
 
 import uvloop
 
-from tillgate.entry import books, doctor, subscriptions
+from tillgate.entry import doctor, subscriptions
 from tillgate.entry.build import Core, open_core
 from tillgate.entry.loops import Chore, run_all
 from tillgate.entry.relay import relay
+from tillgate.ledger import flows as ledger
 from tillgate.payments import jobs
 from tillgate.runtime import heartbeats, idempotency, logs
 from tillgate.runtime.settings import Settings
@@ -45,12 +47,14 @@ async def _main(settings: Settings) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(dispatcher.run(stop))
             group.create_task(run_all(chores(core, dispatcher), stop))
+            sys.stdout.write('{"ready": {"worker": true}}\n')
+            sys.stdout.flush()
 
 
 def chores(core: Core, dispatcher: Dispatcher) -> list[Chore]:
     """Return what this worker does, and how often it looks."""
     poll = core.settings.payments.worker_poll_seconds
-    table = subscriptions.table()
+    table = subscriptions.TABLE
 
     async def relay_facts() -> int:
         heard = await relay(core.db, core.clock, table)
@@ -75,7 +79,7 @@ def chores(core: Core, dispatcher: Dispatcher) -> list[Chore]:
         Chore("refunds", lambda: jobs.look_up_due_refunds(core.payments), poll * 2, 100),
         Chore("deadlines", lambda: jobs.cancel_overdue(core.payments), poll * 4, 100),
         Chore("holds", lambda: wallets.expire_holds(core.db, core.clock), poll * 4, 100),
-        Chore("seals", lambda: books.seal(core.db, core.clock), 5.0, 1_000_000),
+        Chore("seals", lambda: ledger.seal(core.db, core.clock), 5.0, 1_000_000),
         Chore("heartbeat", beat, 2.0, 1),
         Chore("answers", forget_answers, 60.0, 10_000),
         Chore("doctor", lambda: doctor.look(core.db, core.clock), 60.0, 1_000_000),

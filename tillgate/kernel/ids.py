@@ -25,25 +25,35 @@ def _machine_bits() -> int:
 
 _milliseconds: Callable[[], int] = _machine_milliseconds
 _bits: Callable[[], int] = _machine_bits
+_last = 0
 
 
 def use_sources(
     milliseconds: Callable[[], int] | None = None, bits: Callable[[], int] | None = None
 ) -> None:
     """Draw ids from other sources (a seeded simulation); None goes back to the machine's."""
-    global _milliseconds, _bits  # noqa: PLW0603  the one switch, for simulations
+    global _milliseconds, _bits, _last  # noqa: PLW0603  the one switch, for simulations
+    _last = 0
     _milliseconds = milliseconds or _machine_milliseconds
     _bits = bits or _machine_bits
 
 
 def new_id(prefix: str) -> str:
     """Return a fresh id such as `att_01k9…`: prefix, underscore, 26 sortable characters."""
-    return make_id(prefix, _milliseconds(), _bits())
+    global _last  # noqa: PLW0603  ids of one process sort in the order they were drawn
+    number = (_milliseconds() << 80) | _bits()
+    if number <= _last:
+        number = _last + 1 + (_bits() >> 16)
+    _last = number
+    return _text(prefix, number)
 
 
 def make_id(prefix: str, milliseconds: int, bits: int) -> str:
     """Return the id of a moment and 80 bits that are not drawn by chance (a digest)."""
-    number = (milliseconds << 80) | bits
+    return _text(prefix, (milliseconds << 80) | bits)
+
+
+def _text(prefix: str, number: int) -> str:
     pairs = _PAIRS
     text = "".join([pairs[(number >> shift) & 1023] for shift in range(120, -1, -10)])
     return f"{prefix}_{text}"

@@ -6,11 +6,11 @@ page costs what the first one does.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final, Generic, TypeVar
 
-from tillgate.kernel.ids import floor_id
+from tillgate.kernel.ids import floor_id, with_prefix
 
 Row = TypeVar("Row")
 
@@ -39,6 +39,12 @@ class Page:
         if self.created_to < _LAST:
             high = min(high, floor_id(prefix, self.created_to + timedelta(days=1)))
         return low, high
+
+    def under(self, prefix: str) -> Page:
+        """Return the same page with its cursors under another prefix."""
+        after = None if self.after is None else with_prefix(prefix, self.after)
+        before = None if self.before is None else with_prefix(prefix, self.before)
+        return replace(self, after=after, before=before)
 
 
 @dataclass(frozen=True, slots=True)

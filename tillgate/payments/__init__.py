@@ -1,28 +1,29 @@
-"""Payments, attempts, refunds: the money path.
+"""Payments, attempts and refunds: the money path.
 
-A *payment* is what a merchant wants paid; an *attempt* is one try to move its money through one
-provider; a *refund* gives some of it back. The room is told which ledger account to pay into
-(`pay_into`) and does not know what a wallet is.
+A *payment* is what a merchant wants paid; an *attempt* is one try to move the money through one
+provider; a *refund* gives money back. The walk is always: commit what we are about to do, call the
+provider with nothing locked, commit what it said. What a process did not live to record is found
+by the worker, which asks the provider. An unknown outcome stays unknown until the provider answers.
 
 Promises
-- Commit, call, commit: what we are about to ask is committed before the provider is asked, under a
-  number the provider will know it by, and no connection is held meanwhile.
-- One door: answers, notices and look-ups come in by `outcomes.record_outcomes`, which locks the row
-  and asks the machine. A missing pair of state and news is a contradiction: nothing moves, and a
-  break is opened for a person to look at.
-- Money is booked in the transaction that makes the payment paid, once per cause.
-- `unknown` never ages into failed: the provider is asked until it answers.
-- Of a payment's attempts at most one can still be paid. If a second one is paid all the same, it is
-  booked apart and given back.
-- Refunds never exceed what was received: a row lock, and a constraint behind it.
-- A provider's answer with another amount, currency or account than ours credits nothing.
+- One attempt of a payment can be open at a time, so a customer is never charged twice for it; a
+  second payment that comes in all the same is booked in suspense and refunded.
+- The wallet (whatever `pay_into` names) is credited in the transaction that makes the payment paid.
+- Answers, notices and look-ups pass the same door, in any order and number: one journal, one fact.
+- What a provider says was paid is compared with what we asked: another amount, currency or account
+  credits nothing and opens a break.
+- Refunds never exceed what was received: decided under the payment's row lock, and a constraint.
 
-State grids: `machine.GRID` (attempts) and `machine.REFUND_GRID`.
+The lives of attempts and refunds are the grids in `machine`. Files: `booking` (which accounts, pure),
+`desk` (locked payments, changed in memory, written together), `commands` (opening), `outcomes` and
+`refunds` (hearing), `flows` (journeys), `jobs` (the worker), `providers` (who takes a charge),
+`methods` (which payment method a request means), `shown` (what the API shows; `wire` is what it reads).
+These names are this room's own; the rest is as everywhere.
 
-Tables: `payments.payments attempts refunds breaks`. Facts: `payment.created requires_action
-processing amount_capturable_updated succeeded attempt_failed canceled mismatched`,
-`attempt.authorised succeeded captured failed refunded`, `refund.created updated failed`.
+Tables: `payments.payments attempts refunds breaks`.
+Facts: `payment.created requires_action processing amount_capturable_updated succeeded
+attempt_failed canceled mismatched`, `attempt.authorised succeeded captured failed refunded`,
+`refund.created updated failed`.
 
-Beside the usual files: `desk.py`, a batch under lock; `outcomes.py` and `refunds.py`, what news does
-to it; `booking.py`, the journals (pure); `providers.py`, connectors by provider account.
+`methods.py`: which method a request means, and how the customer is brought to its provider.
 """

@@ -16,6 +16,7 @@ from tillgate.kernel.errors import Refusal
 from tillgate.payments import machine, store
 from tillgate.payments.desk import Desk
 from tillgate.payments.errors import (
+    AmountNotPositive,
     CaptureTooLarge,
     PaymentNotFound,
     UnexpectedState,
@@ -215,7 +216,7 @@ def _attempt(
     payment = desk.change_payment(
         payment,
         status=PaymentStatus.PROCESSING.value,
-        payment_method=confirmation.payment_method or payment.payment_method or confirmation.method,
+        payment_method=payment.payment_method or confirmation.payment_method or confirmation.method,
         latest_attempt=attempt.id,
         open_attempt=attempt.id,
         attempts=payment.attempts + 1,
@@ -232,6 +233,8 @@ def _begin_capture(desk: Desk, item: Capturing, look_ups: LookUps) -> Charge | R
     if payment.status != PaymentStatus.REQUIRES_CAPTURE or payment.open_attempt is None:
         return UnexpectedState("capture", payment.status)
     amount = payment.amount_capturable if item.amount is None else item.amount
+    if amount <= 0:
+        return AmountNotPositive("amount_to_capture")
     if amount > payment.amount_capturable:
         return CaptureTooLarge(amount, payment.amount_capturable)
     attempt = desk.attempts[payment.merchant_id, payment.open_attempt]

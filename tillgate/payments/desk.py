@@ -214,6 +214,5 @@ class Desk:
         return [thing for key, thing in things.items() if key in self._new]
 
     def _touched(self, things: dict[Key, Any]) -> list[Any]:
-        return [
-            thing for key, thing in things.items() if key in self._changed and key not in self._new
-        ]
+        # In order of keys, as all who update these rows do.
+        return [things[key] for key in sorted(things) if key in self._changed - self._new]

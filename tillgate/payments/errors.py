@@ -77,6 +77,16 @@ class CaptureTooLarge(Refusal):
         super().__init__(amount=amount, capturable=capturable)
 
 
+class AmountNotPositive(Refusal):
+    """This value must be greater than or equal to 1."""
+
+    code = "parameter_invalid_integer"
+
+    def __init__(self, param: str) -> None:
+        super().__init__()
+        self.param = param
+
+
 class NotPaid(Refusal):
     """This PaymentIntent ({payment_id}) does not have a successful charge to refund."""
 

@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any
 
 from tillgate.connectors import port
 from tillgate.kernel import ids
@@ -28,6 +28,7 @@ from tillgate.payments.model import (
     Heard,
     NewPayment,
     NewRefund,
+    Order,
     Payment,
     Refund,
     RefundHeard,
@@ -46,19 +47,6 @@ _log = logging.getLogger("tillgate.payments")
 #: Nobody asked: the worker found it.
 NO_TRACE = Trace()
 _FAILED = frozenset({Status.DECLINED, Status.NOT_SENT})
-
-
-class Order(Protocol):
-    """What a route depends on: a payment, or an order for one."""
-
-    @property
-    def currency(self) -> str: ...
-
-    @property
-    def method_types(self) -> list[str]: ...
-
-    @property
-    def capture_method(self) -> str: ...
 
 
 class Payments:
@@ -316,8 +304,7 @@ class Payments:
             now=self.clock.now(),
         )
         never_arrived = isinstance(outcome, port.NotFound) and attempt.status != Status.WAITING
-        age = self.clock.now() - attempt.created_at
-        if never_arrived and age >= timedelta(seconds=2 * self.look_ups.calling_seconds):
+        if never_arrived and not self._may_still_arrive(attempt):
             return await self._close(attempt, trace)
         charge = await self._hear(attempt, outcome, trace)
         if charge.attempt.status == Status.AUTHORISED and attempt.amount_to_capture is not None:
@@ -364,10 +351,17 @@ class Payments:
             now=self.clock.now(),
         )
         overdue = attempt.expires_at is None or attempt.expires_at <= self.clock.now()
-        if isinstance(outcome, port.NotFound) and (overdue or attempt.status != Status.WAITING):
+        gone = overdue or attempt.status != Status.WAITING
+        if isinstance(outcome, port.NotFound) and gone and not self._may_still_arrive(attempt):
             # They know of no such order, and nobody has been shown one that could still be paid.
             outcome = port.Closed()
         return await self._hear(attempt, outcome, trace)
+
+    def _may_still_arrive(self, attempt: Attempt) -> bool:
+        """Whether our own call may still be on its way to a provider that does not know of it."""
+        age = self.clock.now() - attempt.created_at
+        called = attempt.status in (Status.CREATED, Status.UNKNOWN)
+        return called and age < timedelta(seconds=2 * self.look_ups.calling_seconds)
 
     async def _hear(self, attempt: Attempt, outcome: Any, trace: Trace) -> Charge:
         telemetry.ATTEMPTS.labels(attempt.provider, machine.news_of(outcome).value).inc()

@@ -18,7 +18,6 @@ from tillgate.payments import machine, store
 from tillgate.payments.flows import NO_TRACE, Payments
 from tillgate.payments.model import Attempt, Refund
 from tillgate.runtime import notices
-from tillgate.runtime.db import Tx
 from tillgate.runtime.notices import RawNotice
 
 Thing = TypeVar("Thing")
@@ -31,48 +30,47 @@ AT_ONCE = 32
 
 async def look_up_due(payments: Payments, *, limit: int = 200) -> int:
     """Ask the providers about attempts that are open and due; return how many were."""
+    async with payments.db.transaction(readonly=True) as tx:
+        due = await store.select_due_attempts(tx, payments.clock.now(), limit)
 
-    async def lease(tx: Tx, attempt: Attempt) -> bool:
-        return await store.lease_attempt(tx, attempt, _lease(payments, attempt))
+    async def ask(attempt: Attempt) -> None:
+        # A transaction each: whoever holds several rows waits for nobody's second one.
+        async with payments.db.transaction() as tx:
+            leased = await store.lease_attempt(tx, attempt, _lease(payments, attempt))
+        if leased:
+            await payments.resolve(attempt)
 
-    now = payments.clock.now()
-    async with payments.db.transaction() as tx:
-        due = await store.select_due_attempts(tx, now, limit)
-        due = [attempt for attempt in due if await lease(tx, attempt)]
-    await _each(due, payments.resolve)
+    await _each(due, ask)
     return len(due)
 
 
 async def look_up_due_refunds(payments: Payments, *, limit: int = 200) -> int:
     """Send or ask about refunds that are open and due; return how many were."""
-    now = payments.clock.now()
-    async with payments.db.transaction() as tx:
-        due = await store.select_due_refunds(tx, now, limit)
-        due = [
-            refund
-            for refund in due
-            if await store.lease_refund(tx, refund, _lease(payments, refund))
-        ]
-    await _each(due, payments.resolve_refund)
+    async with payments.db.transaction(readonly=True) as tx:
+        due = await store.select_due_refunds(tx, payments.clock.now(), limit)
+
+    async def ask(refund: Refund) -> None:
+        async with payments.db.transaction() as tx:
+            leased = await store.lease_refund(tx, refund, _lease(payments, refund))
+        if leased:
+            await payments.resolve_refund(refund)
+
+    await _each(due, ask)
     return len(due)
 
 
 async def apply_stored_notices(payments: Payments, *, limit: int = 500) -> int:
     """Apply notices whose process did not get round to it; return how many there were."""
-    async with payments.db.transaction() as tx:
+    async with payments.db.transaction(readonly=True) as tx:
         stored = await notices.due(tx, payments.clock.now(), limit)
-        for raw in stored:
-            until = payments.clock.now() + timedelta(seconds=min(10 * 2**raw.tries, 3600))
-            await notices.put_off(tx, raw.merchant_id, raw.id, until=until, note=raw.note or "")
 
     async def apply(raw: RawNotice) -> None:
+        until = payments.clock.now() + timedelta(seconds=min(10 * 2 ** min(raw.tries, 9), 3600))
+        await _put_off(payments, raw, until, raw.note or "")
         try:
             await payments.apply_notice(raw)
         except BadNotice as error:
-            async with payments.db.transaction() as tx:
-                await notices.put_off(
-                    tx, raw.merchant_id, raw.id, until=None, note=f"unreadable: {error}"
-                )
+            await _put_off(payments, raw, None, f"unreadable: {error}")
 
     await _each(stored, apply)
     return len(stored)
@@ -100,6 +98,11 @@ async def _each(things: Sequence[Thing], do: Callable[[Thing], Awaitable[object]
                 _log.exception("a due item failed and will come round again")
 
     await asyncio.gather(*(one(thing) for thing in things))
+
+
+async def _put_off(payments: Payments, raw: RawNotice, until: datetime | None, note: str) -> None:
+    async with payments.db.transaction() as tx:
+        await notices.put_off(tx, raw.merchant_id, raw.id, until=until, note=note)
 
 
 def _lease(payments: Payments, thing: Attempt | Refund) -> datetime:

@@ -57,7 +57,7 @@ authorised   authorised  authorised  authorised  mismatched  paid  declined  aut
 mismatched   mismatched  mismatched  mismatched  mismatched  paid  mismatched mismatched mismatched mismatched
 paid         paid        paid        paid        !           paid  !         paid      paid    paid
 declined     declined    declined    !           mismatched  paid  declined  declined  declined declined
-not_sent     not_sent    not_sent    authorised  mismatched  paid  declined  not_sent  closed  not_sent
+not_sent     not_sent    not_sent    !           mismatched  paid  declined  not_sent  closed  not_sent
 closed       closed      closed      !           mismatched  paid  closed    closed    closed  closed
 """
 

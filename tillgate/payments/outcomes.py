@@ -37,9 +37,12 @@ async def record_outcomes(
     await lay_open_attempts(tx, desk)
     results = [_hear(desk, item, look_ups) for item in items]
     await desk.close(tx)
-    await notices.mark_applied(
-        tx, [(item.merchant_id, item.notice_id) for item in items if item.notice_id], at=at
-    )
+    heard = [
+        (item.merchant_id, item.notice_id)
+        for item, result in zip(items, results, strict=True)
+        if item.notice_id and isinstance(result, Charge)
+    ]
+    await notices.mark_applied(tx, heard, at=at)
     # A later item of the batch may have moved the same payment on.
     return [
         Charge(
@@ -75,10 +78,15 @@ def _hear(desk: Desk, item: Heard, look_ups: LookUps) -> Charge | Refusal:
 def _checked(desk: Desk, attempt: Attempt, outcome: Any, account: str | None) -> News:
     """Return the news, unless the provider speaks of another amount, currency or account."""
     news = machine.news_of(outcome)
-    if not isinstance(outcome, port.Paid):
+    reserved = isinstance(outcome, port.Waiting) and outcome.on == "capture"
+    if not (isinstance(outcome, port.Paid) or reserved) or outcome.amount is None:
         return news
-    expected = attempt.amount if attempt.amount_to_capture is None else attempt.amount_to_capture
-    ours: dict[str, object] = {"amount": expected, "currency": attempt.currency, "account": account}
+    captured = attempt.amount_to_capture if isinstance(outcome, port.Paid) else None
+    ours: dict[str, object] = {
+        "amount": attempt.amount if captured is None else captured,
+        "currency": attempt.currency,
+        "account": account,
+    }
     theirs: dict[str, object] = {
         "amount": outcome.amount.minor,
         "currency": outcome.amount.currency.code,
@@ -171,7 +179,9 @@ def _end_unseen(desk: Desk, attempt: Attempt, payment: Payment, item: Heard) -> 
     The payment ends now; the attempt stays open, so that a customer who pays all the same is found.
     """
     unseen = machine.news_of(item.outcome) == News.ABSENT and attempt.closing
-    if not unseen or payment.cancellation_reason is None or payment.open_attempt != attempt.id:
+    if not unseen or attempt.status != Status.WAITING:
+        return payment
+    if payment.cancellation_reason is None or payment.open_attempt != attempt.id:
         return payment
     if payment.status == PaymentStatus.CANCELED:
         return payment

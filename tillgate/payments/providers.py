@@ -103,7 +103,7 @@ class Providers:
 
     def notify_url(self, merchant_id: int, account_id: str) -> str:
         """Return where the provider sends its notices."""
-        return f"{self._base_url}/notices/{merchant_id}/{account_id}"
+        return notify_url(self._base_url, merchant_id, account_id)
 
     async def _of(self, merchant_id: int) -> list[OpenedAccount]:
         now = self._clock.now()
@@ -124,3 +124,8 @@ class Providers:
             )
             self._connectors[key] = connector
         return connector
+
+
+def notify_url(base_url: str, merchant_id: int, account_id: str) -> str:
+    """Return where a provider sends its notices about one of our accounts."""
+    return f"{base_url}/notices/{merchant_id}/{account_id}"

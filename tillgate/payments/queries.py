@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
+from tillgate.kernel.paging import Page, Rows
 from tillgate.payments import store
 from tillgate.payments.errors import ChargeNotFound, PaymentNotFound, RefundNotFound
 from tillgate.payments.model import Attempt, Charge, Payment, Refund, RefundView
@@ -53,3 +54,43 @@ async def refund(tx: Tx, merchant_id: int, refund_id: str) -> RefundView:
 async def refunds_of(tx: Tx, merchant_id: int, payment_id: str) -> list[Refund]:
     """Return a payment's refunds, oldest first."""
     return await store.select_refunds_of_payment(tx, merchant_id, payment_id)
+
+
+async def payment_page(
+    tx: Tx, merchant_id: int, page: Page, *, customer_id: str | None = None
+) -> Rows[Payment]:
+    """Return a page of payments, newest first."""
+    return await store.select_payment_page(tx, merchant_id, page, customer_id=customer_id)
+
+
+async def charge_page(
+    tx: Tx,
+    merchant_id: int,
+    page: Page,
+    *,
+    statuses: Sequence[str],
+    payment_id: str | None = None,
+    customer_id: str | None = None,
+) -> Rows[Charge]:
+    """Return a page of attempts in one of these states with their payments, newest first."""
+    found = await store.select_attempt_page(
+        tx, merchant_id, page, statuses=statuses, payment_id=payment_id, customer_id=customer_id
+    )
+    theirs = await payments(tx, merchant_id, [one.payment_id for one in found.data])
+    return Rows([Charge(one, theirs[one.payment_id]) for one in found.data], found.has_more)
+
+
+async def refund_page(
+    tx: Tx,
+    merchant_id: int,
+    page: Page,
+    *,
+    payment_id: str | None = None,
+    attempt_id: str | None = None,
+) -> Rows[RefundView]:
+    """Return a page of refunds with their payments, newest first."""
+    found = await store.select_refund_page(
+        tx, merchant_id, page, payment_id=payment_id, attempt_id=attempt_id
+    )
+    theirs = await payments(tx, merchant_id, [one.payment_id for one in found.data])
+    return Rows([RefundView(one, theirs[one.payment_id]) for one in found.data], found.has_more)

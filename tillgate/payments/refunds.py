@@ -20,6 +20,7 @@ from tillgate.payments.commands import LookUps, desk_of_payments
 from tillgate.payments.desk import Desk
 from tillgate.payments.errors import (
     AlreadyRefunded,
+    AmountNotPositive,
     NotPaid,
     PaymentNotFound,
     RefundNotFound,
@@ -107,7 +108,9 @@ class _Order:
         if amount is None:
             partial = payment.refund_policy == "partial"
             amount = booking.refundable_now(books, payment, chart) if partial else left
-        if left == 0:
+        if order.amount is not None and order.amount <= 0:
+            self._refusal = AmountNotPositive("amount")
+        elif left == 0:
             self._refusal = AlreadyRefunded(self._attempt.id)
         elif amount > left:
             self._refusal = RefundTooLarge(amount, left)
@@ -163,9 +166,12 @@ async def record_refund_outcomes(
     desk.take_in(attempts=await store.select_attempts(tx, sorted(attempts)))
     results = [_hear(desk, item, look_ups) for item in items]
     await desk.close(tx)
-    await notices.mark_applied(
-        tx, [(item.merchant_id, item.notice_id) for item in items if item.notice_id], at=at
-    )
+    heard = [
+        (item.merchant_id, item.notice_id)
+        for item, refusal in zip(items, results, strict=True)
+        if item.notice_id and refusal is None
+    ]
+    await notices.mark_applied(tx, heard, at=at)
     return [
         RefundView(desk.refunds[key], desk.payment_of(desk.refunds[key]))
         if refusal is None
@@ -275,5 +281,28 @@ async def change_metadata(
     if refund is None:
         return RefundNotFound(refund_id)
     refund = desk.change_refund(refund, metadata=metadata)
+    await desk.close(tx)
+    return RefundView(refund, desk.payment_of(refund))
+
+
+async def annotate(
+    tx: Tx,
+    merchant_id: int,
+    refund_id: str,
+    metadata: dict[str, str],
+    trace: Trace,
+    *,
+    at: datetime,
+) -> RefundView:
+    """Change a refund's metadata; nothing else of it is the merchant's to change."""
+    key = (merchant_id, refund_id)
+    desk = Desk(at)
+    desk.take_in(payments=await store.lock_payments_of_refunds(tx, [key]))
+    desk.take_in(refunds=await store.select_refunds(tx, [key]))
+    refund = desk.refunds.get(key)
+    if refund is None:
+        raise RefundNotFound(refund_id)
+    refund = desk.change_refund(refund, metadata=metadata)
+    desk.say_refund("refund.updated", refund, trace)
     await desk.close(tx)
     return RefundView(refund, desk.payment_of(refund))

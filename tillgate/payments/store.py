@@ -11,8 +11,10 @@ from datetime import datetime
 
 import msgspec
 
+from tillgate.kernel.paging import Page, Rows
 from tillgate.payments.model import Attempt, Payment, Refund
 from tillgate.runtime.db import Tx
+from tillgate.runtime.listing import select_page
 
 _payment = msgspec.json.Decoder(Payment)
 _attempt = msgspec.json.Decoder(Attempt)
@@ -50,10 +52,13 @@ async def lock_payments(tx: Tx, keys: Collection[Key]) -> list[Payment]:
     """
     rows = await tx.all(
         """
-        SELECT row_to_json(p)::text AS row FROM payments.payments p
-        WHERE p.merchant_id = ANY($1::bigint[]) AND (p.merchant_id, p.id) IN
-            (SELECT * FROM unnest($1::bigint[], $2::text[]))
-        ORDER BY p.merchant_id, p.id FOR UPDATE OF p
+        WITH wanted AS MATERIALIZED (
+            SELECT DISTINCT merchant_id, id FROM unnest($1::bigint[], $2::text[]) k(merchant_id, id)
+            ORDER BY 1, 2
+        )
+        SELECT row_to_json(p)::text AS row FROM wanted w
+        CROSS JOIN LATERAL (SELECT * FROM payments.payments x
+            WHERE x.merchant_id = w.merchant_id AND x.id = w.id FOR UPDATE) p
         """,
         *_keys(keys),
     )
@@ -64,12 +69,16 @@ async def lock_payments_of_attempts(tx: Tx, keys: Collection[Key]) -> list[Payme
     """Hold the payments that these attempts belong to."""
     rows = await tx.all(
         """
-        SELECT row_to_json(p)::text AS row FROM payments.payments p
-        WHERE p.merchant_id = ANY($1::bigint[]) AND (p.merchant_id, p.id) IN
-            (SELECT a.merchant_id, a.payment_id
+        WITH wanted AS MATERIALIZED (
+            SELECT DISTINCT a.merchant_id, a.payment_id AS id
             FROM unnest($1::bigint[], $2::text[]) k(merchant_id, id)
-            JOIN payments.attempts a ON a.merchant_id = k.merchant_id AND a.id = k.id)
-        ORDER BY p.merchant_id, p.id FOR UPDATE OF p
+            CROSS JOIN LATERAL (SELECT * FROM payments.attempts x
+                WHERE x.merchant_id = k.merchant_id AND x.id = k.id OFFSET 0) a
+            ORDER BY 1, 2
+        )
+        SELECT row_to_json(p)::text AS row FROM wanted w
+        CROSS JOIN LATERAL (SELECT * FROM payments.payments x
+            WHERE x.merchant_id = w.merchant_id AND x.id = w.id FOR UPDATE) p
         """,
         *_keys(keys),
     )
@@ -80,12 +89,16 @@ async def lock_payments_of_refunds(tx: Tx, keys: Collection[Key]) -> list[Paymen
     """Hold the payments that these refunds belong to."""
     rows = await tx.all(
         """
-        SELECT row_to_json(p)::text AS row FROM payments.payments p
-        WHERE p.merchant_id = ANY($1::bigint[]) AND (p.merchant_id, p.id) IN
-            (SELECT r.merchant_id, r.payment_id
+        WITH wanted AS MATERIALIZED (
+            SELECT DISTINCT r.merchant_id, r.payment_id AS id
             FROM unnest($1::bigint[], $2::text[]) k(merchant_id, id)
-            JOIN payments.refunds r ON r.merchant_id = k.merchant_id AND r.id = k.id)
-        ORDER BY p.merchant_id, p.id FOR UPDATE OF p
+            CROSS JOIN LATERAL (SELECT * FROM payments.refunds x
+                WHERE x.merchant_id = k.merchant_id AND x.id = k.id OFFSET 0) r
+            ORDER BY 1, 2
+        )
+        SELECT row_to_json(p)::text AS row FROM wanted w
+        CROSS JOIN LATERAL (SELECT * FROM payments.payments x
+            WHERE x.merchant_id = w.merchant_id AND x.id = w.id FOR UPDATE) p
         """,
         *_keys(keys),
     )
@@ -351,3 +364,65 @@ async def insert_breaks(tx: Tx, breaks: Sequence[Break]) -> None:
             " jsonb_populate_recordset(NULL::payments.breaks, $1::jsonb) ON CONFLICT DO NOTHING",
             _json(breaks),
         )
+
+
+# Pages ---------------------------------------------------------------------------------------
+
+
+async def select_payment_page(
+    tx: Tx, merchant_id: int, page: Page, *, customer_id: str | None
+) -> Rows[Payment]:
+    """Read a page of payments."""
+    if customer_id is not None:
+        return await select_page(
+            tx,
+            "SELECT row_to_json(p)::text AS row FROM payments.payments p",
+            " AND customer_id = $7",
+            (merchant_id, "pi", customer_id),
+            page,
+            lambda row: _payment.decode(row["row"]),
+        )
+    return await select_page(
+        tx,
+        "SELECT row_to_json(p)::text AS row FROM payments.payments p",
+        "",
+        (merchant_id, "pi"),
+        page,
+        lambda row: _payment.decode(row["row"]),
+    )
+
+
+async def select_attempt_page(
+    tx: Tx,
+    merchant_id: int,
+    page: Page,
+    *,
+    statuses: Sequence[str],
+    payment_id: str | None,
+    customer_id: str | None,
+) -> Rows[Attempt]:
+    """Read a page of attempts in one of these states."""
+    return await select_page(
+        tx,
+        "SELECT row_to_json(a)::text AS row FROM payments.attempts a",
+        " AND status = ANY($7::text[]) AND ($8::text IS NULL OR payment_id = $8)"
+        " AND ($9::text IS NULL OR payment_id IN (SELECT p.id FROM payments.payments p"
+        " WHERE p.merchant_id = $1 AND p.customer_id = $9))",
+        (merchant_id, "att", list(statuses), payment_id, customer_id),
+        page,
+        lambda row: _attempt.decode(row["row"]),
+    )
+
+
+async def select_refund_page(
+    tx: Tx, merchant_id: int, page: Page, *, payment_id: str | None, attempt_id: str | None
+) -> Rows[Refund]:
+    """Read a page of refunds."""
+    return await select_page(
+        tx,
+        "SELECT row_to_json(r)::text AS row FROM payments.refunds r",
+        " AND ($7::text IS NULL OR payment_id = $7) AND ($8::text IS NULL OR attempt_id = $8)",
+        (merchant_id, "re", payment_id, attempt_id),
+        page,
+        lambda row: _refund.decode(row["row"]),
+    )

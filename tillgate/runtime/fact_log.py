@@ -33,6 +33,11 @@ async def select_facts(tx: Tx, merchant_id: int, fact_ids: Sequence[str]) -> dic
     return {row["id"]: read_fact(row) for row in rows}
 
 
+async def merchant_of(tx: Tx, fact_id: str) -> int | None:
+    """Return whose fact this is: for the operator's commands, who only know the id."""
+    return await tx.value("SELECT merchant_id FROM runtime.facts WHERE id = $1", fact_id)
+
+
 async def select_page(
     tx: Tx,
     merchant_id: int,

@@ -1,7 +1,8 @@
 """Group commit: requests that arrive while a batch is being written form the next batch.
 
 One lane has at most one transaction under way. There is no linger timer: an idle lane writes at
-once, a busy one writes more per transaction. One bad item fails alone (the batch is bisected).
+once, a busy one writes more per transaction. One bad item fails alone (the batch is bisected); a
+lock that could not be had in time is asked for again, since it says nothing about the items.
 Two items with the same key never share a batch, so that the later one sees what the earlier did.
 """
 
@@ -13,7 +14,8 @@ from collections.abc import Awaitable, Callable, Hashable, Sequence
 from typing import Generic, TypeVar
 
 from tillgate.kernel.errors import Kind, Refusal
-from tillgate.runtime.db import CommitUnknown, Database, DatabaseUnavailable, Tx
+from tillgate.runtime import telemetry
+from tillgate.runtime.db import CONTENDED, CommitUnknown, Database, DatabaseUnavailable, Tx
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -48,6 +50,8 @@ class Lane(Generic[Item, Result]):
         self._max_waiting = max_waiting
         self._waiting: deque[tuple[Item, asyncio.Future[Result]]] = deque()
         self._runner: asyncio.Task[None] | None = None
+        # A handler's name is one of the code's, so the label's values are few.
+        self._sizes = telemetry.LANE_BATCH.labels(getattr(handle, "__name__", "lane").lstrip("_"))
 
     async def submit(self, item: Item) -> Result:
         """Return the item's result once its transaction has committed; raise its refusal."""
@@ -81,7 +85,9 @@ class Lane(Generic[Item, Result]):
         self._waiting.extendleft(reversed(later))
         return batch
 
-    async def _write(self, batch: list[tuple[Item, asyncio.Future[Result]]]) -> None:
+    async def _write(
+        self, batch: list[tuple[Item, asyncio.Future[Result]]], *, tries: int = 3
+    ) -> None:
         failure: Exception
         try:
             async with self._db.transaction() as tx:
@@ -90,12 +96,18 @@ class Lane(Generic[Item, Result]):
         except (DatabaseUnavailable, CommitUnknown) as error:
             _fail(batch, error)
             return
+        except CONTENDED as error:
+            if tries > 1:
+                await self._write(batch, tries=tries - 1)
+                return
+            failure = error
         except Exception as error:  # noqa: BLE001  whatever it was, it must reach the one who asked
             failure = error
         except BaseException as error:
             _fail(batch, error)
             raise
         else:
+            self._sizes.observe(len(batch))
             for (_, future), result in zip(batch, results, strict=True):
                 _settle(future, result)
             return

@@ -140,7 +140,9 @@ class Writer(logging.Handler):
             return
 
 
-def configure(settings: LogSettings, *, service: str, stream: TextIO | None = None) -> Writer:
+def configure(
+    settings: LogSettings, *, service: str = "tillgate", stream: TextIO | None = None
+) -> Writer:
     """Send all of this process's logs to `stream` (the standard error); close the result at the end."""
     writer = Writer(stream or sys.stderr, service=service, is_json=settings.format == "json")
     root = logging.getLogger()

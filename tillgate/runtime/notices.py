@@ -65,6 +65,7 @@ async def mark_applied(
     tx: Tx, keys: Sequence[tuple[int, str | None]], *, at: datetime, note: str | None = None
 ) -> None:
     """These notices have had their effect."""
+    keys = sorted(keys, key=lambda key: (key[0], key[1] or ""))
     if keys:
         await tx.run(
             """
@@ -101,6 +102,16 @@ async def due(tx: Tx, now: datetime, limit: int) -> list[RawNotice]:
         "SELECT * FROM runtime.notices WHERE next_at <= $1 ORDER BY next_at LIMIT $2", now, limit
     )
     return [_notice(row) for row in rows]
+
+
+async def put_back(tx: Tx, notice_id: str, *, at: datetime) -> int:
+    """Let a notice be applied again, whatever became of it; return how many there were."""
+    return await tx.run(
+        "UPDATE runtime.notices SET status = 'received', next_at = $2, tries = 0, note = 'replayed'"
+        " WHERE id = $1",
+        notice_id,
+        at,
+    )
 
 
 async def one(tx: Tx, merchant_id: int, notice_id: str) -> RawNotice | None:

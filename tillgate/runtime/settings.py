@@ -57,6 +57,8 @@ class SimulatorSettings(msgspec.Struct, frozen=True, kw_only=True):
     alipay_port: int = 8091
     wechat_port: int = 8092
     card_port: int = 8093
+    #: The demo merchant's own backend, which receives our webhooks.
+    shop_port: int = 8094
     seed: int = 1
     speed: float = 1.0
 

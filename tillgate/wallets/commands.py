@@ -44,9 +44,11 @@ from tillgate.wallets.model import (
 )
 
 
-async def carry_out(tx: Tx, orders: Sequence[AnyOrder]) -> list[Result | Refusal]:
+async def carry_out(
+    tx: Tx, orders: Sequence[AnyOrder], memory: ledger.Memory | None = None
+) -> list[Result | Refusal]:
     """Carry out orders of any kind, in order."""
-    desk = await open_desk(tx, orders)
+    desk = await open_desk(tx, orders, memory)
     results: list[Result | Refusal] = []
     for order in orders:
         try:
@@ -102,21 +104,36 @@ async def transfer(tx: Tx, orders: Sequence[Transfer]) -> list[Moved | Refusal]:
     return cast("list[Moved | Refusal]", await carry_out(tx, orders))
 
 
-async def require_open(tx: Tx, merchant_id: int, wallet_id: str, amount: Money) -> Wallet:
-    """Return the wallet a top-up may pay into (`principal_account`), or refuse before charging.
+async def require_open(tx: Tx, wanted: Sequence[tuple[int, str, Money]]) -> list[Wallet | Refusal]:
+    """Return the wallets top-ups may pay into (`principal_account`), or why not, before charging.
 
     A frozen wallet still receives money. The balance limit sees what is in the wallet now.
     """
-    found = await store.select_wallets(tx, [(merchant_id, wallet_id)])
-    if not found:
-        raise WalletNotFound(wallet_id)
-    wallet = found[0]
-    if is_closed(wallet):
-        raise WalletClosed(wallet.id)
-    require_currency(wallet, amount)
-    if wallet.limits.balance is not None:
-        view = (await views(tx, found))[0]
-        require_below(wallet, "balance", wallet.limits.balance, view.balance + amount.minor)
+    keys = list({(merchant_id, wallet_id) for merchant_id, wallet_id, _ in wanted})
+    found = {(one.merchant_id, one.id): one for one in await store.select_wallets(tx, keys)}
+    limited = [wallet for wallet in found.values() if wallet.limits.balance is not None]
+    seen = await views(tx, limited) if limited else []
+    balances = {(view.merchant_id, view.id): view.balance for view in seen}
+    return [
+        _open_for(found.get((merchant_id, wallet_id)), wallet_id, amount, balances)
+        for merchant_id, wallet_id, amount in wanted
+    ]
+
+
+def _open_for(
+    wallet: Wallet | None, wallet_id: str, amount: Money, balances: Mapping[tuple[int, str], int]
+) -> Wallet | Refusal:
+    try:
+        if wallet is None:
+            raise WalletNotFound(wallet_id)
+        if is_closed(wallet):
+            raise WalletClosed(wallet.id)
+        require_currency(wallet, amount)
+        balance = balances.get((wallet.merchant_id, wallet.id))
+        if balance is not None and wallet.limits.balance is not None:
+            require_below(wallet, "balance", wallet.limits.balance, balance + amount.minor)
+    except Refusal as refusal:
+        return refusal
     return wallet
 
 
@@ -187,23 +204,31 @@ async def annotate(
 async def _record(
     tx: Tx, desk: Desk, merchant_id: int, found: Sequence[tuple[RecordMovement, Posted]]
 ) -> None:
+    by_account = {
+        number: wallet
+        for wallet in desk.wallets.values()
+        if wallet.merchant_id == merchant_id
+        for number in (wallet.principal_account, wallet.bonus_account)
+    }
     pairs = {
         (wallet.id, posted.number): (item, posted, wallet)
         for item, posted in found
-        for wallet in desk.wallets.values()
-        if wallet.merchant_id == merchant_id
-        and any(
-            {line.debit, line.credit} & {wallet.principal_account, wallet.bonus_account}
-            for line in posted.lines
-        )
+        for line in posted.lines
+        for wallet in (by_account.get(line.debit), by_account.get(line.credit))
+        if wallet is not None
     }
-    known = await store.select_transactions_of(tx, merchant_id, pairs.keys())
-    for kept in known:
+    for kept in await store.select_transactions_of(tx, merchant_id, pairs.keys()):
         pairs.pop((kept.transaction.wallet_id, kept.transaction.journal))
+    standing = await ledger_queries.standing(
+        tx,
+        merchant_id,
+        [
+            (number, posted.number)
+            for _, posted, wallet in pairs.values()
+            for number in (wallet.principal_account, wallet.bonus_account)
+        ],
+    )
     for item, posted, wallet in pairs.values():
-        standing = await ledger_queries.balances_at(
-            tx, merchant_id, [wallet.principal_account, wallet.bonus_account], posted.number
-        )
         principal, bonus = moved_by(posted, wallet)
         transaction = replace(
             desk.transaction_of(
@@ -212,7 +237,8 @@ async def _record(
                 derived_id(wallet.id, posted.cause, posted.at),
                 type_of(posted.cause, principal + bonus),
             ),
-            balance_after=sum(standing.values()),
+            balance_after=standing[wallet.principal_account, posted.number]
+            + standing[wallet.bonus_account, posted.number],
             source=item.source,
             description=item.description,
         )

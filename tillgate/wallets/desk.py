@@ -216,9 +216,11 @@ class Desk:
         await outbox.publish(tx, self._facts)
 
 
-async def open_desk(tx: Tx, orders: Sequence[AnyOrder]) -> Desk:
+async def open_desk(
+    tx: Tx, orders: Sequence[AnyOrder], memory: ledger.Memory | None = None
+) -> Desk:
     """Lock the books, then read all that these orders speak of."""
-    desk = Desk(await ledger.lock(tx, {order.merchant_id for order in orders}))
+    desk = Desk(await ledger.lock(tx, {order.merchant_id for order in orders}, memory))
     await _load_by_id(tx, desk, orders)
     await load_wallets(tx, desk, _wallet_keys(desk, orders))
     openings = [order for order in orders if isinstance(order, OpenWallet)]

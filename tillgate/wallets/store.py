@@ -216,8 +216,8 @@ async def select_transactions_of(
     """Read transactions by wallet and journal."""
     rows = await tx.all(
         "SELECT t.* FROM unnest($2::text[], $3::bigint[]) k(wallet_id, journal)"
-        " JOIN wallets.transactions t ON t.merchant_id = $1 AND t.wallet_id = k.wallet_id"
-        " AND t.journal = k.journal",
+        " CROSS JOIN LATERAL (SELECT * FROM wallets.transactions x WHERE x.merchant_id = $1"
+        " AND x.wallet_id = k.wallet_id AND x.journal = k.journal OFFSET 0) t",
         merchant_id,
         [key[0] for key in keys],
         [key[1] for key in keys],

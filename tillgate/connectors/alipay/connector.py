@@ -43,6 +43,11 @@ class Alipay:
         self._account = account
         self._gateway = Gateway(account, client)
 
+    @property
+    def account(self) -> str:
+        """What the provider calls our account; what `Paid` says must be the same."""
+        return self._account.seller_id
+
     async def charge(self, charge: Charge, *, now: datetime) -> Outcome:
         """Ask for a QR code, or sign what the customer's browser or app takes to Alipay itself."""
         method = wire.METHODS[charge.presentation][0]

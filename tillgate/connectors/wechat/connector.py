@@ -41,6 +41,11 @@ class WechatPay:
         self._account = account
         self._api = Api(account, client)
 
+    @property
+    def account(self) -> str:
+        """What the provider calls our account; what `Paid` says must be the same."""
+        return self._account.mchid
+
     async def charge(self, charge: Charge, *, now: datetime) -> Outcome:
         """Make the order; the same order again is answered with a fresh way to pay it."""
         lacking = wire.unfit(charge)

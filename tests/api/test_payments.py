@@ -1,0 +1,186 @@
+"""Payments, charges and refunds, over the wire."""
+
+import asyncio
+
+CARD = {"amount": 1200, "currency": "usd", "payment_method": "pm_card_visa", "confirm": "true"}
+
+
+async def test_a_card_payment_and_its_refunds(client, world) -> None:
+    paid = await client.post("/v1/payment_intents", CARD, key="k1")
+    assert paid.status == 200, paid.body
+    intent = paid.json
+    assert intent["status"] == "succeeded"
+    assert intent["amount_received"] == 1200
+    charge = (await client.get(f"/v1/charges/{intent['latest_charge']}")).json
+    assert charge["paid"] is True
+    assert charge["payment_method_details"]["card"]["last4"] == "4242"
+    assert charge["balance_transaction"].startswith("txn_")
+    assert (await client.post("/v1/payment_intents", CARD, key="k1")).body == paid.body
+
+    first = await client.post(
+        "/v1/refunds", {"payment_intent": intent["id"], "amount": 500, "metadata[case]": "17"}
+    )
+    assert first.json["status"] == "succeeded", first.body
+    over = await client.post("/v1/refunds", {"charge": charge["id"], "amount": 701})
+    assert over.status == 400
+    assert over.error["param"] == "amount"
+    rest = await client.post("/v1/refunds", {"charge": charge["id"]})
+    assert rest.json["amount"] == 700
+    again = await client.post("/v1/refunds", {"charge": charge["id"]})
+    assert again.error["code"] == "charge_already_refunded"
+    listed = (await client.get(f"/v1/refunds?payment_intent={intent['id']}")).json
+    assert [one["amount"] for one in listed["data"]] == [700, 500]
+    changed = await client.post(f"/v1/refunds/{first.json['id']}", {"metadata[case]": "18"})
+    assert changed.json["metadata"] == {"case": "18"}
+    refused = await client.post(f"/v1/refunds/{first.json['id']}/cancel")
+    assert refused.status == 400
+    charge = (await client.get(f"/v1/charges/{charge['id']}")).json
+    assert charge["refunded"] is True
+    await world.assert_books_hold()
+
+
+async def test_a_decline_is_402_with_the_payment_inside(client) -> None:
+    declined = await client.post(
+        "/v1/payment_intents", {**CARD, "payment_method": "pm_card_chargeDeclined"}, key="d"
+    )
+    assert declined.status == 402
+    error = declined.error
+    assert error["type"] == "card_error"
+    assert error["code"] == "card_declined"
+    assert error["decline_code"] == "generic_decline"
+    intent = error["payment_intent"]
+    assert intent["status"] == "requires_payment_method"
+    assert intent["last_payment_error"]["code"] == "card_declined"
+    again = await client.post(
+        "/v1/payment_intents", {**CARD, "payment_method": "pm_card_chargeDeclined"}, key="d"
+    )
+    assert again.body == declined.body
+    charges = (await client.get(f"/v1/charges?payment_intent={intent['id']}")).json["data"]
+    assert [one["status"] for one in charges] == ["failed"]
+    assert charges[0]["id"] == error["charge"]
+    paid = await client.post(
+        f"/v1/payment_intents/{intent['id']}/confirm", {"payment_method": "pm_card_visa"}
+    )
+    assert paid.json["status"] == "succeeded"
+    assert paid.json["last_payment_error"] is None
+    twice = await client.post(f"/v1/payment_intents/{intent['id']}/confirm")
+    assert twice.error["code"] == "payment_intent_unexpected_state"
+
+
+async def test_reserve_capture_and_release(client) -> None:
+    held = (await client.post("/v1/payment_intents", {**CARD, "capture_method": "manual"})).json
+    assert held["status"] == "requires_capture"
+    assert held["amount_capturable"] == 1200
+    over = await client.post(
+        f"/v1/payment_intents/{held['id']}/capture", {"amount_to_capture": 1201}
+    )
+    assert over.error["param"] == "amount_to_capture"
+    taken = await client.post(
+        f"/v1/payment_intents/{held['id']}/capture", {"amount_to_capture": 800}
+    )
+    assert taken.json["status"] == "succeeded", taken.body
+    assert taken.json["amount_received"] == 800
+    other = (await client.post("/v1/payment_intents", {**CARD, "capture_method": "manual"})).json
+    canceled = await client.post(
+        f"/v1/payment_intents/{other['id']}/cancel", {"cancellation_reason": "abandoned"}
+    )
+    assert canceled.json["status"] == "canceled", canceled.body
+    assert canceled.json["cancellation_reason"] == "abandoned"
+
+
+async def test_wechat_shows_a_code_and_is_paid_on_the_phone(client, world) -> None:
+    made = await client.post(
+        "/v1/payment_intents",
+        {"amount": 5000, "currency": "cny", "payment_method_types[]": "wechat_pay",
+         "payment_method_data[type]": "wechat_pay", "confirm": "true"},
+    )  # fmt: skip
+    intent = made.json
+    assert intent["status"] == "requires_action", made.body
+    action = intent["next_action"]
+    assert action["type"] == "wechat_pay_display_qr_code"
+    assert action["wechat_pay_display_qr_code"]["data"].startswith("weixin://")
+    await world.phone_pays("wechat_pay", await world.payment(intent["id"]))
+
+    async def paid() -> bool:
+        got = await client.get(f"/v1/payment_intents/{intent['id']}")
+        return got.json["status"] == "succeeded"
+
+    await world.until(paid)
+
+
+async def test_an_intent_is_made_changed_and_listed(client, teahouse) -> None:
+    cus = (await client.post("/v1/customers", {"name": "Li"})).json["id"]
+    made = await client.post(
+        "/v1/payment_intents", {"amount": 700, "currency": "USD", "customer": cus}
+    )
+    intent = made.json
+    assert intent["status"] == "requires_payment_method"
+    assert intent["currency"] == "usd"
+    changed = await client.post(
+        f"/v1/payment_intents/{intent['id']}",
+        {"amount": 900, "metadata[order]": "6735", "payment_method": "pm_card_visa"},
+    )
+    assert changed.json["amount"] == 900
+    assert changed.json["status"] == "requires_confirmation"
+    listed = await client.get(f"/v1/payment_intents?customer={cus}&expand[]=data.customer")
+    assert listed.json["data"][0]["customer"]["name"] == "Li"
+    no_method = await client.post(
+        "/v1/payment_intents", {"amount": 700, "currency": "usd", "confirm": "true"}
+    )
+    assert no_method.error["param"] == "payment_method"
+    publishable = client.with_key(teahouse.publishable)
+    secret = intent["client_secret"]
+    seen = await publishable.get(f"/v1/payment_intents/{intent['id']}?client_secret={secret}")
+    assert seen.status == 200
+    unseen = await publishable.get(f"/v1/payment_intents/{intent['id']}?client_secret=guess")
+    assert unseen.status == 404
+    assert (await publishable.get("/v1/payment_intents")).status == 403
+    confirmed = await publishable.post(
+        f"/v1/payment_intents/{intent['id']}/confirm", {"client_secret": secret}
+    )
+    assert confirmed.json["status"] == "succeeded"
+
+
+async def test_a_request_whose_worker_died_is_finished_by_the_truth(client, db, world) -> None:
+    paid = await client.post("/v1/payment_intents", CARD, key="crash")
+    async with db.transaction() as tx:
+        # As if the process had died right before it could store the answer.
+        await tx.run(
+            "UPDATE runtime.idempotency SET status = NULL, body = NULL,"
+            " locked_at = locked_at - interval '1 hour' WHERE key = 'crash'"
+        )
+    again = await client.post("/v1/payment_intents", CARD, key="crash")
+    assert again.status == 200
+    assert again.json["id"] == paid.json["id"]
+    assert again.json["status"] == "succeeded"
+    async with db.transaction() as tx:
+        assert await tx.value("SELECT count(*) FROM payments.payments") == 1
+        await tx.run(
+            "UPDATE runtime.idempotency SET status = NULL, body = NULL WHERE key = 'crash'"
+        )
+    in_use = await client.post("/v1/payment_intents", CARD, key="crash")
+    assert in_use.status == 409
+    assert in_use.error["code"] == "idempotency_key_in_use"
+
+
+async def test_fifty_at_once_charge_once(client, db) -> None:
+    async def ask() -> int:
+        for _ in range(200):
+            got = await client.post("/v1/payment_intents", CARD, key="once")
+            if got.status != 409:
+                return got.status
+            await asyncio.sleep(0.02)
+        raise AssertionError("never answered")
+
+    assert set(await asyncio.gather(*(ask() for _ in range(50)))) == {200}
+    async with db.transaction() as tx:
+        assert await tx.value("SELECT count(*) FROM payments.attempts") == 1
+
+
+async def test_fifty_refunds_never_exceed_the_payment(client, world) -> None:
+    intent = (await client.post("/v1/payment_intents", CARD)).json["id"]
+    body = {"payment_intent": intent, "amount": 100}
+    answers = await asyncio.gather(*(client.post("/v1/refunds", body) for _ in range(50)))
+    assert sum(answer.status == 200 for answer in answers) == 12
+    assert {answer.status for answer in answers} == {200, 400}
+    await world.assert_books_hold()

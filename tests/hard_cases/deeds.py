@@ -1,0 +1,171 @@
+"""What the hard cases do again and again, and how they look at both sides' books."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from simulators.common.faults import Fault, FaultKind, Rule
+from simulators.common.simulator import Simulator
+from tests.worlds import CONFIRMATIONS, MERCHANT, SIMULATOR, World
+from tillgate.kernel import ids
+from tillgate.ledger import commands as ledger
+from tillgate.ledger.model import AccountTerms, Journal, Line
+from tillgate.payments import commands, queries
+from tillgate.payments.commands import LookUps, Opening
+from tillgate.payments.flows import NO_TRACE
+from tillgate.payments.model import Attempt, Charge, NewPayment, Payment, Refund
+
+#: The worker looks again at once, and gives a call up for lost after a fifth of a second.
+HASTY = LookUps(first_seconds=0.01, most_seconds=0.1, calling_seconds=0.1)
+WITH_PHONE = ("alipay", "wechat_pay")
+METHODS = ("alipay", "wechat_pay", "card")
+
+
+def simulator(world: World, method: str) -> Simulator:
+    """The provider behind a method."""
+    return world.running.simulators[SIMULATOR[method]]
+
+
+def rule(world: World, method: str, operation: str, kind: str, **more: Any) -> None:
+    """Let the provider misbehave."""
+    fault = Fault(FaultKind(kind), seconds=more.pop("seconds", 0.0))
+    simulator(world, method).plan.add(Rule(operation, fault, **more))
+
+
+def behave(world: World, method: str) -> None:
+    """Take all rules out of force."""
+    simulator(world, method).plan.clear()
+
+
+@dataclass(frozen=True)
+class Told:
+    """An order as the provider itself has it."""
+
+    number: str
+    paid: int
+    refunds: tuple[int, ...]
+    is_open: bool
+
+
+async def truth(world: World, method: str) -> dict[str, Told]:
+    """Return the provider's orders by our attempt's id."""
+    books = await world.books(method)
+    made = [r for r in books["refunds"] if r["state"] in ("success", "processing")]
+    return {
+        order["out_trade_no"]: Told(
+            order["out_trade_no"],
+            order["amount"] if order["state"] == "paid" else 0,
+            tuple(r["amount"] for r in made if r["out_trade_no"] == order["out_trade_no"]),
+            order["state"] in ("created", "waiting"),
+        )
+        for order in books["orders"]
+    }
+
+
+async def attempts(world: World, payment: Payment) -> list[Attempt]:
+    """Read a payment's attempts."""
+    async with world.db.transaction(readonly=True) as tx:
+        return await queries.attempts_of(tx, MERCHANT, payment.id)
+
+
+async def refunds(world: World, payment: Payment) -> list[Refund]:
+    """Read a payment's refunds."""
+    async with world.db.transaction(readonly=True) as tx:
+        return await queries.refunds_of(tx, MERCHANT, payment.id)
+
+
+async def breaks(world: World) -> list[str]:
+    """Return the kinds of the open breaks."""
+    async with world.db.transaction(readonly=True) as tx:
+        rows = await tx.all(
+            "SELECT kind FROM payments.breaks WHERE resolved_at IS NULL ORDER BY id"
+        )
+    return [row["kind"] for row in rows]
+
+
+async def journals(world: World, cause: str) -> int:
+    """Return how many lines were booked for a cause."""
+    async with world.db.transaction(readonly=True) as tx:
+        return await tx.value("SELECT count(*) FROM ledger.lines WHERE cause = $1", cause)
+
+
+async def paid(world: World, method: str, amount: int = 10_000, **more: Any) -> Payment:
+    """A payment, paid and booked."""
+    payment = await world.pay(method, amount, **more)
+    if method != "card":
+        await world.phone_pays(method, payment)
+    return await world.until_paid(payment)
+
+
+async def opened_only(world: World, method: str, amount: int = 10_000) -> Attempt:
+    """What a process leaves that died between its first commit and its call."""
+    order = NewPayment(
+        merchant_id=MERCHANT,
+        id=ids.new_id("pi"),
+        amount=amount,
+        currency="usd" if method == "card" else "cny",
+        method_types=list(METHODS),
+        pay_into=None if method == "card" else world.wallet,
+        confirmation=CONFIRMATIONS[method],
+    )
+    route = await world.payments.route(MERCHANT, CONFIRMATIONS[method], order)
+    async with world.db.transaction() as tx:
+        opened = await commands.open_payments(
+            tx, [Opening(order, route, NO_TRACE)], at=world.clock.now(), look_ups=HASTY
+        )
+    assert isinstance(opened[0], Charge)
+    return opened[0].attempt
+
+
+async def spend(world: World, amount: int) -> None:
+    """The customer spends from the wallet."""
+    async with world.db.transaction() as tx:
+        books = await ledger.lock(tx, {MERCHANT})
+        await ledger.ensure_accounts(
+            tx, books, [(MERCHANT, AccountTerms("sales", "cny"))], at=world.clock.now()
+        )
+        sales = books.number(MERCHANT, "sales", "cny")
+        journal = Journal(MERCHANT, ids.new_id("spend"), (Line(world.wallet, sales, amount),))
+        await ledger.load(
+            tx,
+            books,
+            accounts=[(MERCHANT, world.wallet), (MERCHANT, sales)],
+            causes=[(MERCHANT, journal.cause)],
+        )
+        posted = books.post(journal, at=world.clock.now())
+        assert not isinstance(posted, Exception), posted
+        await ledger.save(tx, books)
+
+
+async def snapshot(world: World) -> bytes:
+    """Everything that a refusal must leave as it was."""
+    async with world.db.transaction(readonly=True) as tx:
+        tables = [
+            await tx.all("SELECT * FROM ledger.accounts ORDER BY merchant_id, number"),
+            await tx.all("SELECT * FROM ledger.lines ORDER BY merchant_id, journal, line"),
+            await tx.all("SELECT id, name FROM runtime.facts ORDER BY merchant_id, id"),
+            await tx.all("SELECT * FROM payments.payments ORDER BY merchant_id, id"),
+            await tx.all("SELECT id, status FROM payments.attempts ORDER BY merchant_id, id"),
+            await tx.all("SELECT id, status FROM payments.refunds ORDER BY merchant_id, id"),
+        ]
+    return msgspec.json.encode([[dict(row) for row in table] for table in tables], enc_hook=str)
+
+
+@asynccontextmanager
+async def nothing_moves(world: World) -> AsyncIterator[None]:
+    """Whatever is refused inside leaves books, facts and payments untouched."""
+    before = await snapshot(world)
+    yield
+    assert await snapshot(world) == before, "a refused request changed something"
+    await world.assert_books_hold()
+
+
+async def reads(world: World, table: str, thing_id: str, column: str = "status") -> Any:
+    """Read one column of one row."""
+    async with world.db.transaction(readonly=True) as tx:
+        return await tx.value(f"SELECT {column} FROM payments.{table} WHERE id = $1", thing_id)  # type: ignore[arg-type]

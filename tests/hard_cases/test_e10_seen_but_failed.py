@@ -1,0 +1,48 @@
+"""Case 10: a notice whose effect failed is not "seen": it is applied again until it has worked."""
+
+import asyncpg
+
+from tests.hard_cases.deeds import simulator
+from tests.worlds import World
+
+
+async def test_notice_whose_commit_failed_is_applied_later(world: World) -> None:
+    payment = await world.pay("wechat_pay")
+    commits = 0
+
+    async def fail_the_second() -> None:
+        nonlocal commits
+        commits += 1
+        if commits == 2:  # the first stores the notice, the second gives it its effect
+            raise asyncpg.ConnectionDoesNotExistError("the server went away")
+
+    world.db.before_commit = fail_the_second
+    await world.phone_pays("wechat_pay", payment)
+    await simulator(world, "wechat_pay").sender.settle()
+    await world.payments.finish()
+    world.db.before_commit = None
+    assert commits >= 2
+    assert await world.balance(world.wallet) == 0
+
+    await world.sweep()
+
+    assert (await world.payment(payment.id)).status == "succeeded"
+    assert await world.balance(world.wallet) == 10_000
+    await world.assert_books_hold()
+
+
+async def test_notice_that_could_not_be_stored_is_not_acknowledged(world: World) -> None:
+    payment = await world.pay("alipay")
+    sender = simulator(world, "alipay").sender
+
+    async def fail() -> None:
+        raise asyncpg.ConnectionDoesNotExistError("the server went away")
+
+    world.db.before_commit = fail
+    await world.phone_pays("alipay", payment)
+    await sender.settle()
+    world.db.before_commit = None
+    assert sender.acked == 0
+
+    await world.until_paid(payment)  # the provider sends it again
+    assert sender.acked == 1

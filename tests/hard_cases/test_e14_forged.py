@@ -1,0 +1,63 @@
+"""Case 14: what is not genuinely the provider's, or not about our order, changes nothing."""
+
+import pytest
+
+from tests.hard_cases.deeds import METHODS, attempts, breaks, nothing_moves, simulator
+from tests.worlds import MERCHANT, World
+
+ACCOUNTS = {"alipay": "pa_alipay", "wechat_pay": "pa_wechat_pay", "card": "pa_stripe"}
+
+
+@pytest.mark.parametrize("method", METHODS)
+async def test_unsigned_notice_is_refused(world: World, method: str) -> None:
+    payment = await world.pay("wechat_pay")
+    forged = f"out_trade_no={payment.latest_attempt}&trade_status=TRADE_SUCCESS&total_amount=100.00"
+
+    async with nothing_moves(world):
+        url = f"{world.notices.url}/notices/{MERCHANT}/{ACCOUNTS[method]}"
+        async with world.session.post(url, data=forged) as answer:
+            body = await answer.read()
+    assert world.refused_notices == 1
+    assert body != b"success"
+    async with world.db.transaction(readonly=True) as tx:
+        assert await tx.value("SELECT count(*) FROM runtime.notices") == 0
+
+
+@pytest.mark.parametrize("method", ["alipay", "wechat_pay"])
+async def test_badly_signed_notice_is_refused_and_the_next_one_taken(
+    world: World, method: str
+) -> None:
+    payment = await world.pay(method, 4022)
+    await world.phone_pays(method, payment)
+
+    async def refused() -> bool:
+        return world.refused_notices == 1
+
+    await world.until(refused)
+    await world.until_paid(payment)
+    await world.assert_books_hold()
+
+
+async def test_genuine_notice_of_another_account_is_refused(world: World) -> None:
+    """The same provider, the right signature, an order of somebody else's."""
+    payment = await world.pay("alipay")
+    sender = simulator(world, "alipay").sender
+    await simulator(world, "alipay").server.stop()
+    async with world.db.transaction() as tx:
+        await tx.run("UPDATE payments.attempts SET id = id || 'x'")
+        await tx.run(
+            "UPDATE payments.payments SET open_attempt = open_attempt || 'x',"
+            " latest_attempt = latest_attempt || 'x'"
+        )
+    simulator(world, "alipay").pay(payment.latest_attempt or "")
+    await sender.settle()
+    await world.payments.finish()
+
+    assert await world.balance(world.wallet) == 0
+    [attempt] = await attempts(world, payment)
+    assert attempt.status == "waiting"
+    async with world.db.transaction(readonly=True) as tx:
+        row = await tx.one("SELECT status, note FROM runtime.notices")
+    assert (row["status"], "No such charge" in row["note"]) == ("received", True)
+    assert await breaks(world) == []
+    await simulator(world, "alipay").server.start()

@@ -1,0 +1,58 @@
+"""Case 23: a refund that fails after all gives the money again, exactly once."""
+
+import msgspec
+
+from tests.hard_cases.deeds import journals, paid, refunds, truth
+from tests.worlds import CONFIRMATIONS, World, gift
+
+
+async def test_refund_that_fails_later_credits_the_wallet_again(world: World) -> None:
+    payment = await paid(world, "wechat_pay", 4017, gifts=gift(world, 400))
+    assert await world.balance(world.bonus) == 400
+    view = await world.refund(payment, 4017)
+    assert await world.balance(world.wallet) == 0
+    assert await world.balance(world.bonus) == 0
+
+    async def failed() -> bool:
+        return [r.status for r in await refunds(world, payment)] == ["failed"]
+
+    await world.until(failed, sweep=True)
+    for _ in range(3):
+        await world.sweep()
+    assert await world.balance(world.wallet) == 4017
+    assert await world.balance(world.bonus) == 400
+    assert (await world.payment(payment.id)).amount_refunded == 0
+    assert (await world.facts(view.refund.id)).count("refund.failed") == 1
+    await world.assert_books_hold()
+
+
+async def test_refund_that_had_succeeded_fails_days_later(world: World) -> None:
+    card = msgspec.structs.replace(CONFIRMATIONS["card"], payment_method="pm_card_refundFail")
+    payment = await paid(world, "card", confirmation=card)
+    view = await world.refund(payment, 4_000)
+    assert view.refund.status == "succeeded"
+
+    async def failed() -> bool:
+        return [r.status for r in await refunds(world, payment)] == ["failed"]
+
+    await world.until(failed, sweep=True)
+    assert await world.balance_of("sales", "usd") == 10_000
+    assert await journals(world, f"refund_failed:{view.refund.id}") == 2
+    assert (await world.payment(payment.id)).amount_refunded == 0
+    again = await world.refund(payment, 10_000)
+    assert again.refund.amount == 10_000
+    await world.assert_books_hold()
+
+
+async def test_alipay_makes_a_refund_that_failed_when_asked_again(world: World) -> None:
+    """Alipay never says that a refund failed, only that it is not made: it is asked again."""
+    payment = await paid(world, "alipay", 4017)
+    await world.refund(payment, 4017)
+
+    async def made() -> bool:
+        return [r.status for r in await refunds(world, payment)] == ["succeeded"]
+
+    await world.until(made, sweep=True)
+    assert (await truth(world, "alipay"))[payment.latest_attempt or ""].refunds == (4017,)
+    assert await world.balance(world.wallet) == 0
+    await world.assert_books_hold()

@@ -1,0 +1,79 @@
+"""Case 32: "paid", says the provider, but another amount: held back, looked at, not credited."""
+
+import pytest
+
+from tests.hard_cases.deeds import METHODS, attempts, breaks, journals
+from tests.worlds import CONFIRMATIONS, MERCHANT, World
+from tillgate.connectors import port
+from tillgate.kernel.money import CNY, USD, Money
+from tillgate.payments.errors import UnexpectedState
+from tillgate.payments.flows import NO_TRACE
+
+
+@pytest.mark.parametrize("method", METHODS)
+async def test_other_amount_opens_a_break_and_credits_nothing(world: World, method: str) -> None:
+    payment = await world.pay(method, 4011)
+    if method != "card":
+        await world.phone_pays(method, payment)
+
+    async def held() -> bool:
+        return await breaks(world) == ["amount"]
+
+    await world.until(held, sweep=True)
+    for _ in range(3):
+        await world.sweep()
+    assert [attempt.status for attempt in await attempts(world, payment)] == ["mismatched"]
+    assert (await world.payment(payment.id)).status == "processing"
+    assert await journals(world, f"payment:{payment.latest_attempt}") == 0
+    assert await breaks(world) == ["amount"]
+    assert "payment.succeeded" not in await world.facts(payment.id)
+    with pytest.raises(UnexpectedState):
+        await world.payments.confirm(payment, CONFIRMATIONS[method], NO_TRACE)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "kind"),
+    [
+        (port.Paid("r", Money(10_000, USD)), "currency"),
+        (port.Paid("r", Money(10_000, CNY), account="somebody else"), "account"),
+        (port.Paid("r", Money(1, CNY)), "amount"),
+        (port.Waiting(on="capture", reference="r", amount=Money(99_999, CNY)), "amount"),
+    ],
+)
+async def test_amount_currency_and_account_are_compared(
+    world: World, outcome: object, kind: str
+) -> None:
+    payment = await world.pay("alipay")
+    [attempt] = await attempts(world, payment)
+    if kind == "account":
+        connector = await world.payments.providers.connector(MERCHANT, "pa_alipay")
+        assert getattr(connector, "account", None), "a connector tells its account"
+
+    await world.payments._hear(attempt, outcome, NO_TRACE)
+
+    assert await breaks(world) == [kind]
+    assert await world.balance(world.wallet) == 0
+    assert [each.status for each in await attempts(world, payment)] == ["mismatched"]
+
+
+async def test_late_and_wrong_money_of_an_old_order_does_not_block_the_new_one(
+    world: World,
+) -> None:
+    payment = await world.pay("alipay")
+    async with world.db.transaction() as tx:
+        await tx.run("UPDATE payments.attempts SET expires_at = '2001-01-01'")
+
+    async def ended() -> bool:
+        return (await world.payment(payment.id)).status == "requires_payment_method"
+
+    await world.until(ended, sweep=True)
+    payment = await world.payments.confirm(payment, CONFIRMATIONS["wechat_pay"], NO_TRACE)
+    first, _ = await attempts(world, payment)
+
+    await world.payments._hear(first, port.Paid("r", Money(1, CNY)), NO_TRACE)
+    await world.phone_pays("wechat_pay", payment)
+
+    await world.until_paid(payment)
+    assert await breaks(world) == ["amount"]
+    assert await world.balance(world.wallet) == 10_000
+    await world.assert_books_hold()

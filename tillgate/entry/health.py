@@ -1,0 +1,127 @@
+"""Is it alive, is it ready, and how is it doing: `/healthz`, `/readyz`, `/metrics`.
+
+Alive: the process answers. Ready: a fresh connection to the database answers, no migration is
+missing, and a worker has been alive within half a minute. Metrics are for this machine, and for
+whoever shows the token.
+"""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+from collections.abc import Awaitable, Callable, MutableMapping
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import asyncpg
+import msgspec
+
+from tillgate.kernel.clock import Clock
+from tillgate.runtime import heartbeats, migrations, telemetry
+from tillgate.runtime.db import LOST_CONNECTION, Database, DatabaseUnavailable
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+WORKER_FRESH: Final = timedelta(seconds=30)
+
+
+class Health:
+    """Answers the three, and hands everything else on."""
+
+    def __init__(
+        self,
+        app: AsgiApp,
+        clock: Clock,
+        *,
+        url: str,
+        role: str | None = None,
+        db: Database | None = None,
+        metrics_token: str = "",
+    ) -> None:
+        self._app = app
+        self._clock = clock
+        self._url = url
+        self._role = role
+        self._db = db
+        self._token = metrics_token
+        telemetry.collect_process_metrics()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope.get("path") if scope["type"] == "http" else None
+        if path == "/healthz":
+            await _answer(send, 200, {"status": "alive"})
+        elif path == "/readyz":
+            problems = await self.problems()
+            status = "not ready" if problems else "ready"
+            await _answer(send, 503 if problems else 200, {"status": status, "problems": problems})
+        elif path == "/metrics":
+            await self._metrics(scope, send)
+        else:
+            await self._app(scope, receive, send)
+
+    async def problems(self) -> list[str]:
+        """Return what keeps this installation from being ready, in words."""
+        try:
+            missing = await migrations.pending(self._url)
+            if missing:
+                return [f"migration {missing[0]} has not been applied"]
+            last = await self._last_beat()
+        except (*LOST_CONNECTION, DatabaseUnavailable, asyncpg.PostgresError) as error:
+            return [f"the database does not answer: {type(error).__name__}"]
+        if last is None:
+            return ["no worker has been seen"]
+        age = self._clock.now() - last
+        if age > WORKER_FRESH:
+            return [f"no worker has been seen for {int(age.total_seconds())} seconds"]
+        return []
+
+    async def _last_beat(self) -> datetime | None:
+        """Ask over a fresh connection: one from a pool would prove less."""
+        db = await Database.open(self._url, size=1, role=self._role)
+        try:
+            async with db.transaction(readonly=True) as tx:
+                return await heartbeats.last_beat(tx, "worker")
+        finally:
+            await db.abort()
+
+    async def _metrics(self, scope: Scope, send: Send) -> None:
+        if not self._may_see_metrics(scope):
+            await _answer(send, 403, {"error": "metrics are for this machine, or with the token"})
+            return
+        if self._db is not None:
+            telemetry.CONNECTIONS.set(self._db.in_use)
+        await _send(send, 200, telemetry.render(), telemetry.CONTENT_TYPE)
+
+    def _may_see_metrics(self, scope: Scope) -> bool:
+        headers = dict(scope["headers"])
+        given = headers.get(b"authorization", b"").removeprefix(b"Bearer ")
+        if self._token and hmac.compare_digest(given, self._token.encode()):
+            return True
+        client = scope.get("client")
+        # Behind a proxy of this machine everybody seems to come from here.
+        is_forwarded = b"x-forwarded-for" in headers or b"forwarded" in headers
+        return client is not None and not is_forwarded and _is_loopback(client[0])
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False
+
+
+async def _answer(send: Send, status: int, body: dict[str, Any]) -> None:
+    await _send(send, status, msgspec.json.encode(body), "application/json")
+
+
+async def _send(send: Send, status: int, body: bytes, content_type: str) -> None:
+    headers = [
+        (b"content-type", content_type.encode()),
+        (b"content-length", str(len(body)).encode()),
+        (b"cache-control", b"no-store"),
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
