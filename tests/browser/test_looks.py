@@ -13,21 +13,21 @@ import pytest
 from tests.browser.guest import Guest, Guests
 from tests.browser.looking import complaints
 from tests.browser.stage import Stage
+from tests.worlds import MERCHANT
 from tillgate.kernel import ids
 from tillgate.kernel.money import CNY, Money
 from tillgate.wallets import flows as wallets
 from tillgate.wallets.model import Spend
-from tests.worlds import MERCHANT
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 LOOKS = [
-    ("desktop", "en-US", False),
-    ("desktop", "zh-CN", True),
-    ("phone", "zh-CN", False),
-    ("phone", "en-US", True),
-    ("small", "zh-CN", True),
-    ("small", "en-US", False),
+    ("desktop", "en-US", "light"),
+    ("desktop", "zh-CN", "dark"),
+    ("phone", "zh-CN", "light"),
+    ("phone", "en-US", "dark"),
+    ("small", "zh-CN", "dark"),
+    ("small", "en-US", "light"),
 ]
 
 
@@ -61,15 +61,17 @@ async def spend(stage: Stage, wallet_id: str, amount: int, description: str | No
     await wallets.order(stage.world.db, order)
 
 
-@pytest.mark.parametrize(("device", "language", "dark"), LOOKS)
+@pytest.mark.parametrize(("device", "language", "scheme"), LOOKS)
 async def test_every_screen(
-    stage: Stage, guests: Guests, device: str, language: str, dark: bool
+    stage: Stage, guests: Guests, device: str, language: str, scheme: str
 ) -> None:
     guests.expected.append("status of 404")
     wallet = await stage.open_wallet()
-    guest = await guests.arrive(stage.link(wallet), device, language=language, dark=dark)
+    guest = await guests.arrive(
+        stage.link(wallet), device, language=language, dark=scheme == "dark"
+    )
     page = guest.page
-    album = Album(guest, language, f"{device}_{language[:2]}{'_dark' if dark else ''}")
+    album = Album(guest, language, f"{device}_{language[:2]}_{scheme}")
     await album.look("empty")
 
     await page.click("#pay")
@@ -128,3 +130,22 @@ async def look_at_orders(stage: Stage, guest: Guest, album: Album, wallet: str) 
     await page.click("#cancel-form button")
     await guest.stage("canceled")
     await album.look("canceled")
+
+
+async def test_measuring_finds_what_is_wrong(stage: Stage, guests: Guests) -> None:
+    guest = await guests.arrive(stage.link(await stage.open_wallet()))
+
+    await guest.page.evaluate(
+        """() => {
+            document.querySelector("h2").style.color = "#bbb";
+            document.getElementById("pay").style.minHeight = "20px";
+            document.getElementById("pay").style.padding = "0";
+            document.getElementById("other").removeAttribute("id");
+            document.querySelector(".recent .head").style.width = "1500px";
+            document.querySelector("legend").textContent = "充值";
+        }"""
+    )
+    found = " ".join(await complaints(guest.page, "en-US"))
+
+    for word in ("contrast", "small target", "no name", "sticks out", "wider", "untranslated"):
+        assert word in found, word
