@@ -27,6 +27,8 @@ KINDS = {
         "payment_method=alipay&payment_method_options[alipay][presentation]=qr",
     ),
 }
+#: Customers who top up at the same time.
+CONNECTIONS = 128
 _DRAIN_SECONDS = 30.0
 _PAID_AT_ONCE = {
     "operation": "create",
@@ -44,7 +46,7 @@ def loads(installation: Installation) -> dict[str, Load]:
             for wallet in installation.wallets[currency]
         ]
         lines = installation.lines(name.replace(" ", "_"), requests)
-        found[name] = Load(installation.url, installation.key, lines)
+        found[name] = Load(installation.url, installation.key, lines, CONNECTIONS)
     return found
 
 
