@@ -12,9 +12,9 @@ import uvicorn
 
 from tests.worlds import MERCHANT, World, make_keys, open_world
 from tillgate.api.app import Application, Parts, build
+from tillgate.entry.subscriptions import CATALOGUE
 from tillgate.ledger import commands as ledger
 from tillgate.merchants import commands as merchants
-from tillgate.entry.subscriptions import CATALOGUE
 from tillgate.runtime.db import Database
 from tillgate.runtime.secrets import Vault
 from tillgate.topups.flows import TopUps

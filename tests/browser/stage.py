@@ -10,7 +10,7 @@ import contextlib
 import socket
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ class Stage:
     vault: Vault
     base_url: str
     pages: Pages
+    at_work: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def open_wallet(self, currency: str = "cny", customer: str = "cus_li") -> str:
         """Open a wallet and return its id."""
@@ -69,9 +70,24 @@ class Stage:
         name = {"alipay": "alipay", "wechat_pay": "wechat", "card": "card"}[method]
         return f"{self.world.running.simulators[name].server.url}/phone/"
 
+    def pause_work(self) -> None:
+        """The worker stops for a while."""
+        self.at_work.clear()
+
+    def resume_work(self) -> None:
+        """The worker goes on."""
+        self.at_work.set()
+
+    @staticmethod
+    def seconds(count: float) -> timedelta:
+        """Return so many seconds."""
+        return timedelta(seconds=count)
+
     async def work(self) -> None:
         """Do what the worker does for the money path, over and over."""
+        self.at_work.set()
         while True:
+            await self.at_work.wait()
             await jobs.apply_stored_notices(self.world.payments)
             await jobs.look_up_due(self.world.payments)
             await jobs.cancel_overdue(self.world.payments)
@@ -122,7 +138,7 @@ async def _served(pages: Pages, listening: socket.socket) -> AsyncGenerator[None
     server = uvicorn.Server(config)
     server.install_signal_handlers = lambda: None  # type: ignore[method-assign]
     task = asyncio.create_task(server._serve([listening]))
-    while not server.started:  # noqa: ASYNC110  it has no event to wait for
+    while not server.started:
         await asyncio.sleep(0.01)
     try:
         yield

@@ -214,8 +214,8 @@ SABOTAGE = {
     ),
     "seals overlap": (
         "INSERT INTO ledger.seals (merchant_id, number, first_journal, last_journal, last_at,"
-        f" previous, hash, digests, sealed_at) VALUES (3, 1, 1, 2, '{NOW}', '', 'a', '', '{NOW}'),"
-        f" (3, 2, 2, 3, '{NOW}', 'a', 'b', '', '{NOW}')",
+        f" previous, digests, hash, sealed_at) VALUES (3, 1, 1, 2, '{NOW}', '', '', 'a', '{NOW}'),"
+        f" (3, 2, 2, 3, '{NOW}', 'a', '', 'b', '{NOW}')",
         {"seals_chain"},
     ),
     "a hold is past its end": (

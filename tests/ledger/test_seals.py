@@ -6,10 +6,11 @@ import asyncpg
 import pytest
 
 from tests.ledger.builders import TEAHOUSE, Shop
+from tillgate.entry import books
 from tillgate.ledger import flows
-from tillgate.ledger import flows as books
 from tillgate.ledger.model import Report
 from tillgate.runtime.db import Database
+from tillgate.runtime.settings import DatabaseSettings, Settings
 
 
 @pytest.fixture
@@ -36,18 +37,34 @@ async def owner(db_url: str) -> AsyncGenerator[asyncpg.Connection]:
 
 
 async def verify(shop: Shop) -> Report:
-    return await books.verify(shop.db, progress=None, merchant_id=TEAHOUSE)
+    return await flows.verify(shop.db, merchant_id=TEAHOUSE)
 
 
 async def test_untouched_books_are_good(history: Shop) -> None:
     seen: list[tuple[int, int]] = []
 
-    report = await books.verify(history.db, progress=lambda done, all_: seen.append((done, all_)))
+    report = await flows.verify(history.db, progress=lambda done, all_: seen.append((done, all_)))
 
     assert report.differences == ()
     assert (report.journals, report.accounts, report.seals) == (45, 3, 4)
     assert seen == [(45, 45)]
     assert [(head.seal, head.last_journal) for head in report.heads] == [(4, 40)]
+
+
+async def test_the_command_says_ok_and_names_what_differs(
+    history: Shop, owner: asyncpg.Connection, db_url: str
+) -> None:
+    settings = Settings(database=DatabaseSettings(url=db_url))
+
+    good = await books.verify(settings)
+    await owner.execute("UPDATE ledger.lines SET cause = 'x' WHERE journal = 17")
+    bad = await books.verify(settings)
+
+    assert (good["ok"], good["journals"], list(good["differences"])) == (True, 45, [])
+    assert bad["ok"] is False
+    first = bad["differences"][0]
+    assert (first["merchant_id"], first["journal"]) == (history.merchant_id, 17)
+    assert first["what"] == "a sealed journal was changed"
 
 
 async def test_several_sweeps_at_once_seal_once(history: Shop) -> None:
@@ -105,7 +122,7 @@ async def test_a_seal_that_was_made_to_fit_breaks_the_chain(
     await flows.seal(history.db, history.clock)
 
     alone = await verify(history)
-    with_head = await books.verify(history.db, progress=None, heads=heads)
+    with_head = await flows.verify(history.db, heads=heads)
 
     assert alone.is_good, "a whole chain made anew is only seen from outside"
     assert "seal 4 is not the one kept" in str(with_head.differences[0])

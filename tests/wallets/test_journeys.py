@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import ClassVar
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -48,161 +49,157 @@ class Purse:
         return None if amount - principal > free_bonus else [principal, amount - principal]
 
 
-def journeys(  # noqa: C901  the rules of one machine
-    loop: asyncio.AbstractEventLoop, db: Database
-) -> type[RuleBasedStateMachine]:
-    """Make the machine; each of its runs opens two new wallets."""
+class Journeys(RuleBasedStateMachine):
+    """Each run opens two new wallets; `loop` and `db` are the test's."""
 
-    class Journeys(RuleBasedStateMachine):
-        def __init__(self) -> None:
-            super().__init__()
-            self.purses = [
-                Purse(self.run(open_wallet(db, customer=new_id("cus"))).id) for _ in "ab"
-            ]
+    loop: ClassVar[asyncio.AbstractEventLoop]
+    db: ClassVar[Database]
 
-        def run(self, journey):  # type: ignore[no-untyped-def]
-            return asyncio.run_coroutine_threadsafe(journey, loop).result(30)
+    def __init__(self) -> None:
+        super().__init__()
+        self.purses = [
+            Purse(self.run(open_wallet(self.db, customer=new_id("cus"))).id) for _ in "ab"
+        ]
 
-        def order(self, order: AnyOrder, *, allowed: bool) -> None:
-            try:
-                self.run(flows.order(db, order))
-            except Refusal:
-                assert not allowed
-            else:
-                assert allowed
+    def run(self, journey):  # type: ignore[no-untyped-def]
+        return asyncio.run_coroutine_threadsafe(journey, self.loop).result(30)
 
-        @rule(which=WHICH, amount=AMOUNT, part=st.sampled_from(["principal", "bonus"]))
-        def pay_in(self, which: int, amount: int, part: str) -> None:
-            purse = self.purses[which]
-            self.run(pay_in(db, purse.id, amount, part=part))
-            setattr(purse, part, getattr(purse, part) + amount)
+    def order(self, order: AnyOrder, *, allowed: bool) -> None:
+        try:
+            self.run(flows.order(self.db, order))
+        except Refusal:
+            assert not allowed
+        else:
+            assert allowed
 
-        @rule(which=WHICH, amount=AMOUNT)
-        def spend(self, which: int, amount: int) -> None:
-            purse = self.purses[which]
-            parts = None if purse.frozen else purse.take(amount)
-            order = spend_order(purse.id, amount)
-            self.order(order, allowed=parts is not None)
-            if parts:
-                purse.principal -= parts[0]
-                purse.bonus -= parts[1]
-                purse.spent[order.id] = parts
+    @rule(which=WHICH, amount=AMOUNT, part=st.sampled_from(["principal", "bonus"]))
+    def pay_in(self, which: int, amount: int, part: str) -> None:
+        purse = self.purses[which]
+        self.run(pay_in(self.db, purse.id, amount, part=part))
+        setattr(purse, part, getattr(purse, part) + amount)
 
-        @rule(which=WHICH, amount=AMOUNT, pick=st.integers(0, 9))
-        def refund(self, which: int, amount: int, pick: int) -> None:
-            purse = self.purses[which]
-            if not purse.spent:
-                return
-            spent_id = list(purse.spent)[pick % len(purse.spent)]
-            parts = purse.spent[spent_id]
-            allowed = amount <= sum(parts)
-            self.order(
-                RefundSpend(
-                    merchant_id=TEAHOUSE,
-                    at=NOON,
-                    id=new_id("wtx"),
-                    transaction_id=spent_id,
-                    amount=cny(amount),
-                ),
-                allowed=allowed,
-            )
-            if allowed:
-                bonus = min(amount, parts[1])
-                purse.spent[spent_id] = [parts[0] - amount + bonus, parts[1] - bonus]
-                purse.principal += amount - bonus
-                purse.bonus += bonus
+    @rule(which=WHICH, amount=AMOUNT)
+    def spend(self, which: int, amount: int) -> None:
+        purse = self.purses[which]
+        parts = None if purse.frozen else purse.take(amount)
+        order = spend_order(purse.id, amount)
+        self.order(order, allowed=parts is not None)
+        if parts:
+            purse.principal -= parts[0]
+            purse.bonus -= parts[1]
+            purse.spent[order.id] = parts
 
-        @rule(which=WHICH, amount=AMOUNT)
-        def hold(self, which: int, amount: int) -> None:
-            purse = self.purses[which]
-            parts = None if purse.frozen else purse.take(amount)
-            order = PlaceHold(
+    @rule(which=WHICH, amount=AMOUNT, pick=st.integers(0, 9))
+    def refund(self, which: int, amount: int, pick: int) -> None:
+        purse = self.purses[which]
+        if not purse.spent:
+            return
+        spent_id = list(purse.spent)[pick % len(purse.spent)]
+        parts = purse.spent[spent_id]
+        allowed = amount <= sum(parts)
+        self.order(
+            RefundSpend(
                 merchant_id=TEAHOUSE,
                 at=NOON,
-                id=new_id("hold"),
-                wallet_id=purse.id,
+                id=new_id("wtx"),
+                transaction_id=spent_id,
                 amount=cny(amount),
-            )
-            self.order(order, allowed=parts is not None)
-            if parts:
-                purse.held[order.id] = parts
+            ),
+            allowed=allowed,
+        )
+        if allowed:
+            bonus = min(amount, parts[1])
+            purse.spent[spent_id] = [parts[0] - amount + bonus, parts[1] - bonus]
+            purse.principal += amount - bonus
+            purse.bonus += bonus
 
-        @rule(which=WHICH, amount=AMOUNT, pick=st.integers(0, 9))
-        def capture(self, which: int, amount: int, pick: int) -> None:
-            purse = self.purses[which]
-            if not purse.held:
-                return
+    @rule(which=WHICH, amount=AMOUNT)
+    def hold(self, which: int, amount: int) -> None:
+        purse = self.purses[which]
+        parts = None if purse.frozen else purse.take(amount)
+        order = PlaceHold(
+            merchant_id=TEAHOUSE,
+            at=NOON,
+            id=new_id("hold"),
+            wallet_id=purse.id,
+            amount=cny(amount),
+        )
+        self.order(order, allowed=parts is not None)
+        if parts:
+            purse.held[order.id] = parts
+
+    @rule(which=WHICH, amount=AMOUNT, pick=st.integers(0, 9))
+    def capture(self, which: int, amount: int, pick: int) -> None:
+        purse = self.purses[which]
+        if not purse.held:
+            return
+        hold_id = list(purse.held)[pick % len(purse.held)]
+        parts = purse.held[hold_id]
+        allowed = amount <= sum(parts)
+        order = CaptureHold(
+            merchant_id=TEAHOUSE, at=NOON, id=new_id("wtx"), hold_id=hold_id, amount=cny(amount)
+        )
+        self.order(order, allowed=allowed)
+        if allowed:
+            principal = min(amount, parts[0])
+            purse.principal -= principal
+            purse.bonus -= amount - principal
+            purse.spent[order.id] = [principal, amount - principal]
+            del purse.held[hold_id]
+
+    @rule(which=WHICH, pick=st.integers(0, 9))
+    def release(self, which: int, pick: int) -> None:
+        purse = self.purses[which]
+        if purse.held:
             hold_id = list(purse.held)[pick % len(purse.held)]
-            parts = purse.held[hold_id]
-            allowed = amount <= sum(parts)
-            order = CaptureHold(
-                merchant_id=TEAHOUSE, at=NOON, id=new_id("wtx"), hold_id=hold_id, amount=cny(amount)
+            self.order(ReleaseHold(merchant_id=TEAHOUSE, at=NOON, hold_id=hold_id), allowed=True)
+            del purse.held[hold_id]
+
+    @rule(which=WHICH, amount=AMOUNT)
+    def transfer(self, which: int, amount: int) -> None:
+        sender, receiver = self.purses[which], self.purses[1 - which]
+        parts = sender.take(amount)
+        allowed = not sender.frozen and parts is not None and parts[1] == 0
+        self.order(
+            Transfer(
+                merchant_id=TEAHOUSE,
+                at=NOON,
+                id=new_id("wtx"),
+                wallet_id=sender.id,
+                to_wallet_id=receiver.id,
+                amount=cny(amount),
+            ),
+            allowed=allowed,
+        )
+        if allowed:
+            sender.principal -= amount
+            receiver.principal += amount
+
+    @rule(which=WHICH, frozen=st.booleans())
+    def freeze(self, which: int, frozen: bool) -> None:  # noqa: FBT001  drawn by hypothesis
+        purse = self.purses[which]
+        news = News.FROZEN if frozen else News.UNFROZEN
+        self.order(
+            MoveWallet(merchant_id=TEAHOUSE, at=NOON, wallet_id=purse.id, news=news),
+            allowed=True,
+        )
+        purse.frozen = frozen
+
+    @invariant()
+    def wallets_are_as_the_model_says(self) -> None:
+        for purse in self.purses:
+            view = self.run(look(self.db, purse.id))
+            held = sum(sum(parts) for parts in purse.held.values())
+            assert (view.principal, view.bonus, view.held) == (
+                purse.principal,
+                purse.bonus,
+                held,
             )
-            self.order(order, allowed=allowed)
-            if allowed:
-                principal = min(amount, parts[0])
-                purse.principal -= principal
-                purse.bonus -= amount - principal
-                purse.spent[order.id] = [principal, amount - principal]
-                del purse.held[hold_id]
 
-        @rule(which=WHICH, pick=st.integers(0, 9))
-        def release(self, which: int, pick: int) -> None:
-            purse = self.purses[which]
-            if purse.held:
-                hold_id = list(purse.held)[pick % len(purse.held)]
-                self.order(
-                    ReleaseHold(merchant_id=TEAHOUSE, at=NOON, hold_id=hold_id), allowed=True
-                )
-                del purse.held[hold_id]
-
-        @rule(which=WHICH, amount=AMOUNT)
-        def transfer(self, which: int, amount: int) -> None:
-            sender, receiver = self.purses[which], self.purses[1 - which]
-            parts = sender.take(amount)
-            allowed = not sender.frozen and parts is not None and parts[1] == 0
-            self.order(
-                Transfer(
-                    merchant_id=TEAHOUSE,
-                    at=NOON,
-                    id=new_id("wtx"),
-                    wallet_id=sender.id,
-                    to_wallet_id=receiver.id,
-                    amount=cny(amount),
-                ),
-                allowed=allowed,
-            )
-            if allowed:
-                sender.principal -= amount
-                receiver.principal += amount
-
-        @rule(which=WHICH, frozen=st.booleans())
-        def freeze(self, which: int, frozen: bool) -> None:  # noqa: FBT001  drawn by hypothesis
-            purse = self.purses[which]
-            news = News.FROZEN if frozen else News.UNFROZEN
-            self.order(
-                MoveWallet(merchant_id=TEAHOUSE, at=NOON, wallet_id=purse.id, news=news),
-                allowed=True,
-            )
-            purse.frozen = frozen
-
-        @invariant()
-        def wallets_are_as_the_model_says(self) -> None:
-            for purse in self.purses:
-                view = self.run(look(db, purse.id))
-                held = sum(sum(parts) for parts in purse.held.values())
-                assert (view.principal, view.bonus, view.held) == (
-                    purse.principal,
-                    purse.bonus,
-                    held,
-                )
-
-        def teardown(self) -> None:
-            for purse in self.purses:
-                found = self.run(statement(db, purse.id))
-                assert sum(found) == purse.principal + purse.bonus
-
-    return Journeys
+    def teardown(self) -> None:
+        for purse in self.purses:
+            found = self.run(statement(self.db, purse.id))
+            assert sum(found) == purse.principal + purse.bonus
 
 
 async def statement(db: Database, wallet_id: str) -> list[int]:
@@ -214,7 +211,8 @@ async def statement(db: Database, wallet_id: str) -> list[int]:
 
 
 async def test_random_journeys(db: Database) -> None:
-    machine = journeys(asyncio.get_running_loop(), db)
+    shared = {"loop": asyncio.get_running_loop(), "db": db}
+    machine = type("JourneysHere", (Journeys,), shared)
     chosen = settings(
         max_examples=12,
         stateful_step_count=25,

@@ -18,6 +18,7 @@ from tillgate.entry.relay import Subscriber, Table
 from tillgate.kernel.facts import Fact
 from tillgate.payments import shown as payment_shown
 from tillgate.payments.model import Charge, Payment, RefundView
+from tillgate.runtime import telemetry
 from tillgate.runtime.db import Tx
 from tillgate.topups import commands as topups
 from tillgate.topups import wire as top_up_wire
@@ -141,6 +142,13 @@ async def _follow_payments(tx: Tx, facts: Sequence[Fact], at: datetime) -> None:
     await topups.follow(tx, facts)
 
 
+async def _count_refunds(tx: Tx, facts: Sequence[Fact], at: datetime) -> None:  # noqa: ARG001
+    """Metrics know what became of refunds."""
+    for fact in facts:
+        refund = msgspec.json.decode(fact.data, type=RefundView).refund
+        telemetry.REFUNDS.labels(refund.status).inc()
+
+
 async def _owe_events(tx: Tx, facts: Sequence[Fact], at: datetime) -> None:
     """Merchants' endpoints are owed what they listen to."""
     await webhooks.enqueue(tx, facts, CATALOGUE, at=at)
@@ -154,6 +162,7 @@ _HEARD_INSIDE: dict[str, tuple[Subscriber, ...]] = {
 _HEARD_LAST: dict[str, tuple[Subscriber, ...]] = {
     "payment.succeeded": (_record_movements,),
     "refund.created": (_record_movements,),
+    "refund.updated": (_count_refunds,),
     "refund.failed": (_record_movements,),
 }
 

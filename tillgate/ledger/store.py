@@ -18,6 +18,7 @@ from tillgate.ledger.model import (
     Posted,
     PostedLine,
 )
+from tillgate.runtime import telemetry
 from tillgate.runtime.db import Tx
 
 
@@ -347,6 +348,7 @@ async def write(tx: Tx, writing: Writing) -> None:
     if writing.lines:
         written = await tx.copy("ledger", "lines", _LINE_COLUMNS, writing.lines)
         assert written == len(writing.lines), "lines were lost"
+        telemetry.LINES.inc(written)
     row = await tx.one(
         """
         WITH moved AS (

@@ -14,8 +14,14 @@ from tillgate.kernel.ids import new_id, with_prefix
 from tillgate.kernel.money import currency
 from tillgate.ledger import queries as ledger
 from tillgate.payments import queries, refunds, shown, wire
-from tillgate.payments.errors import ChargeNotFound, PaymentFailed, PaymentNotFound
+from tillgate.payments.errors import (
+    ChargeNotFound,
+    PaymentFailed,
+    PaymentNotFound,
+    UnexpectedState,
+)
 from tillgate.payments.flows import Payments
+from tillgate.payments.machine import CONFIRMABLE
 from tillgate.payments.methods import Method, Methods, confirmation_of
 from tillgate.payments.model import Charge, NewPayment, NewRefund, Payment, RefundView
 from tillgate.runtime.db import Tx
@@ -76,6 +82,8 @@ class Routes:
 
     async def confirm(self, call: Call, body: wire.ConfirmIntent) -> shown.ShownIntent | Answer:
         payment = await self._readable(call, body.client_secret)
+        if payment.status not in CONFIRMABLE or payment.open_attempt is not None:
+            raise UnexpectedState("confirm", payment.status)
         options = {
             **payment.method_options,
             **wire.read_options(body.payment_method_options),
@@ -88,7 +96,10 @@ class Routes:
         confirmation = confirmation_of(call, body, method, payment.method_types, options, must=True)
         assert confirmation is not None, "a method is required"
         changes = self._confirm_changes(payment, body, method, options)
-        if changes and payment.open_attempt is None:
+        if changes:
+            # Refused before anything is changed, if it is to be refused.
+            changed = msgspec.structs.replace(payment, **changes)
+            await self._payments.route(call.merchant_id, confirmation, changed)
             # Not what the request is about: the attempt is attached to its key, this is not.
             trace = msgspec.structs.replace(wire.trace_of(call), claimed=False)
             payment = await self._payments.update(call.merchant_id, payment.id, changes, trace)

@@ -21,6 +21,7 @@ class Stage(StrEnum):
     STARTING = "starting"  # placed, the provider's answer is on its way
     SCAN = "scan"
     REDIRECT = "redirect"
+    NO_STEP = "no_step"  # the provider has it, but its code or address never reached us
     WORKING = "working"  # nothing to do but wait for the provider
     UNKNOWN = "unknown"  # asked, no answer: we keep asking
     REVIEW = "review"
@@ -32,10 +33,18 @@ class Stage(StrEnum):
 
 
 OPEN: Final = frozenset(
-    {Stage.STARTING, Stage.SCAN, Stage.REDIRECT, Stage.WORKING, Stage.UNKNOWN, Stage.REVIEW}
+    {
+        Stage.STARTING,
+        Stage.SCAN,
+        Stage.REDIRECT,
+        Stage.NO_STEP,
+        Stage.WORKING,
+        Stage.UNKNOWN,
+        Stage.REVIEW,
+    }
 )
 #: May be canceled by the customer: nobody can have paid without our noticing, we close it first.
-CANCELABLE: Final = frozenset({Stage.SCAN, Stage.REDIRECT})
+CANCELABLE: Final = frozenset({Stage.SCAN, Stage.REDIRECT, Stage.NO_STEP})
 _OF_ATTEMPT: Final = {
     "created": Stage.STARTING,
     "unknown": Stage.UNKNOWN,

@@ -125,8 +125,9 @@ _COMPLAINTS: Final = (
     ("`bool`", "Invalid boolean: {shown}", "parameter_invalid_boolean"),
     ("length <=", "Invalid string: {param} is too long.", "parameter_too_long"),
     ("regex", "Not a valid value for {param}: {shown}", "url_invalid"),
-    ("`object`", "Invalid object: {shown}", "parameter_invalid_object"),
-    ("`array`", "Invalid array: {shown}", "parameter_invalid_array"),
+    ("Expected `object", "Invalid object: {shown}", "parameter_invalid_object"),
+    ("Expected `array", "Invalid array: {shown}", "parameter_invalid_array"),
+    ("got `object`", "{param} takes no nested values.", "parameter_invalid_object"),
     ("", "Invalid value for {param}: {shown}", "parameter_invalid_string"),
 )
 

@@ -24,6 +24,7 @@ export class Live {
   #source = null;
   #timer = 0;
   #rounds = 0;
+  #isAsking = false;
   #isDrawing = false;
   /** The live parts as the server last wrote them. */
   #parts = new Map();
@@ -50,23 +51,28 @@ export class Live {
     this.#source = new EventSource(`${region.dataset.events}/events`);
     this.#source.onmessage = (event) => {
         this.#rounds = 0;
-      clearTimeout(this.#timer);
-      this.#timer = 0;
+      this.#hush();
       this.#take(JSON.parse(event.data));
     };
     // A cut stream comes back by itself; until it does, and where it never comes, we ask.
-    this.#source.onerror = () => this.#timer || this.#ask(QUICK_MS);
+    this.#source.onerror = () => this.#isAsking || this.#ask(QUICK_MS);
     this.#timer = setTimeout(() => this.#ask(0), SILENCE_MS);
   }
 
   #stop() {
     this.#source?.close();
     this.#source = null;
+    this.#hush();
+  }
+
+  #hush() {
     clearTimeout(this.#timer);
-    this.#timer = 0;
+    this.#isAsking = false;
   }
 
   #ask(after) {
+    this.#hush();
+    this.#isAsking = true;
     this.#timer = setTimeout(async () => {
       const region = this.#region;
       if (!region) return;
@@ -80,7 +86,7 @@ export class Live {
         slow(true);
       }
       this.#rounds += 1;
-      this.#ask(this.#rounds > QUICK_ROUNDS ? STEADY_MS : QUICK_MS);
+      if (this.#isAsking) this.#ask(this.#rounds > QUICK_ROUNDS ? STEADY_MS : QUICK_MS);
     }, after);
   }
 
