@@ -64,7 +64,7 @@ async def _relay_merchant(db: Database, clock: Clock, table: Table, merchant_id:
 
 async def _hear_next(db: Database, clock: Clock, table: Table, merchant_id: int) -> int:
     async with db.transaction() as tx:
-        facts = await outbox.take(tx, merchant_id, BATCH)
+        facts = await outbox.claim(tx, merchant_id, BATCH)
         await _tell(tx, facts, table, clock.now())
     telemetry.FACTS.inc(len(facts))
     return len(facts)
@@ -96,7 +96,7 @@ async def _hear_these(
     db: Database, clock: Clock, table: Table, merchant_id: int, fact_ids: Sequence[str]
 ) -> int:
     async with db.transaction() as tx:
-        facts = await fact_log.take_these(tx, merchant_id, fact_ids)
+        facts = await fact_log.claim_facts(tx, merchant_id, fact_ids)
         await _tell(tx, facts, table, clock.now())
     telemetry.FACTS.inc(len(facts))
     return len(facts)

@@ -78,7 +78,7 @@ async def select_page(
     return Rows(data, len(rows) > page.limit)
 
 
-async def take_these(tx: Tx, merchant_id: int, fact_ids: Sequence[str]) -> list[Fact]:
+async def claim_facts(tx: Tx, merchant_id: int, fact_ids: Sequence[str]) -> list[Fact]:
     """Take those of these facts that are not relayed yet and that nobody else is taking."""
     rows = await tx.all(
         """

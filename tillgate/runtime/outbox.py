@@ -60,7 +60,7 @@ async def merchants_waiting(tx: Tx) -> list[int]:
     return [row["merchant_id"] for row in rows]
 
 
-async def take(tx: Tx, merchant_id: int, limit: int) -> list[Fact]:
+async def claim(tx: Tx, merchant_id: int, limit: int) -> list[Fact]:
     """Take up to `limit` facts of one merchant that nobody else is taking, oldest first.
 
     They count as relayed when this transaction commits.
