@@ -267,16 +267,18 @@ class Pages:
 
         @functools.wraps(handler)
         async def answer(request: Request) -> Response:
+            home: str | None = None
             try:
                 now = self._parts.clock.now()
                 self._requests.take(request.client.host if request.client else "", now)
                 link = read_token(self._parts.vault, request.path_params["token"], at=now)
+                home = link.path
                 return await handler(request, link)
             except Refusal as refusal:
-                return refusing.answer(self._renderer, request, refusal)
+                return refusing.answer(self._renderer, request, refusal, home=home)
             except Exception:  # noqa: BLE001  the edge: logged, and the customer hears of it
                 _log.exception("a page failed")
-                return refusing.answer(self._renderer, request, None)
+                return refusing.answer(self._renderer, request, None, home=home)
 
         return answer
 

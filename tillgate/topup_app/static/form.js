@@ -49,7 +49,6 @@ export function startForm(form) {
     problem.textContent = text;
     problem.hidden = !text;
     other.setAttribute("aria-invalid", String(field === other));
-    if (text) problem.scrollIntoView({ block: "nearest" });
     field?.focus();
   }
 
