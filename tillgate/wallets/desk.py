@@ -238,6 +238,11 @@ async def load_wallets(tx: Tx, desk: Desk, keys: Collection[Key]) -> None:
             desk.wallets[wallet.merchant_id, wallet.id] = wallet
 
 
+async def load_accounts(tx: Tx, desk: Desk) -> None:
+    """Read the ledger accounts of the wallets on the desk."""
+    await ledger.load(tx, desk.books, accounts=_account_keys(desk))
+
+
 async def _load_by_id(tx: Tx, desk: Desk, orders: Sequence[AnyOrder]) -> None:
     holds: set[Key] = set()
     transactions: set[Key] = set()
