@@ -63,7 +63,27 @@ async def select_page(
     elif nearly_all:
         sql = _AMONG_ALL_BEFORE if forwards else _AMONG_ALL_AFTER
     else:
-        sql = _NAMED_BEFORE if forwards else _NAMED_AFTER = _NAMED + " DESC, id DESC LIMIT $6) f ORDER BY f.id DESC LIMIT $6"
+        sql = _NAMED_BEFORE if forwards else _NAMED_AFTER
+    rows = await tx.all(sql, *values)
+    data = [read_fact(row) for row in rows[: page.limit]]
+    if forwards:
+        data.reverse()
+    return Rows(data, len(rows) > page.limit)
+
+
+_ALL = (
+    "SELECT * FROM runtime.facts WHERE merchant_id = $1 AND id > $2 AND id < $3"
+    " AND at >= $4 AND at < $5"
+)
+_AMONG_ALL = _ALL + " AND name = ANY($7::text[])"
+_AMONG_ALL_AFTER = _AMONG_ALL + " ORDER BY id DESC LIMIT $6"
+_AMONG_ALL_BEFORE = _AMONG_ALL + " ORDER BY id LIMIT $6"
+_OF_OBJECT = _AMONG_ALL + " AND object_id = $8"
+_OF_OBJECT_AFTER = _OF_OBJECT + " ORDER BY id DESC LIMIT $6"
+_OF_OBJECT_BEFORE = _OF_OBJECT + " ORDER BY id LIMIT $6"
+_EACH_NAME = "SELECT f.* FROM (SELECT DISTINCT unnest($7::text[]) AS name) n CROSS JOIN LATERAL ("
+_NAMED = _EACH_NAME + _ALL + " AND name = n.name ORDER BY name"
+_NAMED_AFTER = _NAMED + " DESC, id DESC LIMIT $6) f ORDER BY f.id DESC LIMIT $6"
 _NAMED_BEFORE = _NAMED + ", id LIMIT $6) f ORDER BY f.id LIMIT $6"
 
 
