@@ -7,10 +7,11 @@ until the transaction ends.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 import msgspec
+from msgspec.structs import replace
 
 from tillgate.kernel.facts import Fact
 from tillgate.kernel.ids import new_id
