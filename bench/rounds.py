@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 BASELINE = "tpc-b"
 
@@ -73,8 +73,3 @@ def line(name: str, sample: Sample | Row) -> str:
     if not sample.p99_ms:
         latency = " " * len(latency)
     return f"{name:<22}{ratio}{sample.per_second:>9.0f}/s  {latency}  CPU us: {cpu}"
-
-
-def plain(row: Row) -> dict[str, object]:
-    """A row as it is written to a file."""
-    return asdict(row)
