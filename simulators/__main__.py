@@ -34,6 +34,7 @@ def read_plan(arguments: Sequence[str] | None = None) -> Plan:
     for name in PROVIDERS:
         parser.add_argument(f"--{name}-port", type=int, default=0, help="0 picks a free one")
     parser.add_argument("--control-port", type=int, help="one port for all control APIs")
+    parser.add_argument("--shop-port", type=int, help="the merchant's own backend")
     parser.add_argument("--data", type=Path, help="folder for the books; without it, memory only")
     parser.add_argument("--keys", type=Path, required=True, help="file of keys, made when missing")
     parser.add_argument("--seed", type=int, default=1, help="seed of the faults")
@@ -46,6 +47,7 @@ def read_plan(arguments: Sequence[str] | None = None) -> Plan:
         host=read.host,
         ports=tuple((name, getattr(read, f"{name}_port")) for name in PROVIDERS),
         control_port=read.control_port,
+        shop_port=read.shop_port,
         seed=read.seed,
         speed=read.speed,
         merchants=tuple(read.merchant or ["demo"]),
@@ -65,6 +67,8 @@ async def serve(plan: Plan) -> None:
     }
     if running.control is not None:
         ready["control"] = {"url": running.control.url}
+    if running.shop is not None:
+        ready["shop"] = {"url": running.shop.server.url}
     ready["merchants_file"] = str(running.merchants_file)
     sys.stdout.write(msgspec.json.encode({"ready": ready}).decode() + "\n")
     sys.stdout.flush()

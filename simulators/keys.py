@@ -121,7 +121,7 @@ def open_keys(path: Path, names: tuple[str, ...] = ("demo",)) -> Keys:
     new = tuple(make_merchant(name) for name in names if name not in known)
     if new or not path.exists():
         keys = msgspec.structs.replace(keys, merchants=keys.merchants + new)
-        _write(path, msgspec.json.encode(keys))
+        write_private(path, msgspec.json.encode(keys))
     return keys
 
 
@@ -172,7 +172,7 @@ def make_merchant(name: str) -> MerchantKeys:
 def write_merchants(path: Path, keys: Keys, addresses: Addresses) -> None:
     """Write the merchants' halves, for the seed to read."""
     merchants = [show_merchant(merchant, keys.wechat, addresses) for merchant in keys.merchants]
-    _write(path, msgspec.json.encode({"version": 1, "merchants": merchants}))
+    write_private(path, msgspec.json.encode({"version": 1, "merchants": merchants}))
 
 
 def show_merchant(
@@ -261,7 +261,7 @@ def _digits(count: int) -> str:
     return "".join(secrets.choice("0123456789") for _ in range(count))
 
 
-def _write(path: Path, body: bytes) -> None:
+def write_private(path: Path, body: bytes) -> None:
     """Replace the file whole; nobody else may read it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(path.name + ".new")

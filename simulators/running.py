@@ -5,7 +5,8 @@ A provider is plugged in by a module `simulators.<name>.simulator` with
     def build(setup: Setup, keys: Keys) -> Simulator
 
 A module that does not exist is left out. The control port, when asked for, serves every control
-API under the provider's name, and stays up through an outage.
+API under the provider's name, and stays up through an outage. The shop, when asked for, is no
+provider: it is the merchant's own backend, which hears what Tillgate tells by webhook.
 """
 
 import asyncio
@@ -21,6 +22,7 @@ from simulators.common.phone import PREFIX as PHONE_PREFIX
 from simulators.common.phone import Phone
 from simulators.common.simulator import Setup, Simulator
 from simulators.keys import Addresses, Keys, open_keys, write_merchants
+from simulators.shop.backend import Shop
 
 PROVIDERS: Final = ("alipay", "wechat", "card")
 Build = Callable[[Setup, Keys], Simulator]
@@ -28,13 +30,14 @@ Build = Callable[[Setup, Keys], Simulator]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to run and where. A port of 0 picks a free one; `control_port` None means no port."""
+    """What to run and where. A port of 0 picks a free one; None means no such listener."""
 
     keys: Path
     data: Path | None = None
     host: str = "127.0.0.1"
     ports: tuple[tuple[str, int], ...] = tuple((name, 0) for name in PROVIDERS)
     control_port: int | None = None
+    shop_port: int | None = None
     seed: int = 1
     speed: float = 1.0
     merchants: tuple[str, ...] = ("demo",)
@@ -48,6 +51,9 @@ class Running:
         self.keys = keys
         self.simulators: dict[str, Simulator] = {}
         self.control: Server | None = None
+        self.shop: Shop | None = None
+        if plan.shop_port is not None:
+            self.shop = Shop(plan.host, plan.shop_port, plan.data)
         setup = Setup(host=plan.host, data=plan.data, seed=plan.seed, speed=plan.speed)
         for name, port in plan.ports:
             build = find_builder(name)
@@ -76,6 +82,8 @@ class Running:
             if self._plan.control_port is not None:
                 self.control = Server(self._control, self._plan.host, self._plan.control_port)
                 await self.control.start()
+            if self.shop is not None:
+                await self.shop.start()
         except BaseException:
             await self.stop()
             raise
@@ -86,6 +94,8 @@ class Running:
         await asyncio.gather(*(each.stop() for each in self.simulators.values()))
         if self.control is not None:
             await self.control.stop()
+        if self.shop is not None:
+            await self.shop.stop()
 
     def _control(self, request: Request) -> Response | Awaitable[Response]:
         name, _, rest = request.path.lstrip("/").partition("/")

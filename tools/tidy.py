@@ -61,8 +61,19 @@ class Source:
     def name(self) -> str:
         return self.parts[-1]
 
+    @property
+    def kind(self) -> str:
+        return kind_of(self.name)
+
 
 Complaint = tuple[int, str]
+
+
+def kind_of(name: str) -> str:
+    """`wire_refunds` is a wire, `seal_store` is a store."""
+    if name.endswith("_store"):
+        return "store"
+    return name if name.startswith("_") else name.partition("_")[0]
 
 
 def sizes(source: Source) -> Iterator[Complaint]:
@@ -70,7 +81,7 @@ def sizes(source: Source) -> Iterator[Complaint]:
     if lines > MAX_FILE:
         yield 1, f"{lines} lines; a file has at most {MAX_FILE}"
     for node in ast.walk(source.tree):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not makes_class(node):
             length = (node.end_lineno or 0) - node.lineno + 1 - uncounted_lines(node)
             if length > MAX_FUNCTION:
                 yield (
@@ -79,10 +90,19 @@ def sizes(source: Source) -> Iterator[Complaint]:
                 )
 
 
+def makes_class(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    """A function around a class (a state machine of a test) is as long as its class."""
+    return any(isinstance(part, ast.ClassDef) for part in node.body)
+
+
 def uncounted_lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
-    """A promise (docstring) and a table that is returned may be as long as they have to be."""
-    first, last = node.body[0], node.body[-1]
-    lines = (first.end_lineno or 0) - first.lineno + 1 if ast.get_docstring(node) else 0
+    """A promise (docstring), a statement of SQL and a table that is returned may be long."""
+    last = node.body[-1]
+    lines = sum(
+        (part.end_lineno or 0) - part.lineno
+        for part in ast.walk(node)
+        if isinstance(part, ast.Constant) and isinstance(part.value, str)
+    )
     if isinstance(last, ast.Return) and isinstance(last.value, ast.Tuple | ast.List | ast.Dict):
         lines += (last.end_lineno or 0) - last.lineno
     return lines
@@ -96,7 +116,8 @@ def module_names(source: Source) -> Iterator[Complaint]:
             yield 1, f"{part!r} is not our word; see docs/glossary.md"
     if source.name in sys.stdlib_module_names and source.path not in STANDARD_ALLOWED:
         yield 1, f"{source.name!r} is the name of a standard module"
-    if source.room and source.room not in KITS and source.name not in SHAPE:
+    # A file that grew too long is split by subject: wire_refunds.py is still the room's wire.
+    if source.room and source.room not in KITS and source.kind not in SHAPE:
         page = Path(source.path).parent / "__init__.py"
         if not page.exists() or f"`{source.name}" not in page.read_text(encoding="utf-8"):
             yield 1, f"a room has no {source.name}.py, unless its page says why: `{source.name}`"
@@ -126,12 +147,15 @@ def transactions_are_tx(source: Source) -> Iterator[Complaint]:
 def borders(source: Source) -> Iterator[Complaint]:
     for line, module in imports(source.tree):
         parts = module.split(".")
-        if len(parts) < 3 or parts[0] != "tillgate" or parts[2] not in PRIVATE or parts[1] in KITS:
+        if len(parts) < 3 or parts[0] != "tillgate" or parts[1] in KITS:
+            continue
+        kind = kind_of(parts[2])
+        if kind not in PRIVATE:
             continue
         if parts[1] != source.room:
-            if source.room not in PRIVATE[parts[2]] and module not in HANDED_OUT:
+            if source.room not in PRIVATE[kind] and module not in HANDED_OUT:
                 yield line, f"{parts[2]} is private to {parts[1]}"
-        elif parts[2] == "store" and source.name in NOT_AT_THE_STORE:
+        elif parts[2] == "store" and source.kind in NOT_AT_THE_STORE:
             yield line, f"{source.name} reaches the store through commands and queries"
 
 
@@ -150,9 +174,7 @@ def sql_has_one_owner(source: Source) -> Iterator[Complaint]:
         for schema, table in TABLE.findall(text):
             if schema not in source.rooms or READS_EVERYTHING.fullmatch(source.path):
                 continue
-            if schema != source.room or (
-                schema not in KITS and not source.name.startswith("store")
-            ):
+            if schema != source.room or (schema not in KITS and source.kind != "store"):
                 yield line, f"SQL of {schema}.{table} belongs into tillgate/{schema}/store.py"
 
 
@@ -169,7 +191,7 @@ def environment(source: Source) -> Iterator[Complaint]:
 
 
 def queries_only_read(source: Source) -> Iterator[Complaint]:
-    if source.name.split("_")[0] != "queries":
+    if source.kind != "queries":
         return
     for line, text in calls(source.tree):
         if re.match(r"store\w*\.(?:insert|update|delete|lock|claim|mark)_", text):
@@ -202,7 +224,7 @@ def tense(names: Iterable[Complaint]) -> Iterator[Complaint]:
 
 
 def tenancy(source: Source) -> Iterator[Complaint]:
-    if not source.name.startswith("store") or source.room in KITS:
+    if source.kind != "store" or source.room in KITS:
         return
     for node in source.tree.body:
         if isinstance(node, ast.AsyncFunctionDef):

@@ -49,7 +49,7 @@ def mount(simulator: Simulator, request: Request) -> Response | Awaitable[Respon
 
 def control(simulator: Simulator, request: Request, path: str) -> Response | Awaitable[Response]:
     """Answer one control call whose path, from `/_control/` on, is given apart."""
-    if not _is_loopback(request.peer) or "origin" in request.headers:
+    if not is_own_program(request):
         return _refusal(403, "the control API is for loopback programs only")
     parts = path.removeprefix(PREFIX).strip("/").split("/")
     try:
@@ -203,11 +203,13 @@ def _counts(simulator: Simulator) -> dict[str, int]:
     }
 
 
-def _is_loopback(peer: str) -> bool:
+def is_own_program(request: Request) -> bool:
+    """Whether a program on this machine calls: not another machine, and no page in a browser."""
     try:
-        return ipaddress.ip_address(peer).is_loopback
+        is_near = ipaddress.ip_address(request.peer).is_loopback
     except ValueError:
         return False
+    return is_near and "origin" not in request.headers
 
 
 def _shown(answer: object) -> Response:

@@ -4,48 +4,22 @@ It is mounted under `/phone/` on every simulator's port and shows the orders of 
 Alipay page or wap order and a WeChat H5 order lead here by redirect. No inline script or style.
 """
 
-import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from urllib.parse import parse_qs, quote, urlsplit
 
-import jinja2
-
 from simulators.common.clock import in_beijing
 from simulators.common.http import Request, Response
+from simulators.common.pages import Pages
 from simulators.common.phone_texts import TEXTS
 from simulators.common.simulator import NoSuchOrder, PhoneOrder, Simulator, WrongState
 
 PREFIX: Final = "/phone/"
-_HERE: Final = Path(__file__).parent
-_STATIC_TYPES: Final = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
-_STATIC: Final = {
-    path.name: (path.read_bytes(), _STATIC_TYPES[path.suffix])
-    for path in sorted((_HERE / "static").iterdir())
-    if path.suffix in _STATIC_TYPES
-}
-_PAGES: Final = jinja2.Environment(
-    loader=jinja2.FileSystemLoader(_HERE / "templates"),
-    autoescape=True,
-    undefined=jinja2.StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
-_HEADERS: Final = {
-    "Content-Type": "text/html; charset=utf-8",
-    "Content-Security-Policy": (
-        "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; "
-        "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-    ),
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-store",
-}
+_PAGES: Final = Pages(Path(__file__).parent, TEXTS, PREFIX)
 _SYMBOLS: Final = {"CNY": "¥", "USD": "$", "EUR": "€", "GBP": "£", "JPY": "¥", "HKD": "HK$"}
 _DECIMALS: Final = {"JPY": 0, "KRW": 0, "VND": 0, "KWD": 3, "BHD": 3, "JOD": 3, "OMR": 3, "TND": 3}
-_LANGUAGE: Final = re.compile(r"(?:^|[;,\s])lang=(zh|en)\b")
 _DEEDS: Final = ("pay", "decline", "close")
 
 
@@ -72,7 +46,7 @@ class Phone:
         try:
             match request.method, parts:
                 case "GET", ["static", name]:
-                    return _static(name)
+                    return _PAGES.static(name)
                 case "GET", [""]:
                     return self._list(request)
                 case "GET", ["order", provider, number]:
@@ -95,14 +69,14 @@ class Phone:
         orders.sort(key=lambda order: order.created_at, reverse=True)
         waiting = [_card(order) for order in orders if order.status == "waiting"]
         done = [_card(order) for order in orders if order.status != "waiting"][:20]
-        return _page(request, "list.html", waiting=waiting, done=done, note=note)
+        return _PAGES.show(request, "list.html", waiting=waiting, done=done, note=note)
 
     def _order(self, request: Request, provider: str, number: str) -> Response:
         order = self._simulator(provider).open_order(number)
         deeds = _DEEDS if order.status == "waiting" else ()
         note = request.query().get("note", "")
         goes_back = bool(order.return_to) and order.status in ("paid", "closed")
-        return _page(
+        return _PAGES.show(
             request, "order.html", card=_card(order), deeds=deeds, note=note, goes_back=goes_back
         )
 
@@ -131,7 +105,7 @@ class Phone:
         return _see(linked) if linked else self._list(request, note="unknown_code")
 
     def _missing(self, request: Request, status: int) -> Response:
-        page = _page(request, "missing.html")
+        page = _PAGES.show(request, "missing.html")
         return Response(status, page.body, page.headers)
 
     def _simulator(self, provider: str) -> Simulator:
@@ -158,33 +132,6 @@ def _card(order: PhoneOrder) -> Card:
         created=in_beijing(order.created_at).strftime("%m-%d %H:%M:%S"),
         expires=in_beijing(order.expires_at).strftime("%m-%d %H:%M:%S"),
     )
-
-
-def _page(request: Request, template: str, **values: object) -> Response:
-    asked = request.query().get("lang", "")
-    language = asked if asked in TEXTS else _language(request)
-    html = _PAGES.get_template(template).render(t=TEXTS[language], language=language, **values)
-    headers = dict(_HEADERS)
-    if asked in TEXTS:
-        headers["Set-Cookie"] = f"lang={asked}; Path=/phone/; SameSite=Lax; HttpOnly"
-    return Response(200, html.encode(), headers)
-
-
-def _language(request: Request) -> str:
-    kept = _LANGUAGE.search(request.headers.get("cookie", ""))
-    if kept:
-        return kept[1]
-    accepted = request.headers.get("accept-language", "").lower()
-    zh, en = accepted.find("zh"), accepted.find("en")
-    return "zh" if zh >= 0 and (en < 0 or zh < en) else "en"
-
-
-def _static(name: str) -> Response:
-    if name not in _STATIC:
-        return Response(404)
-    body, kind = _STATIC[name]
-    headers = {"Content-Type": f"{kind}; charset=utf-8", "Cache-Control": "no-cache"}
-    return Response(200, body, headers | {"X-Content-Type-Options": "nosniff"})
 
 
 def _is_own_form(request: Request) -> bool:

@@ -85,9 +85,7 @@ async def test_payment_methods_attach_and_detach(client) -> None:
     unknown = await client.get(f"/v1/payment_methods/{pm}?expand[]=nothing")
     assert unknown.status == 400
     assert unknown.error["param"] == "expand"
-    await client.post(
-        f"/v1/customers/{cus}", {"invoice_settings[default_payment_method]": pm}
-    )
+    await client.post(f"/v1/customers/{cus}", {"invoice_settings[default_payment_method]": pm})
     detached = await client.post(f"/v1/payment_methods/{pm}/detach")
     assert detached.json["customer"] is None
     shown = (await client.get(f"/v1/customers/{cus}")).json

@@ -171,7 +171,8 @@ SABOTAGE = {
     ),
     "the relay stands still": (
         "INSERT INTO runtime.facts (merchant_id, id, name, object_id, sequence, data, at)"
-        f" VALUES (3, 'evt', 'x.made', 'x', 1, '', '{OLD}')",
+        f" VALUES (3, 'evt', 'x.made', 'x', 1, '', '{OLD}');"
+        f" INSERT INTO runtime.outbox VALUES (3, 'evt', '{OLD}')",
         {"outbox_moves"},
     ),
     "a fact is parked": (
@@ -214,8 +215,8 @@ SABOTAGE = {
     ),
     "seals overlap": (
         "INSERT INTO ledger.seals (merchant_id, number, first_journal, last_journal, last_at,"
-        f" previous, hash, sealed_at) VALUES (3, 1, 1, 2, '{NOW}', '', 'a', '{NOW}'),"
-        f" (3, 2, 2, 3, '{NOW}', 'a', 'b', '{NOW}')",
+        f" previous, digests, hash, sealed_at) VALUES (3, 1, 1, 2, '{NOW}', '', '', 'a', '{NOW}'),"
+        f" (3, 2, 2, 3, '{NOW}', 'a', '', 'b', '{NOW}')",
         {"seals_chain"},
     ),
     "a hold is past its end": (

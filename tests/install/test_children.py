@@ -32,7 +32,7 @@ async def running(child: Child) -> AsyncGenerator[asyncio.Task[bool]]:
 
 async def until(is_true: Callable[[], bool]) -> None:
     async with asyncio.timeout(20):
-        while not is_true():  # noqa: ASYNC110  a line in a log sets no event
+        while not is_true():
             await asyncio.sleep(0.02)
 
 

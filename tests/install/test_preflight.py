@@ -17,7 +17,10 @@ def settings_in(path: Path, **http: int) -> Settings:
         data_dir=str(path),
         http=HttpSettings(**{"port": free_port(), **http}),
         simulators=SimulatorSettings(
-            alipay_port=free_port(), wechat_port=free_port(), card_port=free_port()
+            alipay_port=free_port(),
+            wechat_port=free_port(),
+            card_port=free_port(),
+            shop_port=free_port(),
         ),
     )
 

@@ -18,7 +18,7 @@ from tillgate.runtime.ports import free_port
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 MOST_MEMORY_MB = 400
-PROVIDERS = ("ALIPAY", "WECHAT", "CARD")
+PROVIDERS = ("ALIPAY", "WECHAT", "CARD", "SHOP")
 
 
 def ports() -> dict[str, str]:

@@ -133,9 +133,7 @@ async def _one(bench: _Bench, seed: int, mutant: Mutant | None) -> Verdict:
         try:
             await _live(town, seed, accounts, loop)
             loop.is_busy = lambda: True  # nothing goes on while the judge reads
-            found = await checker.complaints(
-                bench.owner, _truth(town), town.acknowledged
-            )
+            found = await checker.complaints(bench.owner, _truth(town), town.acknowledged)
             length = len(town.trace)
         except asyncio.CancelledError:
             length = len(town.trace)

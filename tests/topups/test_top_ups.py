@@ -6,16 +6,16 @@ import pytest
 
 from tests.worlds import CONFIRMATIONS, MERCHANT, World
 from tillgate.kernel import ids
-from tillgate.kernel.money import CNY
+from tillgate.kernel.money import CNY, Money
 from tillgate.payments.errors import ValueSpent
 from tillgate.payments.flows import NO_TRACE
 from tillgate.runtime import outbox
 from tillgate.topups import commands, queries
 from tillgate.topups.flows import TopUps
 from tillgate.topups.model import NewTopUp, TopUpView
-from tillgate.kernel.money import Money
 from tillgate.wallets import flows as wallets
 from tillgate.wallets import queries as wallet_queries
+from tillgate.wallets.machine import News
 from tillgate.wallets.model import MoveWallet, OpenWallet, Spend
 
 
@@ -159,7 +159,6 @@ async def test_partial_policy_refunds_what_is_left(world: World) -> None:
 async def test_frozen_wallet_still_receives_money(world: World) -> None:
     wallet = await open_wallet(world)
     view = await top_up(world, wallet)
-    from tillgate.wallets.machine import News
 
     await wallets.order(
         world.db,

@@ -1,17 +1,15 @@
 """Orders to wallets, on a real database."""
 
 import asyncio
-from collections.abc import AsyncGenerator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 
+from tests.wallets.builders import NOON, TEAHOUSE, cny, look, open_wallet, pay_in, spend_order
 from tillgate.kernel.clock import FixedClock
 from tillgate.kernel.errors import FieldRefused, Refusal
 from tillgate.kernel.ids import new_id
 from tillgate.kernel.money import CNY, JPY, Money
-from tillgate.ledger import commands as ledger
-from tillgate.ledger.model import Journal, Line, receivable
 from tillgate.runtime.db import Database
 from tillgate.wallets import commands, flows, queries
 from tillgate.wallets.errors import (
@@ -39,78 +37,8 @@ from tillgate.wallets.model import (
     Told,
     Transfer,
     UpdateWallet,
-    WalletView,
+    Wallet,
 )
-
-TEAHOUSE = 3
-NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
-
-
-@pytest.fixture
-async def db(db_url: str) -> AsyncGenerator[Database]:
-    database = await Database.open(db_url, size=12)
-    async with database.transaction() as tx:
-        await ledger.open_books(tx, TEAHOUSE)
-    yield database
-    await database.close()
-
-
-def cny(minor: int) -> Money:
-    return Money(minor, CNY)
-
-
-async def open_wallet(
-    db: Database, *, customer: str = "cus_li", limits: Limits | None = None, **parts: int
-) -> WalletView:
-    told = await flows.order(
-        db,
-        OpenWallet(
-            merchant_id=TEAHOUSE,
-            at=NOON,
-            id=new_id("wal"),
-            customer_id=customer,
-            currency=CNY,
-            limits=limits or Limits(),
-        ),
-    )
-    for part, amount in parts.items():
-        await pay_in(db, told.wallet.id, amount, part=part)
-    return told.wallet
-
-
-async def pay_in(
-    db: Database, wallet_id: str, amount: int, *, part: str = "principal", cause: str | None = None
-) -> str:
-    """Post as payments does: to the account it was told, knowing nothing of wallets."""
-    cause = cause or f"payment:{new_id('att')}"
-    async with db.transaction() as tx:
-        wallet = await queries.wallet_terms(tx, TEAHOUSE, wallet_id)
-        books = await ledger.lock(tx, {TEAHOUSE})
-        provider = receivable("alipay", "cny")
-        await ledger.ensure_accounts(tx, books, [(TEAHOUSE, provider)], at=NOON)
-        account = wallet.principal_account if part == "principal" else wallet.bonus_account
-        await ledger.load(
-            tx, books, accounts=[(TEAHOUSE, account)], causes=[(TEAHOUSE, cause)]
-        )
-        collected = books.number(TEAHOUSE, provider.code, "cny")
-        books.post(Journal(TEAHOUSE, cause, (Line(collected, account, amount),)), at=NOON)
-        await ledger.save(tx, books)
-    return cause
-
-
-async def look(db: Database, wallet_id: str) -> WalletView:
-    async with db.transaction() as tx:
-        return await queries.wallet(tx, TEAHOUSE, wallet_id)
-
-
-def spend_order(wallet_id: str, amount: int, *, id: str | None = None) -> Spend:  # noqa: A002
-    return Spend(
-        merchant_id=TEAHOUSE,
-        at=NOON,
-        id=id or new_id("wtx"),
-        wallet_id=wallet_id,
-        amount=cny(amount),
-    )
 
 
 async def test_principal_is_spent_before_bonus(db: Database) -> None:
@@ -283,8 +211,9 @@ async def test_a_frozen_wallet_receives_but_does_not_pay(db: Database) -> None:
         ),
     )
     async with db.transaction() as tx:
-        terms = await commands.require_open(tx, TEAHOUSE, wallet.id, cny(10))
+        [terms] = await commands.require_open(tx, [(TEAHOUSE, wallet.id, cny(10))])
 
+    assert isinstance(terms, Wallet)
     assert terms.id == wallet.id
     assert (await look(db, wallet.id)).balance == 150
     with pytest.raises(WalletNotEmpty):
@@ -302,9 +231,12 @@ async def test_limits(db: Database) -> None:
     with pytest.raises(LimitExceeded, match="daily"):
         await flows.order(db, spend_order(wallet.id, 31))
     async with db.transaction() as tx:
-        await commands.require_open(tx, TEAHOUSE, wallet.id, cny(60))
-        with pytest.raises(LimitExceeded, match="balance"):
-            await commands.require_open(tx, TEAHOUSE, wallet.id, cny(61))
+        enough, too_much = await commands.require_open(
+            tx, [(TEAHOUSE, wallet.id, cny(60)), (TEAHOUSE, wallet.id, cny(61))]
+        )
+    assert isinstance(enough, Wallet)
+    assert isinstance(too_much, LimitExceeded)
+    assert "balance" in too_much.message
     tomorrow = Spend(
         merchant_id=TEAHOUSE,
         at=NOON + timedelta(days=1),

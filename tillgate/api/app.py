@@ -5,11 +5,12 @@ application = build(Parts(db=…, clock=…, vault=…, payments=…), pages=sta
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from tillgate.api import docs, openapi
+from tillgate.api.books import Routes as BookRoutes
 from tillgate.customers.routes import Routes as CustomerRoutes
 from tillgate.kernel.clock import Clock
 from tillgate.merchants import queries as merchants
@@ -18,16 +19,42 @@ from tillgate.payments.routes import Routes as PaymentRoutes
 from tillgate.runtime.db import Database
 from tillgate.runtime.idempotency import Claims
 from tillgate.runtime.secrets import Vault
+from tillgate.topups.flows import TopUps
+from tillgate.topups.routes import Routes as TopUpRoutes
+from tillgate.wallets.routes import Link
 from tillgate.wallets.routes import Routes as WalletRoutes
 from tillgate.web.application import Api, Observe
 from tillgate.web.auth import Caller, KeyRing
 from tillgate.web.expansion import Expander, Loader
 from tillgate.web.operation import Operation, Table
+from tillgate.webhooks.model import Catalogue
+from tillgate.webhooks.routes import Routes as WebhookRoutes
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+#: Which property of which object may be expanded, and into what.
+EXPANDABLE: Final[Mapping[tuple[str, str], str]] = {
+    ("payment_method", "customer"): "customer",
+    ("payment_intent", "customer"): "customer",
+    ("payment_intent", "latest_charge"): "charge",
+    ("payment_intent", "payment_method"): "payment_method",
+    ("charge", "balance_transaction"): "balance_transaction",
+    ("charge", "customer"): "customer",
+    ("charge", "payment_intent"): "payment_intent",
+    ("refund", "balance_transaction"): "balance_transaction",
+    ("refund", "charge"): "charge",
+    ("refund", "payment_intent"): "payment_intent",
+    ("top_up", "customer"): "customer",
+    ("top_up", "payment_intent"): "payment_intent",
+    ("top_up", "wallet"): "wallet",
+    ("wallet", "customer"): "customer",
+    ("wallet_transaction", "wallet"): "wallet",
+    ("wallet_hold", "wallet"): "wallet",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +65,13 @@ class Parts:
     clock: Clock
     vault: Vault
     payments: Payments
+    top_ups: TopUps
+    #: Which facts are events on the wire, and how they are drawn.
+    catalogue: Catalogue
+    link: Link
     base_url: str
+    #: Whether merchants' endpoints may stand on private addresses.
+    may_be_private: bool = True
     max_body_bytes: int = 1_048_576
     rate_per_second: int = 10_000
     abandoned_after_seconds: float = 45.0
@@ -73,35 +106,33 @@ def build(
 ) -> Application:
     """Return the whole application. `pages` gets every path that is not the API's, and lifespan."""
     customers = CustomerRoutes(parts.db, parts.clock)
-    wallets = WalletRoutes(parts.db, parts.clock)
     payments = PaymentRoutes(parts.payments)
+    top_ups = TopUpRoutes(parts.payments, parts.top_ups)
+    wallets = WalletRoutes(parts.db, parts.clock, parts.link)
+    books = BookRoutes(parts.db)
+    webhooks = WebhookRoutes(
+        parts.db,
+        parts.clock,
+        parts.vault,
+        parts.catalogue,
+        may_be_private=parts.may_be_private,
+    )
     rows: list[Operation] = [
-        *customers.operations(),
-        *payments.operations(),
-        *wallets.operations(),
+        row
+        for room in (customers, payments, top_ups, wallets, books, webhooks)
+        for row in room.operations()
     ]
-    properties: dict[tuple[str, str], str] = {
-        ("payment_intent", "customer"): "customer",
-        ("payment_intent", "latest_charge"): "charge",
-        ("payment_intent", "payment_method"): "payment_method",
-        ("charge", "customer"): "customer",
-        ("charge", "payment_intent"): "payment_intent",
-        ("refund", "charge"): "charge",
-        ("refund", "payment_intent"): "payment_intent",
-        ("wallet", "customer"): "customer",
-        ("wallet_transaction", "wallet"): "wallet",
-        ("wallet_hold", "wallet"): "wallet",
-        ("payment_method", "customer"): "customer",
-    }
     loaders: dict[str, Loader] = {
         "customer": customers.show_customer,
         "payment_method": customers.show_method,
         "payment_intent": payments.show,
         "charge": payments.show_charge,
         "refund": payments.show_refund,
+        "balance_transaction": books.show,
+        "top_up": top_ups.show,
         "wallet": wallets.show,
     }
-    return _compose(parts, rows, Expander(properties, loaders), pages, observe)
+    return _compose(parts, rows, Expander(EXPANDABLE, loaders), pages, observe)
 
 
 def _compose(

@@ -158,14 +158,15 @@ def _add(desk: _Desk, change: Change, new: Thing) -> Thing:
         name = "payment_method.attached" if new.customer_id else None
         desk.put(new, name, change)
         return new
+    if not change.attach_to:
+        desk.put(new, "customer.created", change)
+        return new
+    # Refused before anything is put on the desk, if it is to be refused.
+    method = _to_attach(desk, change.merchant_id, change.attach_to, new.id)
+    if new.default_payment_method:
+        new = msgspec.structs.replace(new, default_payment_method=method.id)
     desk.put(new, "customer.created", change)
-    wanted = change.attach_to
-    if wanted:
-        method = _to_attach(desk, change.merchant_id, wanted, new.id)
-        desk.put(method, "payment_method.attached", change)
-        if new.default_payment_method:
-            new = msgspec.structs.replace(new, default_payment_method=method.id)
-            desk.customers[new.merchant_id, new.id] = new
+    desk.put(method, "payment_method.attached", change)
     return new
 
 
@@ -269,7 +270,8 @@ def _merged(before: Thing, changes: dict[str, Any]) -> dict[str, Any]:
     """Metadata is changed key by key, everything else as a whole."""
     merged = dict(changes)
     if "metadata" in merged:
-        metadata = {**before.metadata, **(merged["metadata"] or {})} if merged["metadata"] else {}
+        given: dict[str, str | None] | None = merged["metadata"]
+        metadata = {**before.metadata, **given} if given is not None else {}
         merged["metadata"] = {key: value for key, value in metadata.items() if value is not None}
         if len(merged["metadata"]) > 50:
             raise FieldRefused("metadata", "Metadata may have up to 50 keys.")

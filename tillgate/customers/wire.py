@@ -167,8 +167,12 @@ def read_metadata_change(change: dict[str, Any] | None) -> dict[str, str | None]
 
 def read_token(token: str, *, livemode: bool) -> str:
     """Return `pm_card_visa` for `tok_visa` in test mode; anything else as it is."""
-    known = None if livemode else test_token(token)
-    return known or token
+    return read_test_token(token, livemode=livemode) or token
+
+
+def read_test_token(token: str, *, livemode: bool) -> str | None:
+    """Return the `pm_card_…` of a test token; None where it is none, or in live mode."""
+    return None if livemode else test_token(token)
 
 
 def trace_of(call: Call) -> Trace:

@@ -15,7 +15,7 @@ from tillgate.payments.commands import LookUps
 from tillgate.payments.flows import Payments
 from tillgate.payments.providers import Providers
 from tillgate.runtime import telemetry
-from tillgate.runtime.db import Database
+from tillgate.runtime.db import BY_INDEX, Database
 from tillgate.runtime.secrets import Vault
 from tillgate.runtime.settings import Settings
 from tillgate.topups.flows import TopUps
@@ -55,7 +55,10 @@ async def open_core(settings: Settings, *, clock: Clock | None = None) -> AsyncG
     clock = clock or SystemClock()
     vault = vault_of(settings)
     db = await Database.open(
-        settings.database.url, size=settings.database.pool_size, role=settings.database.role or None
+        settings.database.url,
+        size=settings.database.pool_size,
+        role=settings.database.role or None,
+        settings=BY_INDEX,
     )
     transport = AiohttpTransport(
         HttpSettings(

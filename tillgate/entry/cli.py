@@ -299,6 +299,8 @@ def replay_notice(settings: Settings, *, notice_id: str, as_json: bool) -> None:
 
 def main() -> NoReturn:
     """Run the command line; every expected trouble is one sentence and an exit code."""
+    if sys.flags.optimize:
+        _fail("Asserts guard the books; Python's -O and PYTHONOPTIMIZE are refused.", Exit.USAGE)
     try:
         cli.main(prog_name="tillgate", standalone_mode=False)
     except click.ClickException as error:

@@ -17,6 +17,7 @@ import msgspec
 from tillgate.entry.doctor_checks import CHECKS, GAUGES, Check
 from tillgate.kernel.clock import Clock, SystemClock
 from tillgate.kernel.ids import floor_id, suffix
+from tillgate.ledger import flows as books
 from tillgate.runtime import telemetry
 from tillgate.runtime.db import Database, Tx
 from tillgate.runtime.settings import Settings
@@ -123,11 +124,25 @@ async def run(settings: Settings, *, json: bool = False) -> int:
     )
     try:
         findings = await examine(db, everything(SystemClock().now()))
+        findings.append(await _audit(db))
     finally:
         await db.close()
     is_healthy = all(finding.is_healthy for finding in findings)
     click.echo(_as_json(findings, is_healthy=is_healthy) if json else _as_table(findings))
     return 0 if is_healthy else 1
+
+
+async def _audit(db: Database) -> Finding:
+    """Recompute the chain of seals over all journals."""
+    differences = (await books.verify(db)).differences
+    return Finding(
+        "seals_verify",
+        "Every sealed journal hashes to what was sealed.",
+        "money",
+        len(differences),
+        [msgspec.to_builtins(difference) for difference in differences[:_SHOWN]],
+        "-- tillgate books verify" if differences else None,
+    )
 
 
 async def _ask(tx: Tx, check: Check, scope: Scope) -> Finding:

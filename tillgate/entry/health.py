@@ -47,6 +47,7 @@ class Health:
         self._role = role
         self._db = db
         self._token = metrics_token
+        telemetry.collect_process_metrics()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope.get("path") if scope["type"] == "http" else None

@@ -43,6 +43,7 @@ def listeners(settings: Settings) -> list[Listener]:
             "the WeChat simulator", simulators.wechat_port, "TILLGATE_SIMULATORS__WECHAT_PORT"
         ),
         Listener("the card simulator", simulators.card_port, "TILLGATE_SIMULATORS__CARD_PORT"),
+        Listener("the demo shop", simulators.shop_port, "TILLGATE_SIMULATORS__SHOP_PORT"),
     ]
 
 

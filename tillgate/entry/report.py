@@ -84,7 +84,11 @@ def links(up: Up) -> dict[str, str]:
         if isinstance(simulator, Mapping) and "phone" in simulator
     }
     page = str(up.seeded.get("topup_url") or up.base_url + PAGE)
-    return {"Top-up page": page, "API docs": up.base_url + DOCS, **phones}
+    cards = up.seeded.get("topup_url_usd")
+    pages = {"Top-up page": page, **({"Top-up by card": str(cards)} if cards else {})}
+    shop = up.simulators.get("shop")
+    shops = {"Demo shop": f"{shop['url']}/"} if isinstance(shop, Mapping) else {}
+    return {**pages, "API docs": up.base_url + DOCS, **phones, **shops}
 
 
 def keys(up: Up) -> dict[str, str]:
@@ -92,7 +96,7 @@ def keys(up: Up) -> dict[str, str]:
     return {
         name.replace("_", " ").capitalize(): str(value)
         for name, value in up.seeded.items()
-        if isinstance(value, str) and value and name != "topup_url"
+        if isinstance(value, str) and value and not name.startswith("topup_url")
     }
 
 

@@ -16,6 +16,7 @@ import msgspec
 
 from tillgate.customers import commands as customers
 from tillgate.customers.model import Change, Customer
+from tillgate.entry import shop
 from tillgate.entry.build import open_database, vault_of
 from tillgate.kernel.clock import Clock, SystemClock
 from tillgate.kernel.ids import new_id
@@ -27,6 +28,7 @@ from tillgate.payments.providers import notify_url
 from tillgate.runtime.db import Database
 from tillgate.runtime.secrets import Vault
 from tillgate.runtime.settings import Settings
+from tillgate.topup_app.links import link_for
 from tillgate.wallets import flows as wallets
 from tillgate.wallets.model import OpenWallet
 
@@ -57,6 +59,9 @@ class SeedResult(msgspec.Struct, kw_only=True):
     customer: str
     wallet: str
     wallet_usd: str
+    #: The pages of Li's wallets, good for 30 days.
+    topup_url: str
+    topup_url_usd: str
 
 
 async def run(settings: Settings) -> SeedResult:
@@ -70,18 +75,24 @@ async def run(settings: Settings) -> SeedResult:
             demo = await _make(db, clock)
             _write(file, demo)
         await _connect(db, vault, clock, demo, settings)
-    return msgspec.convert(msgspec.to_builtins(demo), SeedResult)
+        await shop.introduce(db, vault, clock, demo.merchant_id, settings.simulators)
+    base_url, at = settings.http.base_url, clock.now()
+    return SeedResult(
+        account=demo.account,
+        secret_key=demo.secret_key,
+        publishable_key=demo.publishable_key,
+        customer=demo.customer,
+        wallet=demo.wallet,
+        wallet_usd=demo.wallet_usd,
+        topup_url=link_for(vault, base_url, demo.merchant_id, demo.wallet, at=at),
+        topup_url_usd=link_for(vault, base_url, demo.merchant_id, demo.wallet_usd, at=at),
+    )
 
 
 async def _is_there(db: Database, demo: Demo) -> bool:
     async with db.transaction(readonly=True) as tx:
-        return bool(
-            await tx.value(
-                "SELECT true FROM merchants.merchants WHERE merchant_id = $1 AND account = $2",
-                demo.merchant_id,
-                demo.account,
-            )
-        )
+        found = await merchant_queries.merchants(tx)
+    return any(one.merchant_id == demo.merchant_id and one.account == demo.account for one in found)
 
 
 async def _make(db: Database, clock: Clock) -> Demo:
@@ -178,13 +189,15 @@ async def _listen(config: dict[str, Any], url: str, secret: str | None) -> None:
             return
         for endpoint in known:
             await session.delete(f"{endpoints}/{endpoint['id']}")
-        form = {"url": url} | {f"enabled_events[{i}]": name for i, name in enumerate(_EVENTS)}
+        form = {"url": url} | {
+            f"enabled_events[{i}]": name for i, name in enumerate(HEARD_OF_CARDS)
+        }
         async with session.post(endpoints, data=form) as answer:
             config["webhook_secret"] = (await answer.json())["secret"]
 
 
 #: What the card provider is to tell us; everything else would only be answered and forgotten.
-_EVENTS = (
+HEARD_OF_CARDS = (
     "payment_intent.succeeded",
     "payment_intent.payment_failed",
     "payment_intent.canceled",

@@ -6,18 +6,24 @@ Started again and again by the supervisor or systemd; it holds nothing that is n
 from __future__ import annotations
 
 import gc
+from datetime import datetime, timedelta
+from socket import socket
 
 import uvicorn
 import uvloop
 from starlette.applications import Starlette
-from starlette.routing import BaseRoute
 
 from tillgate.api import app as api
 from tillgate.api.notices import PREFIX as NOTICES
 from tillgate.api.notices import NoticeEndpoint, Receive, Scope, Send
+from tillgate.entry import subscriptions
 from tillgate.entry.build import Core, open_core
+from tillgate.entry.health import Health
 from tillgate.runtime import logs, telemetry
 from tillgate.runtime.settings import Settings
+from tillgate.topup_app.links import link_for
+from tillgate.topup_app.routes import Pages, Parts
+from tillgate.wallets.routes import Link
 from tillgate.web.operation import Operation
 
 
@@ -33,9 +39,10 @@ async def _main(settings: Settings) -> None:
         gc.collect()
         gc.freeze()
         gc.set_threshold(50_000, 20, 50)
-        server = uvicorn.Server(
+        site = application(core)
+        server = Listener(
             uvicorn.Config(
-                application(core),
+                site,
                 host=settings.http.host,
                 port=settings.http.port,
                 loop="none",
@@ -49,31 +56,57 @@ async def _main(settings: Settings) -> None:
                 timeout_keep_alive=75,
                 timeout_graceful_shutdown=10,
                 backlog=2048,
-            )
+            ),
+            site,
         )
         await server.serve()
 
 
 def application(core: Core) -> Server:
     """Return the whole ASGI application."""
-    return Server(
-        notices=NoticeEndpoint(core.payments),
-        rest=api.build(api_parts(core), pages=Starlette(routes=pages(core)), observe=observe),
+    shown = pages(core)
+    site = api.build(
+        api_parts(core), pages=Starlette(routes=shown.routes()), observe=telemetry_of_request
     )
+    health = Health(
+        site,
+        core.clock,
+        url=core.settings.database.url,
+        role=core.settings.database.role or None,
+        db=core.db,
+    )
+    return Server(notices=NoticeEndpoint(core.payments), rest=health, pages=shown)
 
 
 class Server:
     """Sends notices, which are many, straight to where they belong."""
 
-    def __init__(self, notices: NoticeEndpoint, rest: api.AsgiApp) -> None:
+    def __init__(self, notices: NoticeEndpoint, rest: api.AsgiApp, pages: Pages) -> None:
         self._notices = notices
         self._rest = rest
+        self._pages = pages
+
+    async def close(self) -> None:
+        """Let go of the pages that wait for news."""
+        await self._pages.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"].startswith(NOTICES):
             await self._notices(scope, receive, send)
         else:
             await self._rest(scope, receive, send)
+
+
+class Listener(uvicorn.Server):
+    """Ends at once although pages wait: their streams would hold it up."""
+
+    def __init__(self, config: uvicorn.Config, site: Server) -> None:
+        super().__init__(config)
+        self._site = site
+
+    async def shutdown(self, sockets: list[socket] | None = None) -> None:
+        await self._site.close()
+        await super().shutdown(sockets)
 
 
 def api_parts(core: Core) -> api.Parts:
@@ -83,18 +116,45 @@ def api_parts(core: Core) -> api.Parts:
         clock=core.clock,
         vault=core.vault,
         payments=core.payments,
+        top_ups=core.top_ups,
+        catalogue=subscriptions.CATALOGUE,
+        link=link_of(core),
+        may_be_private=core.settings.webhooks.allow_private_addresses,
+        abandoned_after_seconds=core.settings.providers.total_timeout_seconds * 2 + 5,
         base_url=core.settings.http.base_url,
         max_body_bytes=core.settings.http.max_body_bytes,
         rate_per_second=core.settings.http.rate_per_second,
     )
 
 
-def pages(core: Core) -> list[BaseRoute]:  # noqa: ARG001
-    """Return the routes of pages and of health."""
-    return []
+def link_of(core: Core) -> Link:
+    """Return what makes the addresses of wallets' pages."""
+
+    def link(merchant_id: int, wallet_id: str, at: datetime, lifetime: timedelta) -> str:
+        base_url = core.settings.http.base_url
+        return link_for(core.vault, base_url, merchant_id, wallet_id, at=at, lifetime=lifetime)
+
+    return link
 
 
-def observe(operation: Operation | None, status: int, seconds: float) -> None:
+def pages(core: Core) -> Pages:
+    """Return the top-up pages."""
+    simulators = core.settings.simulators
+    phone = f"http://{simulators.host}:{simulators.alipay_port}/phone/"
+    return Pages(
+        Parts(
+            db=core.db,
+            clock=core.clock,
+            vault=core.vault,
+            providers=core.providers,
+            payments=core.payments,
+            top_ups=core.top_ups,
+            base_url=core.settings.http.base_url,
+            phone_url=phone if simulators.enabled else None,
+        )
+    )
+
+
+def telemetry_of_request(operation: Operation | None, status: int, seconds: float) -> None:
     """Count a request."""
-    name = operation.name if operation is not None else "unknown"
-    telemetry.REQUEST_SECONDS.labels(name, str(status)).observe(seconds)
+    telemetry.observe_request(None if operation is None else operation.name, status, seconds)

@@ -12,14 +12,20 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from tillgate.customers import wire as customers
+from tillgate.customers import wire as customer_wire
 from tillgate.customers.model import Customer, PaymentMethod
 from tillgate.entry.relay import Subscriber, Table
 from tillgate.kernel.facts import Fact
-from tillgate.payments.model import Payment, RefundView
+from tillgate.payments import shown as payment_shown
+from tillgate.payments.model import Charge, Payment, RefundView
+from tillgate.runtime import telemetry
 from tillgate.runtime.db import Tx
 from tillgate.topups import commands as topups
+from tillgate.topups import wire as top_up_wire
+from tillgate.topups.model import TopUpView
 from tillgate.wallets import commands as wallets
+from tillgate.wallets import wire as wallet_wire
+from tillgate.wallets.events import WalletFact
 from tillgate.wallets.model import RecordMovement
 from tillgate.webhooks import commands as webhooks
 from tillgate.webhooks.model import Catalogue, EventKind, Show
@@ -37,18 +43,70 @@ def shown(kind: type[Thing], show: Callable[..., object]) -> Show:
     return draw
 
 
-_CUSTOMER = shown(Customer, customers.show_customer)
-_METHOD = shown(PaymentMethod, customers.show_method)
+def _show_wallet(fact: WalletFact, *, livemode: bool) -> dict[str, Any]:
+    """The wallet, with the movement or the hold that the event is about beside it."""
+    parts: dict[str, object] = {}
+    if fact.transaction is not None:
+        parts["transaction"] = wallet_wire.show_transaction(fact.transaction, livemode=livemode)
+    if fact.hold is not None:
+        parts["hold"] = wallet_wire.show_hold(fact.hold, livemode=livemode)
+    shown_wallet = msgspec.to_builtins(wallet_wire.show_wallet(fact.wallet, livemode=livemode))
+    return {**shown_wallet, **msgspec.to_builtins(parts)}
+
+
+def _kinds(show: Show, names: dict[str, str]) -> dict[str, EventKind]:
+    return {name: EventKind(event_type, show) for name, event_type in names.items()}
+
 
 #: What a fact is called on the wire. What is not here is nobody's business outside.
 CATALOGUE: Catalogue = {
-    "customer.created": EventKind("customer.created", _CUSTOMER),
-    "customer.updated": EventKind("customer.updated", _CUSTOMER),
-    "customer.deleted": EventKind("customer.deleted", _CUSTOMER),
-    "payment_method.attached": EventKind("payment_method.attached", _METHOD),
-    "payment_method.detached": EventKind("payment_method.detached", _METHOD),
-    "payment_method.updated": EventKind("payment_method.updated", _METHOD),
-}
+    **_kinds(
+        shown(Customer, customer_wire.show_customer),
+        {f"customer.{what}": f"customer.{what}" for what in ("created", "updated", "deleted")},
+    ),
+    **_kinds(
+        shown(PaymentMethod, customer_wire.show_method),
+        {f"payment_method.{what}": f"payment_method.{what}"
+         for what in ("attached", "detached", "updated")},
+    ),
+    **_kinds(
+        shown(Payment, payment_shown.show_intent),
+        {
+            "payment.created": "payment_intent.created",
+            "payment.requires_action": "payment_intent.requires_action",
+            "payment.processing": "payment_intent.processing",
+            "payment.amount_capturable_updated": "payment_intent.amount_capturable_updated",
+            "payment.succeeded": "payment_intent.succeeded",
+            "payment.attempt_failed": "payment_intent.payment_failed",
+            "payment.canceled": "payment_intent.canceled",
+        },
+    ),
+    **_kinds(
+        shown(Charge, payment_shown.show_charge),
+        {
+            # Reserved money is a charge that succeeded and is not captured.
+            "attempt.authorised": "charge.succeeded",
+            "attempt.succeeded": "charge.succeeded",
+            "attempt.captured": "charge.captured",
+            "attempt.failed": "charge.failed",
+            "attempt.refunded": "charge.refunded",
+        },
+    ),
+    **_kinds(
+        shown(RefundView, payment_shown.show_refund),
+        {f"refund.{what}": f"refund.{what}" for what in ("created", "updated", "failed")},
+    ),
+    **_kinds(
+        shown(WalletFact, _show_wallet),
+        {f"wallet.{what}": f"wallet.{what}"
+         for what in ("opened", "updated", "frozen", "unfrozen", "closed", "reopened", "credited",
+                      "debited", "hold_created", "hold_captured", "hold_released", "hold_expired")},
+    ),
+    **_kinds(
+        shown(TopUpView, top_up_wire.show_top_up),
+        {f"top_up.{what}": f"top_up.{what}" for what in ("created", "succeeded", "canceled")},
+    ),
+}  # fmt: skip
 
 
 async def _record_movements(tx: Tx, facts: Sequence[Fact], at: datetime) -> None:
@@ -84,22 +142,38 @@ async def _follow_payments(tx: Tx, facts: Sequence[Fact], at: datetime) -> None:
     await topups.follow(tx, facts)
 
 
+async def _count_refunds(tx: Tx, facts: Sequence[Fact], at: datetime) -> None:  # noqa: ARG001
+    """Metrics know what became of refunds."""
+    for fact in facts:
+        refund = msgspec.json.decode(fact.data, type=RefundView).refund
+        telemetry.REFUNDS.labels(refund.status).inc()
+
+
 async def _owe_events(tx: Tx, facts: Sequence[Fact], at: datetime) -> None:
     """Merchants' endpoints are owed what they listen to."""
     await webhooks.enqueue(tx, facts, CATALOGUE, at=at)
 
 
 _HEARD_INSIDE: dict[str, tuple[Subscriber, ...]] = {
-    "payment.succeeded": (_record_movements, _follow_payments),
+    "payment.succeeded": (_follow_payments,),
     "payment.canceled": (_follow_payments,),
+}
+#: These lock the merchant's books, for which every posting waits: as late as can be.
+_HEARD_LAST: dict[str, tuple[Subscriber, ...]] = {
+    "payment.succeeded": (_record_movements,),
     "refund.created": (_record_movements,),
+    "refund.updated": (_count_refunds,),
     "refund.failed": (_record_movements,),
 }
 
 #: By the fact's name, in the order in which they hear it.
 TABLE: Table = {
-    name: (*_HEARD_INSIDE.get(name, ()), *((_owe_events,) if name in CATALOGUE else ()))
-    for name in {*_HEARD_INSIDE, *CATALOGUE}
+    name: (
+        *_HEARD_INSIDE.get(name, ()),
+        *((_owe_events,) if name in CATALOGUE else ()),
+        *_HEARD_LAST.get(name, ()),
+    )
+    for name in {*_HEARD_INSIDE, *CATALOGUE, *_HEARD_LAST}
 }
 
 

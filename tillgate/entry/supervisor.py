@@ -266,6 +266,7 @@ def simulators_words(settings: Settings) -> Sequence[str]:
         "alipay-port": simulators.alipay_port,
         "wechat-port": simulators.wechat_port,
         "card-port": simulators.card_port,
+        "shop-port": simulators.shop_port,
         "data": data,
         "keys": data / "keys.json",
         "seed": simulators.seed,

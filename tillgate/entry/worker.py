@@ -17,10 +17,12 @@ from datetime import timedelta
 
 import uvloop
 
-from tillgate.entry import books, doctor, subscriptions
+from tillgate.api.recovery import Recovery
+from tillgate.entry import doctor, subscriptions
 from tillgate.entry.build import Core, open_core
 from tillgate.entry.loops import Chore, run_all
 from tillgate.entry.relay import relay
+from tillgate.ledger import flows as ledger
 from tillgate.payments import jobs
 from tillgate.runtime import heartbeats, idempotency, logs
 from tillgate.runtime.settings import Settings
@@ -67,6 +69,14 @@ def chores(core: Core, dispatcher: Dispatcher) -> list[Chore]:
             await heartbeats.beat(tx, process, "worker", at=core.clock.now())
         return 0
 
+    recovery = Recovery(
+        core.db,
+        core.clock,
+        core.payments,
+        core.top_ups,
+        abandoned_after_seconds=core.settings.providers.total_timeout_seconds * 2 + 5,
+    )
+
     async def forget_answers() -> int:
         async with core.db.transaction() as tx:
             return await idempotency.prune(tx, core.clock.now() - timedelta(hours=25))
@@ -78,8 +88,9 @@ def chores(core: Core, dispatcher: Dispatcher) -> list[Chore]:
         Chore("refunds", lambda: jobs.look_up_due_refunds(core.payments), poll * 2, 100),
         Chore("deadlines", lambda: jobs.cancel_overdue(core.payments), poll * 4, 100),
         Chore("holds", lambda: wallets.expire_holds(core.db, core.clock), poll * 4, 100),
-        Chore("seals", lambda: books.seal(core.db, core.clock), 5.0, 1_000_000),
+        Chore("seals", lambda: ledger.seal(core.db, core.clock), 5.0, 1_000_000),
         Chore("heartbeat", beat, 2.0, 1),
         Chore("answers", forget_answers, 60.0, 10_000),
+        Chore("abandoned", recovery.run, 5.0, 50),
         Chore("doctor", lambda: doctor.look(core.db, core.clock), 60.0, 1_000_000),
     ]

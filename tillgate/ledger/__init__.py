@@ -16,4 +16,7 @@ How it is fast: the row of `ledger.books` serialises a merchant's books; a whole
 is decided in memory (`machine.Books`, pure) and written by one statement.
 
 Tables: `ledger.books accounts lines holds seals`.
+
+Beside the usual files: `posting.py`, the fast lane into one merchant's books; `seal_store.py`, the
+SQL of seals and of the audit.
 """

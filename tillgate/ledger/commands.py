@@ -10,12 +10,13 @@ Lock the books last of all rows, since the lock is the one everybody of that mer
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterable
 from datetime import datetime
 
 from tillgate.kernel.errors import Refusal
 from tillgate.ledger import store
-from tillgate.ledger.machine import Books
+from tillgate.ledger.machine import Books, Memory
 from tillgate.ledger.model import AccountTerms, Journal, Posted
 from tillgate.runtime.db import Tx
 
@@ -25,11 +26,18 @@ async def open_books(tx: Tx, merchant_id: int) -> None:
     await store.insert_books(tx, merchant_id)
 
 
-async def lock(tx: Tx, merchant_ids: Collection[int]) -> Books:
-    """Lock these merchants' books until the transaction ends."""
-    books = Books()
+async def lock(tx: Tx, merchant_ids: Collection[int], memory: Memory | None = None) -> Books:
+    """Lock these merchants' books until the transaction ends.
+
+    With a `memory` of the caller's, accounts of a single merchant that nobody else has written
+    since are known already.
+    """
+    books = Books(memory)
     books.counters = await store.lock_books(tx, set(merchant_ids))
     assert set(merchant_ids) <= set(books.counters), "a merchant has no books"
+    if memory is not None and len(books.counters) == 1:
+        for merchant_id, counters in books.counters.items():
+            memory.recall(merchant_id, counters.stamp, books)
     return books
 
 
@@ -47,14 +55,14 @@ async def load(
     if unheard:
         for hold in await store.select_holds(tx, unheard):
             books.holds[hold.merchant_id, hold.id] = hold
-            wanted |= {(hold.merchant_id, number) for number, _ in hold.parts}
+            keys = ((hold.merchant_id, number) for number, _ in hold.parts)
+            wanted |= {key for key in keys if key not in books.accounts}
         books.checked_holds |= unheard
     unchecked = {cause for cause in causes if cause not in books.checked}
     if unchecked:
         for posted in await store.select_journals(tx, unchecked):
             books.posted[posted.merchant_id, posted.cause] = posted
         books.checked |= unchecked
-    wanted -= books.accounts.keys()
     if wanted:
         books.take_in(await store.select_accounts(tx, wanted))
 
@@ -87,27 +95,31 @@ async def save(tx: Tx, books: Books) -> None:
     if books.changed_holds:
         await store.upsert_holds(tx, list(books.changed_holds.values()))
         books.changed_holds.clear()
-    if books.touched or books.new:
-        await store.write(tx, books)
-        books.touched.clear()
-        books.new.clear()
-        for state in books.accounts.values():
-            state.balance_before, state.held_before = state.balance, state.held
+    if not (books.touched or books.new):
+        return
+    stamp = int.from_bytes(os.urandom(7), "big")
+    await store.write(tx, store.take_writing(books, stamp))
+    if books.memory is not None and len(books.counters) == 1:
+        books.memory.keep(next(iter(books.counters)), stamp, books)
 
 
-async def post(tx: Tx, journals: Collection[Journal], *, at: datetime) -> list[Posted | Refusal]:
+async def post(
+    tx: Tx, journals: Collection[Journal], *, at: datetime, memory: Memory | None = None
+) -> list[Posted | Refusal]:
     """Post journals in order, each accepted or refused by itself."""
-    books = await lock(tx, {journal.merchant_id for journal in journals})
+    books = await lock(tx, {journal.merchant_id for journal in journals}, memory)
+    known = books.accounts
     await load(
         tx,
         books,
-        accounts={
-            (journal.merchant_id, number)
+        accounts=[
+            key
             for journal in journals
             for line in journal.lines
-            for number in (line.debit, line.credit)
-        },
-        causes={(journal.merchant_id, journal.cause) for journal in journals},
+            for key in ((journal.merchant_id, line.debit), (journal.merchant_id, line.credit))
+            if key not in known
+        ],
+        causes=[(journal.merchant_id, journal.cause) for journal in journals],
     )
     results = [books.post(journal, at=at) for journal in journals]
     await save(tx, books)

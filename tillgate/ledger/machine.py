@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+import msgspec
+
 from tillgate.kernel.errors import Refusal
 from tillgate.ledger.errors import AccountNotFound, CurrencyDiffers, HoldEnded, InsufficientFunds
 from tillgate.ledger.model import (
@@ -20,6 +22,8 @@ from tillgate.ledger.model import (
     Posted,
     PostedLine,
 )
+
+Numbers = dict[tuple[int, str, str], int]
 
 
 class State:
@@ -47,15 +51,42 @@ class Counters:
     last_journal: int
     last_account: int
     last_at: datetime
+    #: Drawn anew by whoever writes; the same stamp means that nobody has written since.
+    stamp: int = 0
+
+
+class Memory:
+    """What a process knows of a merchant's accounts between its own batches.
+
+    True only while the books carry the stamp it was kept under, and taken out while it is used: a
+    batch that is rolled back leaves a stamp that never reached the database, so nothing here.
+    """
+
+    #: More accounts than this are not worth keeping.
+    LIMIT = 200_000
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[int, dict[tuple[int, int], State], Numbers]] = {}
+
+    def recall(self, merchant_id: int, stamp: int, books: Books) -> None:
+        """Give locked books the accounts that have not changed since they were kept."""
+        kept = self._known.pop(merchant_id, None)
+        if kept is not None and kept[0] == stamp and len(kept[1]) <= self.LIMIT:
+            _, books.accounts, books.numbers = kept
+
+    def keep(self, merchant_id: int, stamp: int, books: Books) -> None:
+        """Remember accounts as they will stand if the books are committed."""
+        self._known[merchant_id] = (stamp, books.accounts, books.numbers)
 
 
 class Books:
     """Locked books of one or more merchants."""
 
-    def __init__(self) -> None:
+    def __init__(self, memory: Memory | None = None) -> None:
+        self.memory = memory
         self.counters: dict[int, Counters] = {}
         self.accounts: dict[tuple[int, int], State] = {}
-        self.numbers: dict[tuple[int, str, str], int] = {}
+        self.numbers: Numbers = {}
         self.posted: dict[tuple[int, str], Posted] = {}
         #: Causes whose absence from the books has been checked under the lock.
         self.checked: set[tuple[int, str]] = set()
@@ -92,15 +123,13 @@ class Books:
         key = (journal.merchant_id, journal.cause)
         earlier = self.posted.get(key)
         if earlier is not None:
-            return earlier
+            return earlier if earlier.repeated else msgspec.structs.replace(earlier, repeated=True)
         assert key in self.checked, "the cause was not loaded under the lock"
         refusal = self._refusal(journal)
         if refusal is not None:
             return refusal
         posted = self._apply(journal, at)
-        self.posted[key] = Posted(
-            posted.merchant_id, posted.number, posted.cause, posted.at, posted.lines, repeated=True
-        )
+        self.posted[key] = posted
         self.new.append(posted)
         return posted
 
@@ -126,9 +155,8 @@ class Books:
         self, merchant_id: int, hold_id: str, journal: Journal, *, at: datetime
     ) -> Posted | Refusal:
         """End a hold by posting all of it or less; what is not posted is free again."""
-        repeated = self.posted.get((journal.merchant_id, journal.cause))
-        if repeated is not None:
-            return repeated
+        if (journal.merchant_id, journal.cause) in self.posted:
+            return self.post(journal, at=at)
         hold = self.holds[merchant_id, hold_id]
         left = dict(hold.parts)
         for line in journal.lines:
@@ -189,23 +217,19 @@ class Books:
         merchant = journal.merchant_id
         counters = self.counters[merchant]
         counters.last_journal += 1
-        counters.last_at = max(counters.last_at, at)
+        if at > counters.last_at:
+            counters.last_at = at
         lines: list[PostedLine] = []
         for line in journal.lines:
-            debit = self.accounts[merchant, line.debit]
-            credit = self.accounts[merchant, line.credit]
-            debit.balance -= line.amount
-            credit.balance += line.amount
-            self.touched.add((merchant, line.debit))
-            self.touched.add((merchant, line.credit))
+            debit_key, credit_key = (merchant, line.debit), (merchant, line.credit)
+            debit, credit, amount = self.accounts[debit_key], self.accounts[credit_key], line.amount
+            debit.balance -= amount
+            credit.balance += amount
+            self.touched.add(debit_key)
+            self.touched.add(credit_key)
             lines.append(
                 PostedLine(
-                    line.debit,
-                    line.credit,
-                    line.amount,
-                    debit.currency,
-                    debit.balance,
-                    credit.balance,
+                    line.debit, line.credit, amount, debit.currency, debit.balance, credit.balance
                 )
             )
         return Posted(

@@ -8,6 +8,8 @@ from datetime import datetime
 from itertools import groupby
 from typing import Literal
 
+import msgspec
+
 NormalSide = Literal["credit", "debit"]
 HoldStatus = Literal["open", "posted", "voided", "expired"]
 
@@ -22,8 +24,7 @@ class AccountTerms:
     floor: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(msgspec.Struct, frozen=True, gc=False):
     """Move `amount` minor units from account number `debit` to account number `credit`."""
 
     debit: int
@@ -35,8 +36,7 @@ class Line:
         assert self.debit != self.credit, "a line moves value between two accounts"
 
 
-@dataclass(frozen=True, slots=True)
-class Journal:
+class Journal(msgspec.Struct, frozen=True):
     """All lines of one cause, posted together or not at all."""
 
     merchant_id: int
@@ -47,8 +47,7 @@ class Journal:
         assert self.lines, "a journal has lines"
 
 
-@dataclass(frozen=True, slots=True)
-class PostedLine:
+class PostedLine(msgspec.Struct, frozen=True, gc=False):
     """A line as it stands in the books."""
 
     debit: int
@@ -59,8 +58,7 @@ class PostedLine:
     credit_after: int
 
 
-@dataclass(frozen=True, slots=True)
-class Posted:
+class Posted(msgspec.Struct, frozen=True):
     """A journal as it stands in the books: its number, and when it was posted."""
 
     merchant_id: int
@@ -125,6 +123,18 @@ class Hold:
         assert len({account for account, _ in self.parts}) == len(self.parts), "one part an account"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountsWanted:
+    """A page of accounts: older than `after`, or the nearest ones newer than `before` (numbers)."""
+
+    after: int | None = None
+    before: int | None = None
+    #: What their codes begin with.
+    prefix: str = ""
+    currency: str | None = None
+    limit: int = 10
+
+
 @dataclass(frozen=True, slots=True)
 class Movement:
     """What one journal did to a few accounts seen together, and where they stood after it."""
@@ -151,6 +161,88 @@ class BookedLine:
     debit_after: int
     credit_after: int
     at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Seal:
+    """A link of the hash chain over a merchant's journals."""
+
+    merchant_id: int
+    number: int
+    first_journal: int
+    last_journal: int
+    last_at: datetime
+    previous: bytes
+    #: 16 bytes for each journal of the range.
+    digests: bytes
+    hash: bytes
+    sealed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Digest:
+    """What a range of journals digests to now, and which journals are there."""
+
+    journals: tuple[int, ...]
+    last_at: datetime | None
+    digests: bytes
+    hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Something in the books that is not as it must be."""
+
+    merchant_id: int
+    what: str
+    journal: int | None = None
+    line: int | None = None
+    found: int | None = None
+    expected: int | None = None
+
+    def __str__(self) -> str:
+        where = "" if self.journal is None else f" at journal {self.journal}"
+        where += "" if self.line is None else f", line {self.line}"
+        seen = "" if self.found is None else f": found {self.found}, expected {self.expected}"
+        return f"merchant {self.merchant_id}: {self.what}{where}{seen}"
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The end of a merchant's chain; keep it elsewhere, and no history can be cut off unseen."""
+
+    merchant_id: int
+    seal: int
+    last_journal: int
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What an audit of the books has found."""
+
+    merchants: int
+    journals: int
+    accounts: int
+    seals: int
+    differences: tuple[Difference, ...]
+    heads: tuple[Head, ...]
+
+    @property
+    def is_good(self) -> bool:
+        """Whether everything is as it must be."""
+        return not self.differences
+
+
+@dataclass(frozen=True, slots=True)
+class TrialRow:
+    """All accounts of one kind and currency added up (credits minus debits)."""
+
+    currency: str
+    kind: str
+    normal_side: str
+    accounts: int
+    balance: int
 
 
 def movements_of(lines: Sequence[BookedLine], standing: Mapping[int, int]) -> list[Movement]:

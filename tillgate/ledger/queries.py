@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import datetime
 
-from tillgate.ledger import store
+from tillgate.ledger import seal_store, store
 from tillgate.ledger.errors import AccountNotFound
-from tillgate.ledger.model import Account, Movement, movements_of
+from tillgate.ledger.model import Account, AccountsWanted, Movement, Posted, TrialRow, movements_of
 from tillgate.runtime.db import Tx
 
 
@@ -64,6 +64,31 @@ async def balances_at(
     return await store.select_balances_at(tx, merchant_id, sorted(numbers), journal)
 
 
+async def journals(tx: Tx, causes: Collection[tuple[int, str]]) -> list[Posted]:
+    """Return the journals of these causes, where they have been posted."""
+    return await store.select_journals(tx, causes) if causes else []
+
+
+async def standing(
+    tx: Tx, merchant_id: int, moments: Collection[tuple[int, int]]
+) -> dict[tuple[int, int], int]:
+    """Return where accounts stood right after journals, by (account number, journal)."""
+    return await store.select_standing(tx, merchant_id, sorted(moments))
+
+
+async def balances_as_of(
+    tx: Tx, merchant_id: int, numbers: Collection[int], at: datetime
+) -> dict[int, int]:
+    """Return where accounts stood at a past moment, all journals up to it included."""
+    journal = await seal_store.select_journal_at(tx, merchant_id, at)
+    return await store.select_balances_at(tx, merchant_id, sorted(numbers), journal)
+
+
+async def trial_balance(tx: Tx, merchant_id: int) -> list[TrialRow]:
+    """Return all accounts by currency and kind; each currency adds up to nought."""
+    return [TrialRow(*row) for row in await seal_store.select_trial_balance(tx, merchant_id)]
+
+
 async def merchants_with_expired_holds(tx: Tx, at: datetime) -> list[int]:
     """Return the merchants that have open holds whose time is over."""
     return await store.select_merchants_with_expired_holds(tx, at)
@@ -78,3 +103,8 @@ async def journals_of(tx: Tx, merchant_id: int, causes: Collection[str]) -> dict
     """Return the numbers of the journals with these causes, as far as they are posted."""
     found = await store.select_journals(tx, [(merchant_id, cause) for cause in causes])
     return {posted.cause: posted.number for posted in found}
+
+
+async def account_page(tx: Tx, merchant_id: int, wanted: AccountsWanted) -> list[Account]:
+    """Return a page of accounts, newest first."""
+    return await store.select_account_page(tx, merchant_id, wanted)

@@ -16,11 +16,14 @@ Promises
 
 The lives of attempts and refunds are the grids in `machine`. Files: `booking` (which accounts, pure),
 `desk` (locked payments, changed in memory, written together), `commands` (opening), `outcomes` and
-`refunds` (hearing), `flows` (journeys), `jobs` (the worker), `providers` (who takes a charge).
+`refunds` (hearing), `flows` (journeys), `jobs` (the worker), `providers` (who takes a charge),
+`methods` (which payment method a request means), `shown` (what the API shows; `wire` is what it reads).
 These names are this room's own; the rest is as everywhere.
 
 Tables: `payments.payments attempts refunds breaks`.
 Facts: `payment.created requires_action processing amount_capturable_updated succeeded
 attempt_failed canceled mismatched`, `attempt.authorised succeeded captured failed refunded`,
 `refund.created updated failed`.
+
+`methods.py`: which method a request means, and how the customer is brought to its provider.
 """

@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any
 
 from tillgate.connectors import port
 from tillgate.kernel import ids
@@ -28,6 +28,7 @@ from tillgate.payments.model import (
     Heard,
     NewPayment,
     NewRefund,
+    Order,
     Payment,
     Refund,
     RefundHeard,
@@ -46,19 +47,6 @@ _log = logging.getLogger("tillgate.payments")
 #: Nobody asked: the worker found it.
 NO_TRACE = Trace()
 _FAILED = frozenset({Status.DECLINED, Status.NOT_SENT})
-
-
-class Order(Protocol):
-    """What a route depends on: a payment, or an order for one."""
-
-    @property
-    def currency(self) -> str: ...
-
-    @property
-    def method_types(self) -> list[str]: ...
-
-    @property
-    def capture_method(self) -> str: ...
 
 
 class Payments:
@@ -363,8 +351,8 @@ class Payments:
             now=self.clock.now(),
         )
         overdue = attempt.expires_at is None or attempt.expires_at <= self.clock.now()
-        payable = attempt.status == Status.WAITING and not overdue
-        if isinstance(outcome, port.NotFound) and not (payable or self._may_still_arrive(attempt)):
+        gone = overdue or attempt.status != Status.WAITING
+        if isinstance(outcome, port.NotFound) and gone and not self._may_still_arrive(attempt):
             # They know of no such order, and nobody has been shown one that could still be paid.
             outcome = port.Closed()
         return await self._hear(attempt, outcome, trace)

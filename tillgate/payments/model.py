@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -193,6 +193,19 @@ class NewPayment(msgspec.Struct, frozen=True, kw_only=True):
     metadata: dict[str, str] = {}
     expires_at: datetime | None = None
     confirmation: Confirmation | None = None
+
+
+class Order(Protocol):
+    """What a route depends on: a payment, or an order for one."""
+
+    @property
+    def currency(self) -> str: ...
+
+    @property
+    def method_types(self) -> list[str]: ...
+
+    @property
+    def capture_method(self) -> str: ...
 
 
 class NewRefund(msgspec.Struct, frozen=True, kw_only=True):

@@ -36,13 +36,13 @@ async def record_outcomes(
     desk.take_in(attempts=await store.select_attempts(tx, keys))
     await lay_open_attempts(tx, desk)
     results = [_hear(desk, item, look_ups) for item in items]
-    await desk.close(tx)
     heard = [
         (item.merchant_id, item.notice_id)
         for item, result in zip(items, results, strict=True)
         if item.notice_id and isinstance(result, Charge)
     ]
     await notices.mark_applied(tx, heard, at=at)
+    await desk.close(tx)
     # A later item of the batch may have moved the same payment on.
     return [
         Charge(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from tillgate.kernel.paging import Page, Rows
 from tillgate.payments import store
@@ -23,6 +23,11 @@ async def payments(tx: Tx, merchant_id: int, payment_ids: list[str]) -> dict[str
     """Return these payments, by id."""
     found = await store.select_payments_by_id(tx, [(merchant_id, one) for one in payment_ids])
     return {one.id: one for one in found}
+
+
+async def sequences(tx: Tx, keys: Collection[tuple[int, str]]) -> dict[tuple[int, str], int]:
+    """Return how often payments (merchant_id, id) have changed: what a watcher compares."""
+    return await store.select_sequences(tx, keys)
 
 
 async def charge(tx: Tx, merchant_id: int, attempt_id: str) -> Charge:

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 from msgspec import UNSET
 
-from tillgate.customers import queries as customers
-from tillgate.customers.machine import test_token
-from tillgate.customers.wire import read_card
 from tillgate.kernel.errors import FieldRefused, Refusal
 from tillgate.kernel.ids import new_id, with_prefix
 from tillgate.kernel.money import currency
 from tillgate.ledger import queries as ledger
-from tillgate.payments import queries, refunds, wire
-from tillgate.payments.errors import ChargeNotFound, PaymentFailed, PaymentNotFound
+from tillgate.payments import queries, refunds, shown, wire
+from tillgate.payments.errors import (
+    ChargeNotFound,
+    PaymentFailed,
+    PaymentNotFound,
+    UnexpectedState,
+)
 from tillgate.payments.flows import Payments
-from tillgate.payments.model import Charge, Confirmation, NewPayment, NewRefund, Payment, RefundView
+from tillgate.payments.machine import CONFIRMABLE
+from tillgate.payments.methods import Method, Methods, confirmation_of
+from tillgate.payments.model import Charge, NewPayment, NewRefund, Payment, RefundView
 from tillgate.runtime.db import Tx
 from tillgate.web.auth import Caller
 from tillgate.web.listing import ListOf, read_page, show_list
@@ -39,31 +42,25 @@ _WORDS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Method:
-    """A payment method as the money path needs it: its type, the provider's token, its name."""
-
-    kind: str
-    token: str | None
-    name: str
-
-
 class Routes:
     """The handlers, over the money path."""
 
     def __init__(self, payments: Payments) -> None:
         self._payments = payments
         self._db = payments.db
+        self._methods = Methods(payments)
 
     # Payment intents ---------------------------------------------------------------------------
 
-    async def create(self, call: Call, body: wire.CreateIntent) -> wire.ShownIntent | Answer:
+    async def create(self, call: Call, body: wire.CreateIntent) -> shown.ShownIntent | Answer:
         unit = currency(body.currency).code
         options = wire.read_options(body.payment_method_options)
         customer_id = body.customer or None
-        method = await self._method(call, body.payment_method or None, body.payment_method_data)
-        await self._require_customer(call, customer_id, method)
-        types = await self._types(call, unit, body.payment_method_types, method)
+        method = await self._methods.named(
+            call, body.payment_method or None, body.payment_method_data
+        )
+        await self._methods.require_customer(call, customer_id, method)
+        types = await self._methods.types(call, unit, body.payment_method_types, method)
         order = NewPayment(
             merchant_id=call.merchant_id,
             id=new_id("pi"),
@@ -78,13 +75,15 @@ class Routes:
             return_url=body.return_url,
             shipping=msgspec.to_builtins(body.shipping) if body.shipping else None,
             metadata=read_metadata(body.metadata),
-            confirmation=self._confirmation(call, body, method, types, options),
+            confirmation=confirmation_of(call, body, method, types, options),
             **{name: value for name in _WORDS if (value := getattr(body, name)) is not UNSET},
         )
         return await self._shown(call, self._payments.create(order, wire.trace_of(call)))
 
-    async def confirm(self, call: Call, body: wire.ConfirmIntent) -> wire.ShownIntent | Answer:
+    async def confirm(self, call: Call, body: wire.ConfirmIntent) -> shown.ShownIntent | Answer:
         payment = await self._readable(call, body.client_secret)
+        if payment.status not in CONFIRMABLE or payment.open_attempt is not None:
+            raise UnexpectedState("confirm", payment.status)
         options = {
             **payment.method_options,
             **wire.read_options(body.payment_method_options),
@@ -92,14 +91,15 @@ class Routes:
         given = body.payment_method or (
             None if body.payment_method_data else payment.payment_method
         )
-        method = await self._method(call, given, body.payment_method_data)
-        await self._require_customer(call, None, method, payment.customer_id)
-        confirmation = self._confirmation(
-            call, body, method, payment.method_types, options, must=True
-        )
+        method = await self._methods.named(call, given, body.payment_method_data)
+        await self._methods.require_customer(call, None, method, payment.customer_id)
+        confirmation = confirmation_of(call, body, method, payment.method_types, options, must=True)
         assert confirmation is not None, "a method is required"
         changes = self._confirm_changes(payment, body, method, options)
-        if changes and payment.open_attempt is None:
+        if changes:
+            # Refused before anything is changed, if it is to be refused.
+            changed = msgspec.structs.replace(payment, **changes)
+            await self._payments.route(call.merchant_id, confirmation, changed)
             # Not what the request is about: the attempt is attached to its key, this is not.
             trace = msgspec.structs.replace(wire.trace_of(call), claimed=False)
             payment = await self._payments.update(call.merchant_id, payment.id, changes, trace)
@@ -107,11 +107,13 @@ class Routes:
             call, self._payments.confirm(payment, confirmation, wire.trace_of(call))
         )
 
-    async def update(self, call: Call, body: wire.ChangeIntent) -> wire.ShownIntent | Answer:
+    async def update(self, call: Call, body: wire.ChangeIntent) -> shown.ShownIntent | Answer:
         payment = await self._payment(call, call.id)
-        method = await self._method(call, body.payment_method or None, body.payment_method_data)
+        method = await self._methods.named(
+            call, body.payment_method or None, body.payment_method_data
+        )
         if body.customer is not UNSET:
-            await self._require_customer(call, body.customer, method)
+            await self._methods.require_customer(call, body.customer, method)
         changes = _changes(payment, body)
         if method is not None:
             changes["payment_method"] = method.name
@@ -120,7 +122,7 @@ class Routes:
             call, self._payments.update(call.merchant_id, payment.id, changes, trace)
         )
 
-    async def capture(self, call: Call, body: wire.CaptureIntent) -> wire.ShownIntent | Answer:
+    async def capture(self, call: Call, body: wire.CaptureIntent) -> shown.ShownIntent | Answer:
         return await self._shown(
             call,
             self._payments.capture(
@@ -128,7 +130,7 @@ class Routes:
             ),
         )
 
-    async def cancel(self, call: Call, body: wire.CancelIntent) -> wire.ShownIntent | Answer:
+    async def cancel(self, call: Call, body: wire.CancelIntent) -> shown.ShownIntent | Answer:
         reason = body.cancellation_reason
         return await self._shown(
             call,
@@ -137,43 +139,43 @@ class Routes:
             ),
         )
 
-    async def retrieve(self, call: Call, body: wire.RetrieveIntent) -> wire.ShownIntent:
+    async def retrieve(self, call: Call, body: wire.RetrieveIntent) -> shown.ShownIntent:
         payment = await self._readable(call, body.client_secret)
-        return wire.show_intent(payment, livemode=call.livemode)
+        return shown.show_intent(payment, livemode=call.livemode)
 
-    async def show(self, call: Call, payment_id: str) -> wire.ShownIntent:
+    async def show(self, call: Call, payment_id: str) -> shown.ShownIntent:
         """Show one payment of the caller."""
-        return wire.show_intent(await self._payment(call, payment_id), livemode=call.livemode)
+        return shown.show_intent(await self._payment(call, payment_id), livemode=call.livemode)
 
-    async def list(self, call: Call, body: wire.ListIntents) -> ListOf[wire.ShownIntent]:
+    async def list(self, call: Call, body: wire.ListIntents) -> ListOf[shown.ShownIntent]:
         async with self._db.transaction(readonly=True) as tx:
             rows = await queries.payment_page(
                 tx, call.merchant_id, read_page(body), customer_id=body.customer
             )
-        return show_list(call, rows, lambda one: wire.show_intent(one, livemode=call.livemode))
+        return show_list(call, rows, lambda one: shown.show_intent(one, livemode=call.livemode))
 
-    async def resume(self, call: Call, object_id: str) -> wire.ShownIntent | Answer:
+    async def resume(self, call: Call, object_id: str) -> shown.ShownIntent | Answer:
         """Finish a request whose process died: ask the provider, show what is true."""
         settled = await self._payments.settle(call.merchant_id, object_id)
         assert isinstance(settled, Payment), "payments are attached to these requests"
         return await self.answer(call, settled)
 
-    async def answer(self, call: Call, payment: Payment) -> wire.ShownIntent | Answer:
+    async def answer(self, call: Call, payment: Payment) -> shown.ShownIntent | Answer:
         """Show a payment as the request that charged it would have been answered."""
         if payment.last_error is None or payment.latest_attempt is None:
-            return wire.show_intent(payment, livemode=call.livemode)
+            return shown.show_intent(payment, livemode=call.livemode)
         async with self._db.transaction(readonly=True) as tx:
             charge = await queries.charge(tx, call.merchant_id, payment.latest_attempt)
         return failed(charge, payment.last_error, call)
 
-    async def _shown(self, call: Call, work: Any) -> wire.ShownIntent | Answer:
+    async def _shown(self, call: Call, work: Any) -> shown.ShownIntent | Answer:
         try:
             payment: Payment = await work
         except PaymentFailed as failure:
             if not isinstance(failure.payment, Charge):
                 raise
             return failed(failure.payment, failure.error, call)
-        return wire.show_intent(payment, livemode=call.livemode)
+        return shown.show_intent(payment, livemode=call.livemode)
 
     async def _payment(self, call: Call, payment_id: str) -> Payment:
         async with self._db.transaction(readonly=True) as tx:
@@ -191,103 +193,6 @@ class Routes:
                 "client_secret", "The client_secret provided does not match this PaymentIntent."
             )
         return payment
-
-    async def _require_customer(
-        self,
-        call: Call,
-        customer_id: str | None,
-        method: Method | None,
-        already: str | None = None,
-    ) -> None:
-        """Refuse customers that do not exist, and methods that are another customer's."""
-        async with self._db.transaction(readonly=True) as tx:
-            if customer_id is not None:
-                await customers.present_customer(tx, call.merchant_id, customer_id)
-            if method is None or not method.name.startswith("pm_0"):
-                return
-            owner = (await customers.method(tx, call.merchant_id, method.name)).customer_id
-        if owner is not None and owner != (customer_id or already):
-            raise FieldRefused(
-                "payment_method",
-                f"The payment method {method.name} belongs to another customer; give customer too.",
-                code="payment_method_customer_mismatch",
-            )
-
-    async def _method(
-        self, call: Call, name: str | None, data: wire.MethodData | None
-    ) -> Method | None:
-        """Return the payment method a request names or brings along."""
-        if data is not None:
-            if data.type != "card":
-                return Method(data.type, None, data.type)
-            token, _ = read_card(data.card, livemode=call.livemode)
-            return Method("card", token, token)
-        if name is None:
-            return None
-        if name in {"alipay", "wechat_pay"}:
-            return Method(name, None, name)
-        token = None if call.livemode else test_token(name)
-        if token is not None:
-            return Method("card", token, token)
-        async with self._db.transaction(readonly=True) as tx:
-            found = await customers.method(tx, call.merchant_id, name)
-        return Method(found.type, found.provider_token, found.id)
-
-    async def _types(
-        self, call: Call, unit: str, given: Sequence[str] | None, method: Method | None
-    ) -> list[str]:
-        """Return the types of method a payment takes: those given, or all the merchant can."""
-        if given is not None:
-            if not given:
-                raise FieldRefused("payment_method_types", "Name at least one type.")
-            if method is not None and method.kind not in given:
-                raise FieldRefused(
-                    "payment_method",
-                    f"The payment method is a {method.kind}, which this payment does not take.",
-                )
-            return list(dict.fromkeys(given))
-        types = await self._payments.providers.methods(call.merchant_id, unit)
-        if method is not None and method.kind not in types:
-            types = [*types, method.kind]
-        return types or ["card"]
-
-    def _confirmation(
-        self,
-        call: Call,
-        body: wire.CreateIntent | wire.ConfirmIntent,
-        method: Method | None,
-        types: Iterable[str],
-        options: dict[str, Any],
-        *,
-        must: bool = False,
-    ) -> Confirmation | None:
-        """Return how the payment is to be paid now, if it is."""
-        if not must and not getattr(body, "confirm", False):
-            return None
-        only = list(types)
-        if method is None and len(only) == 1 and only[0] != "card":
-            method = Method(only[0], None, only[0])
-        if method is None:
-            raise FieldRefused(
-                "payment_method",
-                "You cannot confirm this PaymentIntent because it's missing a payment method. Give"
-                " payment_method or payment_method_data.",
-                code="payment_intent_unexpected_state",
-            )
-        mine = options.get(method.kind) or {}
-        presentation = wire.presentation_of(method.kind, options)
-        if presentation == "jsapi" and not mine.get("openid"):
-            name = "payment_method_options[wechat_pay][openid]"
-            raise FieldRefused(name, f"Missing required param: {name}.", code="parameter_missing")
-        return Confirmation(
-            method=method.kind,
-            presentation=presentation,
-            payment_method=method.token,
-            return_url=body.return_url,
-            off_session=body.off_session,
-            client_ip=call.client_ip,
-            openid=mine.get("openid"),
-        )
 
     def _confirm_changes(
         self,
@@ -314,24 +219,24 @@ class Routes:
 
     # Charges -----------------------------------------------------------------------------------
 
-    async def retrieve_charge(self, call: Call, _: Nothing) -> wire.ShownCharge:
+    async def retrieve_charge(self, call: Call, _: Nothing) -> shown.ShownCharge:
         return await self.show_charge(call, call.id)
 
-    async def show_charge(self, call: Call, charge_id: str) -> wire.ShownCharge:
+    async def show_charge(self, call: Call, charge_id: str) -> shown.ShownCharge:
         """Show one charge of the caller."""
         async with self._db.transaction(readonly=True) as tx:
             charge = await self._charge(tx, call, charge_id)
             booked = await _booked(tx, call.merchant_id, [f"payment:{charge.attempt.id}"])
         return _show_charge(charge, booked, call)
 
-    async def list_charges(self, call: Call, body: wire.ListCharges) -> ListOf[wire.ShownCharge]:
+    async def list_charges(self, call: Call, body: wire.ListCharges) -> ListOf[shown.ShownCharge]:
         page = read_page(body)
         async with self._db.transaction(readonly=True) as tx:
             rows = await queries.charge_page(
                 tx,
                 call.merchant_id,
                 page.under("att"),
-                statuses=wire.CHARGED,
+                statuses=shown.CHARGED,
                 payment_id=body.payment_intent,
                 customer_id=body.customer,
             )
@@ -346,13 +251,15 @@ class Routes:
             charge = await queries.charge(tx, call.merchant_id, with_prefix("att", charge_id))
         except ChargeNotFound:
             raise ChargeNotFound(charge_id) from None
-        if charge.attempt.status not in (*wire.CHARGED, "closed"):
+        if charge.attempt.status not in (*shown.CHARGED, "closed"):
             raise ChargeNotFound(charge_id)
         return charge
 
     # Refunds -----------------------------------------------------------------------------------
 
-    async def create_refund(self, call: Call, body: wire.CreateRefund) -> wire.ShownRefund | Answer:
+    async def create_refund(
+        self, call: Call, body: wire.CreateRefund
+    ) -> shown.ShownRefund | Answer:
         order = NewRefund(
             merchant_id=call.merchant_id,
             id=new_id("re"),
@@ -380,7 +287,7 @@ class Routes:
             raise FieldRefused("charge", "The charge does not belong to this payment_intent.")
         return charge.payment.id
 
-    async def update_refund(self, call: Call, body: wire.ChangeRefund) -> wire.ShownRefund:
+    async def update_refund(self, call: Call, body: wire.ChangeRefund) -> shown.ShownRefund:
         async with self._db.transaction() as tx:
             view = await queries.refund(tx, call.merchant_id, call.id)
             view = await refunds.annotate(
@@ -393,21 +300,21 @@ class Routes:
             )
         return await self._shown_refund(call, view)
 
-    async def cancel_refund(self, call: Call, _: Nothing) -> wire.ShownRefund:
+    async def cancel_refund(self, call: Call, _: Nothing) -> shown.ShownRefund:
         async with self._db.transaction(readonly=True) as tx:
             view = await queries.refund(tx, call.merchant_id, call.id)
         raise RefundNotCancelable(view.refund.status)
 
-    async def retrieve_refund(self, call: Call, _: Nothing) -> wire.ShownRefund:
+    async def retrieve_refund(self, call: Call, _: Nothing) -> shown.ShownRefund:
         return await self.show_refund(call, call.id)
 
-    async def show_refund(self, call: Call, refund_id: str) -> wire.ShownRefund:
+    async def show_refund(self, call: Call, refund_id: str) -> shown.ShownRefund:
         """Show one refund of the caller."""
         async with self._db.transaction(readonly=True) as tx:
             view = await queries.refund(tx, call.merchant_id, refund_id)
         return await self._shown_refund(call, view)
 
-    async def list_refunds(self, call: Call, body: wire.ListRefunds) -> ListOf[wire.ShownRefund]:
+    async def list_refunds(self, call: Call, body: wire.ListRefunds) -> ListOf[shown.ShownRefund]:
         attempt_id = None if body.charge is None else with_prefix("att", body.charge)
         async with self._db.transaction(readonly=True) as tx:
             rows = await queries.refund_page(
@@ -421,16 +328,16 @@ class Routes:
             booked = await _booked(tx, call.merchant_id, causes)
         return show_list(call, rows, lambda one: _show_refund(one, booked, call))
 
-    async def resume_refund(self, call: Call, object_id: str) -> wire.ShownRefund:
+    async def resume_refund(self, call: Call, object_id: str) -> shown.ShownRefund:
         """Finish a refund whose process died."""
         settled = await self._payments.settle(call.merchant_id, object_id)
         assert isinstance(settled, RefundView), "refunds are attached to these requests"
         return await self._shown_refund(call, settled)
 
-    async def resume_update_refund(self, call: Call, _: str) -> wire.ShownRefund:
+    async def resume_update_refund(self, call: Call, _: str) -> shown.ShownRefund:
         return await self.show_refund(call, call.id)
 
-    async def _shown_refund(self, call: Call, view: RefundView) -> wire.ShownRefund:
+    async def _shown_refund(self, call: Call, view: RefundView) -> shown.ShownRefund:
         async with self._db.transaction(readonly=True) as tx:
             booked = await _booked(tx, call.merchant_id, [f"refund:{view.refund.id}"])
         return _show_refund(view, booked, call)
@@ -441,69 +348,69 @@ class Routes:
 
     def _intents(self) -> Sequence[Operation]:
         one, all_ = "/v1/payment_intents/{intent}", "/v1/payment_intents"
-        shown = wire.ShownIntent
+        view = shown.ShownIntent
         return (
             operation(
-                "POST", all_, wire.CreateIntent, shown, self.create, "Create a payment",
+                "POST", all_, wire.CreateIntent, view, self.create, "Create a payment",
                 description="With confirm=true it is charged at once. alipay and wechat_pay answer"
                 " with a next_action: a QR code to show or an address to go to.",
                 resume=self.resume,
                 example={"amount": 1200, "currency": "usd", "payment_method": "pm_card_visa",
                          "payment_method_types": ["card"], "confirm": True},
             ),
-            operation("GET", all_, wire.ListIntents, ListOf[shown], self.list, "List payments"),
+            operation("GET", all_, wire.ListIntents, ListOf[view], self.list, "List payments"),
             operation(
-                "GET", one, wire.RetrieveIntent, shown, self.retrieve, "Retrieve a payment",
+                "GET", one, wire.RetrieveIntent, view, self.retrieve, "Retrieve a payment",
                 publishable=True,
             ),
             operation(
-                "POST", one, wire.ChangeIntent, shown, self.update, "Update a payment",
+                "POST", one, wire.ChangeIntent, view, self.update, "Update a payment",
                 resume=self.resume, example={"metadata": {"order": "6735"}},
             ),
             operation(
-                "POST", f"{one}/confirm", wire.ConfirmIntent, shown, self.confirm,
+                "POST", f"{one}/confirm", wire.ConfirmIntent, view, self.confirm,
                 "Confirm a payment", publishable=True, resume=self.resume,
                 example={"payment_method": "pm_card_visa"},
             ),
             operation(
-                "POST", f"{one}/capture", wire.CaptureIntent, shown, self.capture,
+                "POST", f"{one}/capture", wire.CaptureIntent, view, self.capture,
                 "Capture a payment", resume=self.resume, example={"amount_to_capture": 800},
             ),
             operation(
-                "POST", f"{one}/cancel", wire.CancelIntent, shown, self.cancel, "Cancel a payment",
+                "POST", f"{one}/cancel", wire.CancelIntent, view, self.cancel, "Cancel a payment",
                 description="An order that could still be paid is closed at the provider first.",
                 resume=self.resume, example={"cancellation_reason": "abandoned"},
             ),
         )  # fmt: skip
 
     def _charges(self) -> Sequence[Operation]:
-        shown = wire.ShownCharge
+        view = shown.ShownCharge
         return (
             operation(
-                "GET", "/v1/charges", wire.ListCharges, ListOf[shown], self.list_charges,
+                "GET", "/v1/charges", wire.ListCharges, ListOf[view], self.list_charges,
                 "List charges",
             ),
             operation(
-                "GET", "/v1/charges/{charge}", Nothing, shown, self.retrieve_charge,
+                "GET", "/v1/charges/{charge}", Nothing, view, self.retrieve_charge,
                 "Retrieve a charge",
             ),
         )  # fmt: skip
 
     def _refunds(self) -> Sequence[Operation]:
-        one, all_, shown = "/v1/refunds/{refund}", "/v1/refunds", wire.ShownRefund
+        one, all_, view = "/v1/refunds/{refund}", "/v1/refunds", shown.ShownRefund
         return (
             operation(
-                "POST", all_, wire.CreateRefund, shown, self.create_refund, "Create a refund",
+                "POST", all_, wire.CreateRefund, view, self.create_refund, "Create a refund",
                 resume=self.resume_refund, example={"payment_intent": "pi_…", "amount": 500},
             ),
-            operation("GET", all_, wire.ListRefunds, ListOf[shown], self.list_refunds, "List refunds"),
-            operation("GET", one, Nothing, shown, self.retrieve_refund, "Retrieve a refund"),
+            operation("GET", all_, wire.ListRefunds, ListOf[view], self.list_refunds, "List refunds"),
+            operation("GET", one, Nothing, view, self.retrieve_refund, "Retrieve a refund"),
             operation(
-                "POST", one, wire.ChangeRefund, shown, self.update_refund, "Update a refund",
+                "POST", one, wire.ChangeRefund, view, self.update_refund, "Update a refund",
                 resume=self.resume_update_refund, example={"metadata": {"case": "17"}},
             ),
             operation(
-                "POST", f"{one}/cancel", Nothing, shown, self.cancel_refund, "Cancel a refund",
+                "POST", f"{one}/cancel", Nothing, view, self.cancel_refund, "Cancel a refund",
                 description="Always refused: what has been ordered from the provider stands.",
                 resume=self.resume_update_refund,
             ),
@@ -557,7 +464,7 @@ def is_publishable(caller: Caller) -> bool:
 
 def failed(charge: Charge, error: dict[str, Any], call: Call) -> Answer:
     """Answer 402 with the payment inside."""
-    return Answer(402, _encode(wire.show_failure(charge, error, livemode=call.livemode)))
+    return Answer(402, _encode(shown.show_failure(charge, error, livemode=call.livemode)))
 
 
 async def _booked(tx: Tx, merchant_id: int, causes: Sequence[str]) -> dict[str, int]:
@@ -569,11 +476,11 @@ def _transaction_id(booked: dict[str, int], cause: str) -> str | None:
     return f"txn_{booked[cause]:012d}" if cause in booked else None
 
 
-def _show_charge(charge: Charge, booked: dict[str, int], call: Call) -> wire.ShownCharge:
+def _show_charge(charge: Charge, booked: dict[str, int], call: Call) -> shown.ShownCharge:
     name = _transaction_id(booked, f"payment:{charge.attempt.id}")
-    return wire.show_charge(charge, livemode=call.livemode, balance_transaction=name)
+    return shown.show_charge(charge, livemode=call.livemode, balance_transaction=name)
 
 
-def _show_refund(view: RefundView, booked: dict[str, int], call: Call) -> wire.ShownRefund:
+def _show_refund(view: RefundView, booked: dict[str, int], call: Call) -> shown.ShownRefund:
     name = _transaction_id(booked, f"refund:{view.refund.id}")
-    return wire.show_refund(view, livemode=call.livemode, balance_transaction=name)
+    return shown.show_refund(view, livemode=call.livemode, balance_transaction=name)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from typing import LiteralString
 
 import msgspec
 
@@ -52,11 +53,13 @@ async def lock_payments(tx: Tx, keys: Collection[Key]) -> list[Payment]:
     """
     rows = await tx.all(
         """
-        SELECT row_to_json(p)::text AS row
-        FROM unnest($1::bigint[], $2::text[]) k(merchant_id, id)
-        JOIN payments.payments p ON p.merchant_id = k.merchant_id AND p.id = k.id
-        WHERE p.merchant_id = ANY($1::bigint[])
-        ORDER BY p.merchant_id, p.id FOR UPDATE OF p
+        WITH wanted AS MATERIALIZED (
+            SELECT DISTINCT merchant_id, id FROM unnest($1::bigint[], $2::text[]) k(merchant_id, id)
+            ORDER BY 1, 2
+        )
+        SELECT row_to_json(p)::text AS row FROM wanted w
+        CROSS JOIN LATERAL (SELECT * FROM payments.payments x
+            WHERE x.merchant_id = w.merchant_id AND x.id = w.id FOR UPDATE) p
         """,
         *_keys(keys),
     )
@@ -67,12 +70,16 @@ async def lock_payments_of_attempts(tx: Tx, keys: Collection[Key]) -> list[Payme
     """Hold the payments that these attempts belong to."""
     rows = await tx.all(
         """
-        SELECT row_to_json(p)::text AS row
-        FROM unnest($1::bigint[], $2::text[]) k(merchant_id, id)
-        JOIN payments.attempts a ON a.merchant_id = k.merchant_id AND a.id = k.id
-        JOIN payments.payments p ON p.merchant_id = a.merchant_id AND p.id = a.payment_id
-        WHERE p.merchant_id = ANY($1::bigint[])
-        ORDER BY p.merchant_id, p.id FOR UPDATE OF p
+        WITH wanted AS MATERIALIZED (
+            SELECT DISTINCT a.merchant_id, a.payment_id AS id
+            FROM unnest($1::bigint[], $2::text[]) k(merchant_id, id)
+            CROSS JOIN LATERAL (SELECT * FROM payments.attempts x
+                WHERE x.merchant_id = k.merchant_id AND x.id = k.id OFFSET 0) a
+            ORDER BY 1, 2
+        )
+        SELECT row_to_json(p)::text AS row FROM wanted w
+        CROSS JOIN LATERAL (SELECT * FROM payments.payments x
+            WHERE x.merchant_id = w.merchant_id AND x.id = w.id FOR UPDATE) p
         """,
         *_keys(keys),
     )
@@ -83,12 +90,16 @@ async def lock_payments_of_refunds(tx: Tx, keys: Collection[Key]) -> list[Paymen
     """Hold the payments that these refunds belong to."""
     rows = await tx.all(
         """
-        SELECT row_to_json(p)::text AS row
-        FROM unnest($1::bigint[], $2::text[]) k(merchant_id, id)
-        JOIN payments.refunds r ON r.merchant_id = k.merchant_id AND r.id = k.id
-        JOIN payments.payments p ON p.merchant_id = r.merchant_id AND p.id = r.payment_id
-        WHERE p.merchant_id = ANY($1::bigint[])
-        ORDER BY p.merchant_id, p.id FOR UPDATE OF p
+        WITH wanted AS MATERIALIZED (
+            SELECT DISTINCT r.merchant_id, r.payment_id AS id
+            FROM unnest($1::bigint[], $2::text[]) k(merchant_id, id)
+            CROSS JOIN LATERAL (SELECT * FROM payments.refunds x
+                WHERE x.merchant_id = k.merchant_id AND x.id = k.id OFFSET 0) r
+            ORDER BY 1, 2
+        )
+        SELECT row_to_json(p)::text AS row FROM wanted w
+        CROSS JOIN LATERAL (SELECT * FROM payments.payments x
+            WHERE x.merchant_id = w.merchant_id AND x.id = w.id FOR UPDATE) p
         """,
         *_keys(keys),
     )
@@ -141,6 +152,18 @@ async def select_payments_by_id(tx: Tx, keys: Collection[Key]) -> list[Payment]:
         *_keys(keys),
     )
     return [_payment.decode(row["row"]) for row in rows]
+
+
+async def select_sequences(tx: Tx, keys: Collection[Key]) -> dict[Key, int]:
+    """Read how often payments have changed, and nothing else of them."""
+    rows = await tx.all(
+        """
+        SELECT p.merchant_id, p.id, p.sequence FROM unnest($1::bigint[], $2::text[]) k(merchant_id, id)
+        JOIN payments.payments p ON p.merchant_id = k.merchant_id AND p.id = k.id
+        """,
+        *_keys(keys),
+    )
+    return {(row["merchant_id"], row["id"]): row["sequence"] for row in rows}
 
 
 async def select_overdue_payments(tx: Tx, now: datetime, limit: int) -> list[Key]:
@@ -379,28 +402,63 @@ async def select_attempt_page(
     payment_id: str | None,
     customer_id: str | None,
 ) -> Rows[Attempt]:
-    """Read a page of attempts in one of these states."""
+    """Read a page of attempts in one of these states.
+
+    A payment or a customer narrows them down to few; each stands bare in its statement, so that
+    its index is used whatever was asked before.
+    """
+    filters: LiteralString = " AND status = ANY($7::text[])"
+    values: list[object] = [list(statuses)]
+    if payment_id is not None:
+        values.append(payment_id)
+        filters += " AND payment_id = $8"
+    if customer_id is not None:
+        values.append(customer_id)
+        filters += _OF_CUSTOMER_TOO if payment_id is not None else _OF_CUSTOMER
     return await select_page(
         tx,
         "SELECT row_to_json(a)::text AS row FROM payments.attempts a",
-        " AND status = ANY($7::text[]) AND ($8::text IS NULL OR payment_id = $8)"
-        " AND ($9::text IS NULL OR payment_id IN (SELECT p.id FROM payments.payments p"
-        " WHERE p.merchant_id = $1 AND p.customer_id = $9))",
-        (merchant_id, "att", list(statuses), payment_id, customer_id),
+        filters,
+        (merchant_id, "att", *values),
         page,
         lambda row: _attempt.decode(row["row"]),
     )
 
 
+_OF_CUSTOMER: LiteralString = (
+    " AND payment_id = ANY(ARRAY(SELECT p.id FROM payments.payments p"
+    " WHERE p.merchant_id = $1 AND p.customer_id = $8))"
+)
+_OF_CUSTOMER_TOO: LiteralString = (
+    " AND EXISTS (SELECT FROM payments.payments p"
+    " WHERE p.merchant_id = $1 AND p.id = $8 AND p.customer_id = $9)"
+)
+
+
 async def select_refund_page(
     tx: Tx, merchant_id: int, page: Page, *, payment_id: str | None, attempt_id: str | None
 ) -> Rows[Refund]:
-    """Read a page of refunds."""
+    """Read a page of refunds; those of an attempt stand with its payment's."""
+    filters: LiteralString = ""
+    values: list[object] = []
+    if payment_id is not None:
+        values.append(payment_id)
+        filters += " AND payment_id = $7"
+    if attempt_id is not None:
+        values.append(attempt_id)
+        filters += _OF_ATTEMPT_TOO if payment_id is not None else _OF_ATTEMPT
     return await select_page(
         tx,
         "SELECT row_to_json(r)::text AS row FROM payments.refunds r",
-        " AND ($7::text IS NULL OR payment_id = $7) AND ($8::text IS NULL OR attempt_id = $8)",
-        (merchant_id, "re", payment_id, attempt_id),
+        filters,
+        (merchant_id, "re", *values),
         page,
         lambda row: _refund.decode(row["row"]),
     )
+
+
+_OF_ATTEMPT_TOO: LiteralString = " AND attempt_id = $8"
+_OF_ATTEMPT: LiteralString = (
+    " AND attempt_id = $7 AND payment_id = (SELECT a.payment_id FROM payments.attempts a"
+    " WHERE a.merchant_id = $1 AND a.id = $7)"
+)

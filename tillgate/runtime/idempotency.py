@@ -21,9 +21,13 @@ from tillgate.kernel.clock import Clock
 from tillgate.kernel.errors import Kind, Refusal
 from tillgate.runtime.db import Database, Tx
 from tillgate.runtime.lane import Lane
+from tillgate.runtime.secrets import Vault
 
 Payload = TypeVar("Payload")
 Result = TypeVar("Result")
+
+#: What a sealed answer begins with; JSON never does.
+_SEALED: Final = b"\x01"
 
 #: Refusals that say nothing about the request itself: the same request may succeed later.
 TRANSIENT: Final = frozenset(
@@ -112,9 +116,12 @@ class OnceLane(Generic[Payload, Result]):
         handle: Callable[[Tx, Sequence[Payload]], Awaitable[Sequence[Result | Refusal]]],
         *,
         max_items: int = 256,
+        vault: Vault | None = None,
     ) -> None:
+        """`vault` is given where answers hold secrets: they are then kept sealed."""
         self._db = db
         self._clock = clock
+        self._vault = vault
         self._decide = handle
         self._lane: Lane[OnceItem[Payload, Result], Stored] = Lane(
             db, self._handle, key=_item_key, max_items=max_items
@@ -124,7 +131,7 @@ class OnceLane(Generic[Payload, Result]):
         """Do it once and return the answer; raise only what must not be stored."""
         for _ in range(3):
             try:
-                return await self._lane.submit(item)
+                return self._opened(item.asked, await self._lane.submit(item))
             except KeyTaken:
                 continue
             except Refusal:
@@ -158,13 +165,24 @@ class OnceLane(Generic[Payload, Result]):
         answers: list[Stored | Refusal | None],
     ) -> None:
         finished = [
-            (items[index].asked, answer)
+            (items[index].asked, self._sealed(items[index].asked, answer))
             for index in fresh
             for answer in [answers[index]]
             if isinstance(answer, Stored) and items[index].asked.key is not None
         ]
         if finished and await insert_finished(tx, finished, self._clock.now()) != len(finished):
             raise KeyTaken
+
+    def _sealed(self, asked: Asked, answer: Stored) -> Stored:
+        if self._vault is None:
+            return answer
+        return Stored(answer.status, self._vault.seal(answer.body, _place(asked)))
+
+    def _opened(self, asked: Asked, answer: Stored) -> Stored:
+        if self._vault is None or not answer.body.startswith(_SEALED):
+            return answer
+        body = self._vault.open(answer.body, _place(asked))
+        return Stored(answer.status, body, answer.original_request)
 
     async def _store_failure(self, item: OnceItem[Payload, Result], error: Exception) -> Stored:
         status, body = item.render(error)
@@ -426,6 +444,10 @@ async def insert_finished(tx: Tx, finished: Sequence[tuple[Asked, Stored]], at: 
         [answer.body for _, answer in ordered],
         at,
     )
+
+
+def _place(asked: Asked) -> str:
+    return f"runtime.idempotency:{asked.merchant_id}:{asked.key}"
 
 
 def _order(asked: Asked) -> tuple[int, str]:

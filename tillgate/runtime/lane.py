@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Hashable, Sequence
 from typing import Generic, TypeVar
 
 from tillgate.kernel.errors import Kind, Refusal
+from tillgate.runtime import telemetry
 from tillgate.runtime.db import CONTENDED, CommitUnknown, Database, DatabaseUnavailable, Tx
 
 Item = TypeVar("Item")
@@ -49,6 +50,8 @@ class Lane(Generic[Item, Result]):
         self._max_waiting = max_waiting
         self._waiting: deque[tuple[Item, asyncio.Future[Result]]] = deque()
         self._runner: asyncio.Task[None] | None = None
+        # A handler's name is one of the code's, so the label's values are few.
+        self._sizes = telemetry.LANE_BATCH.labels(getattr(handle, "__name__", "lane").lstrip("_"))
 
     async def submit(self, item: Item) -> Result:
         """Return the item's result once its transaction has committed; raise its refusal."""
@@ -104,6 +107,7 @@ class Lane(Generic[Item, Result]):
             _fail(batch, error)
             raise
         else:
+            self._sizes.observe(len(batch))
             for (_, future), result in zip(batch, results, strict=True):
                 _settle(future, result)
             return

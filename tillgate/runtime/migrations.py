@@ -60,8 +60,9 @@ async def pending(dsn: str) -> list[str]:
     """Return the names of the migrations the database lacks."""
     connection = _connection(await asyncpg.connect(dsn))
     try:
-        exists = await connection.fetchval("SELECT to_regclass('runtime.migrations') IS NOT NULL")
-        rows = await connection.fetch("SELECT name FROM runtime.migrations") if exists else []
+        if await connection.fetchval("SELECT to_regclass('runtime.migrations')") is None:
+            return [migration.name for migration in on_disk()]
+        rows = await connection.fetch("SELECT name FROM runtime.migrations")
         known = {str(row["name"]) for row in rows}
         return [migration.name for migration in on_disk() if migration.name not in known]
     finally:

@@ -7,6 +7,7 @@ stays the same size whoever signs up.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -40,9 +41,8 @@ def _histogram(
 ATTEMPTS: Final = _counter(
     "attempts", "What providers said of attempts to take money", "provider", "outcome"
 )
-REFUNDS: Final = _counter("refunds", "What providers said of refunds", "provider", "outcome")
+REFUNDS: Final = _counter("refunds", "What became of refunds", "status")
 NOTICES: Final = _counter("notices", "Notices of providers", "provider", "result")
-BREAKS: Final = _counter("breaks", "Differences between a provider's word and ours", "kind")
 PROVIDER_SECONDS: Final = _histogram(
     "provider_call_seconds", "Calls to providers", "provider", "operation", "result"
 )
@@ -52,7 +52,7 @@ REQUEST_SECONDS: Final = _histogram(
 LANE_BATCH: Final = _histogram(
     "lane_batch_items", "Items written by one transaction", "lane", buckets=_SIZES
 )
-JOURNALS: Final = _counter("journals", "Journals posted")
+LINES: Final = _counter("ledger_lines", "Lines written to the ledger, two postings each")
 FACTS: Final = _counter("facts_relayed", "Facts heard by all their subscribers")
 FACTS_PARKED: Final = _counter("facts_parked", "Facts put aside because a subscriber failed")
 WEBHOOKS: Final = _counter("webhook_requests", "Requests to merchants' endpoints", "result")
@@ -82,8 +82,9 @@ def observe_request(operation: str | None, status: int, seconds: float) -> None:
     REQUEST_SECONDS.labels(operation or "none", f"{status // 100}xx").observe(seconds)
 
 
+@cache
 def collect_process_metrics() -> None:
-    """Add memory, CPU, file descriptors and garbage collection of this process; once at its start."""
+    """Add memory, CPU, file descriptors and garbage collection of this process."""
     ProcessCollector(registry=REGISTRY)
     PlatformCollector(registry=REGISTRY)
     GCCollector(registry=REGISTRY)

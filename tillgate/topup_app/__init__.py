@@ -1,1 +1,5 @@
-"""The top-up client: pages for a phone."""
+"""The top-up pages: a customer with a link adds value to a wallet, on a phone first.
+
+Server-rendered; a page is complete without scripts but for the button that places an order. A GET
+never changes anything, so a reload or a closed page loses nothing and pays nothing twice.
+"""

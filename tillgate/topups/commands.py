@@ -69,7 +69,13 @@ async def open_top_ups(
     tx: Tx, items: Sequence[TopUpOpening], *, at: datetime, look_ups: LookUps
 ) -> list[tuple[TopUp, Payment | Charge] | Refusal]:
     """Open top-ups with their payments; one whose wallet cannot take it is refused alone."""
-    wallets_found = [await _wallet_of(tx, item.order) for item in items]
+    wallets_found = await wallets.require_open(
+        tx,
+        [
+            (order.merchant_id, order.wallet_id, Money(order.amount, currency(order.currency)))
+            for order in (item.order for item in items)
+        ],
+    )
     accepted = [
         (item, wallet)
         for item, wallet in zip(items, wallets_found, strict=True)
@@ -120,14 +126,6 @@ async def follow(tx: Tx, facts: Sequence[Fact]) -> None:
             for fact, payment in followed
         ],
     )
-
-
-async def _wallet_of(tx: Tx, order: NewTopUp) -> Wallet | Refusal:
-    try:
-        amount = Money(order.amount, currency(order.currency))
-        return await wallets.require_open(tx, order.merchant_id, order.wallet_id, amount)
-    except Refusal as refusal:
-        return refusal
 
 
 def _opening(item: TopUpOpening, wallet: Wallet) -> Opening:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tillgate.kernel.paging import Page, Rows
 from tillgate.payments import queries as payments
 from tillgate.runtime.db import Tx
 from tillgate.topups import store
@@ -26,3 +27,10 @@ async def of_wallet(
     )
     paid_by = await payments.payments(tx, merchant_id, [one.payment_id for one in found])
     return [TopUpView(one, paid_by[one.payment_id]) for one in found]
+
+
+async def page_of_wallet(tx: Tx, merchant_id: int, wallet_id: str, page: Page) -> Rows[TopUpView]:
+    """Return a page of a wallet's top-ups, newest first."""
+    found = await store.select_top_up_page(tx, merchant_id, page, wallet_id=wallet_id)
+    paid_by = await payments.payments(tx, merchant_id, [one.payment_id for one in found.data])
+    return Rows([TopUpView(one, paid_by[one.payment_id]) for one in found.data], found.has_more)

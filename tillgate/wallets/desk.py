@@ -216,9 +216,11 @@ class Desk:
         await outbox.publish(tx, self._facts)
 
 
-async def open_desk(tx: Tx, orders: Sequence[AnyOrder]) -> Desk:
+async def open_desk(
+    tx: Tx, orders: Sequence[AnyOrder], memory: ledger.Memory | None = None
+) -> Desk:
     """Lock the books, then read all that these orders speak of."""
-    desk = Desk(await ledger.lock(tx, {order.merchant_id for order in orders}))
+    desk = Desk(await ledger.lock(tx, {order.merchant_id for order in orders}, memory))
     await _load_by_id(tx, desk, orders)
     await load_wallets(tx, desk, _wallet_keys(desk, orders))
     openings = [order for order in orders if isinstance(order, OpenWallet)]
@@ -234,6 +236,11 @@ async def load_wallets(tx: Tx, desk: Desk, keys: Collection[Key]) -> None:
     if wanted:
         for wallet in await store.select_wallets(tx, wanted):
             desk.wallets[wallet.merchant_id, wallet.id] = wallet
+
+
+async def load_accounts(tx: Tx, desk: Desk) -> None:
+    """Read the ledger accounts of the wallets on the desk."""
+    await ledger.load(tx, desk.books, accounts=_account_keys(desk))
 
 
 async def _load_by_id(tx: Tx, desk: Desk, orders: Sequence[AnyOrder]) -> None:

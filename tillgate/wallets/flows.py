@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tillgate.kernel.clock import Clock
 from tillgate.kernel.errors import Refusal
 from tillgate.ledger import queries as ledger
-from tillgate.runtime.db import Database
+from tillgate.ledger.commands import Memory
+from tillgate.runtime.db import Database, Tx
 from tillgate.runtime.lane import Lane
 from tillgate.wallets import commands
 from tillgate.wallets.model import AnyOrder, Held, Moved, ReleaseHold, Told
@@ -18,7 +21,12 @@ _SWEEP = 200
 
 def open_lane(db: Database, *, max_items: int = 500) -> WalletLane:
     """Return the lane this process sends its orders through: `await lane.submit(order)`."""
-    return Lane(db, commands.carry_out, max_items=max_items)
+    memory = Memory()
+
+    async def carry_out(tx: Tx, orders: Sequence[AnyOrder]) -> list[Told | Moved | Held | Refusal]:
+        return await commands.carry_out(tx, orders, memory)
+
+    return Lane(db, carry_out, max_items=max_items)
 
 
 async def order(db: Database, item: AnyOrder) -> Told | Moved | Held:

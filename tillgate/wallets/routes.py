@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
 
 from tillgate.customers import queries as customers
-from tillgate.kernel.clock import Clock
+from tillgate.kernel.clock import Clock, unix
 from tillgate.kernel.money import CURRENCIES, Currency, currency
 from tillgate.runtime.db import Database
 from tillgate.runtime.idempotency import OnceLane
@@ -17,13 +18,17 @@ from tillgate.web.listing import CursorRequest, ListOf, cut, read_page, show_lis
 from tillgate.web.operation import Answer, Call, Operation, operation
 from tillgate.web.reading import Nothing
 
+#: Makes the address of a wallet's pages: merchant, wallet, now, lifetime.
+Link = Callable[[int, str, datetime, timedelta], str]
+
 
 class Routes:
     """The handlers, over one lane of orders."""
 
-    def __init__(self, db: Database, clock: Clock) -> None:
+    def __init__(self, db: Database, clock: Clock, link: Link) -> None:
         self._db = db
         self._clock = clock
+        self._link = link
         self._lane: OnceLane[AnyOrder, Told | Moved | Held] = OnceLane(
             db, clock, commands.carry_out, max_items=500
         )
@@ -42,6 +47,13 @@ class Routes:
 
     async def update(self, call: Call, body: wire.ChangeWallet) -> Answer:
         return await self._order(call, wire.read_wallet_change(call, body, self._clock.now()))
+
+    async def link(self, call: Call, body: wire.LinkForm) -> wire.ShownLink:
+        async with self._db.transaction(readonly=True) as tx:
+            found = await queries.wallet_terms(tx, call.merchant_id, call.id)
+        now, lifetime = self._clock.now(), timedelta(seconds=body.expires_in)
+        url = self._link(call.merchant_id, found.id, now, lifetime)
+        return wire.ShownLink(wallet=found.id, url=url, expires_at=unix(now + lifetime))
 
     async def freeze(self, call: Call, _: Nothing) -> Answer:
         return await self._move(call, News.FROZEN)
@@ -200,6 +212,11 @@ class Routes:
             operation(
                 "POST", f"{one}/transfer", wire.TransferForm, movement, self.transfer,
                 "Transfer to another wallet", example={**amount, "to": "wal_…"},
+            ),
+            operation(
+                "POST", f"{one}/link", wire.LinkForm, wire.ShownLink, self.link,
+                "Link to a wallet's top-up pages", example={"expires_in": 86400},
+                description="Give it to the wallet's holder: whoever has it may top the wallet up.",
             ),
             operation("POST", f"{one}/freeze", Nothing, wallet, self.freeze, "Freeze a wallet"),
             operation("POST", f"{one}/unfreeze", Nothing, wallet, self.unfreeze, "Unfreeze a wallet"),

@@ -91,6 +91,22 @@ class SpendForm(Request, frozen=True, kw_only=True):
     metadata: MetadataChange | UnsetType = UNSET
 
 
+class LinkForm(Request, frozen=True, kw_only=True):
+    """How long a link to the wallet's pages is to be good for."""
+
+    #: Seconds, from a minute to a year; 30 days if left out.
+    expires_in: Annotated[int, Meta(ge=60, le=31_536_000)] = 2_592_000
+
+
+class ShownLink(msgspec.Struct, frozen=True, kw_only=True):
+    """A link by which a wallet's holder reaches its top-up pages; whoever has it may top it up."""
+
+    object: str = "wallet_link"
+    wallet: str
+    url: str
+    expires_at: int
+
+
 class TransferForm(Request, frozen=True, kw_only=True):
     """Principal to be moved to another wallet of the same merchant."""
 

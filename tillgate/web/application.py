@@ -10,7 +10,7 @@ import hashlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 
@@ -37,6 +37,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Observe = Callable[[Operation | None, int, float], None]
 
 API_VERSION: Final = "2026-10-28.endive"
+_Paths = Annotated[list[str], msgspec.Meta(max_length=20)]
 _log = logging.getLogger("tillgate.api")
 _encode = msgspec.json.Encoder().encode
 _hashable = msgspec.json.Encoder(order="sorted").encode
@@ -207,10 +208,10 @@ def _not_found(scope: Scope, allowed: set[str]) -> Refusal:
 
 
 def _read_expand(value: object) -> list[str]:
-    paths = value if isinstance(value, list) else [value]
-    if len(paths) > 20 or not all(isinstance(path, str) for path in paths):  # pyright: ignore[reportUnknownVariableType,reportUnknownArgumentType]
-        raise FieldRefused("expand", "expand is a list of up to 20 property names.")
-    return [str(path) for path in paths]  # pyright: ignore[reportUnknownVariableType,reportUnknownArgumentType]
+    try:
+        return msgspec.convert([value] if isinstance(value, str) else value, _Paths)
+    except msgspec.ValidationError:
+        raise FieldRefused("expand", "expand is a list of up to 20 property names.") from None
 
 
 def _note_key(call: Call, headers: dict[bytes, bytes], body: msgspec.Struct) -> None:

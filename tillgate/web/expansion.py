@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from types import UnionType
-from typing import Any, Final, get_args, get_origin
+from typing import Any, Final, cast, get_args, get_origin
 
 import msgspec
 
@@ -63,17 +63,17 @@ class Expander:
         self, call: Call, node: Any, steps: list[str], cache: dict[tuple[str, str], Any]
     ) -> None:
         if isinstance(node, list):
-            for item in node:  # pyright: ignore[reportUnknownVariableType]
+            for item in cast("list[Any]", node):
                 await self._walk(call, item, steps, cache)
             return
         if not isinstance(node, dict) or not steps:
             return
+        fields = cast("dict[str, Any]", node)
         head, *rest = steps
-        kind = str(node.get("object"))  # pyright: ignore[reportUnknownMemberType,reportUnknownArgumentType]
-        target = self._properties.get((kind, head))
-        if target is not None and isinstance(node[head], str):
-            node[head] = await self._load(call, target, node[head], cache)
-        await self._walk(call, node.get(head), rest, cache)  # pyright: ignore[reportUnknownMemberType,reportUnknownArgumentType]
+        target = self._properties.get((str(fields.get("object")), head))
+        if target is not None and isinstance(fields[head], str):
+            fields[head] = await self._load(call, target, fields[head], cache)
+        await self._walk(call, fields.get(head), rest, cache)
 
     async def _load(
         self, call: Call, target: str, identifier: str, cache: dict[tuple[str, str], Any]

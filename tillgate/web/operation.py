@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final, Generic, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 import msgspec
 
@@ -20,6 +21,7 @@ Shown = TypeVar("Shown")
 
 Method = Literal["GET", "POST", "DELETE"]
 
+_log = logging.getLogger("tillgate.api")
 _encode = msgspec.json.Encoder().encode
 _ID = re.compile(r"[A-Za-z0-9_.:-]{1,100}")
 
@@ -48,10 +50,9 @@ class NoSuchObject(Refusal):
 
     kind = Kind.NOT_FOUND
     code = "resource_missing"
-    param = "id"
 
-    def __init__(self, name: str) -> None:
-        super().__init__(name=name[:100].replace("\x00", ""))
+    def __init__(self, name: str, *, param: str = "id") -> None:
+        super().__init__(name=name[:100].replace("\x00", ""), param=param)
 
 
 class Call:
@@ -125,6 +126,9 @@ class Call:
         if isinstance(result, Refusal):
             return render_refusal(result, self.request_id)
         if isinstance(result, Exception):
+            _log.error(
+                "request %s failed: %s", self.request_id, self.operation.name, exc_info=result
+            )
             return render_failure(self.request_id)
         return 200, _encode(show(result))
 
@@ -243,12 +247,12 @@ class Table:
         return (found, values) if found is not None else set(node.rows)
 
 
-class _Node(Generic[Body]):
+class _Node:
     __slots__ = ("any", "fixed", "rows")
 
     def __init__(self) -> None:
-        self.fixed: dict[str, _Node[Any]] = {}
-        self.any: _Node[Any] | None = None
+        self.fixed: dict[str, _Node] = {}
+        self.any: _Node | None = None
         self.rows: dict[str, Operation] = {}
 
     def add(self, segments: list[str], row: Operation) -> None:

@@ -6,7 +6,7 @@ list or a dict. Depth, number and length are limited here, before anything else 
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, cast
 from urllib.parse import unquote_plus
 
 import msgspec
@@ -51,10 +51,8 @@ def read_json(body: bytes) -> dict[str, Any]:
     if not isinstance(tree, dict):
         raise FieldRefused("", "The request body must be a JSON object.")
     count = [0]
-    return {
-        name: _cleaned(value, name, name, 1, count)
-        for name, value in tree.items()  # pyright: ignore[reportUnknownVariableType]
-    }
+    fields = cast("dict[str, Any]", tree)
+    return {name: _cleaned(value, name, name, 1, count) for name, value in fields.items()}
 
 
 def read_body(body: bytes, content_type: bytes) -> dict[str, Any]:
@@ -95,11 +93,11 @@ def _place(tree: dict[str, Any], name: str, value: str) -> None:
         raise FieldRefused(_short(head), f"Parameters nest at most {MAX_DEPTH} levels.")
     node = tree
     for segment in segments[:-1]:
-        child = node.setdefault(segment or str(len(node)), {})
+        child: Any = node.setdefault(segment or str(len(node)), {})
         if not isinstance(child, dict):
             raise FieldRefused(_short(head), f"Invalid object: {_short(head)} has two shapes.")
-        node = child  # pyright: ignore[reportUnknownVariableType]
-    node[segments[-1] or str(len(node))] = value  # pyright: ignore[reportUnknownArgumentType]
+        node = cast("dict[str, Any]", child)
+    node[segments[-1] or str(len(node))] = value
 
 
 def _short(name: str) -> str:
@@ -117,11 +115,11 @@ def _cleaned(value: Any, name: str, path: str, depth: int, count: list[int] | No
     if depth > MAX_DEPTH and isinstance(value, dict | list):
         raise FieldRefused(_short(path), f"Parameters nest at most {MAX_DEPTH} levels.")
     if isinstance(value, dict):
-        return _object(value, name, path, depth, count)  # pyright: ignore[reportUnknownArgumentType]
+        return _object(cast("dict[str, Any]", value), name, path, depth, count)
     if isinstance(value, list):
         return [
             _cleaned(item, name, f"{path}[{index}]", depth + 1, count)
-            for index, item in enumerate(value)  # pyright: ignore[reportUnknownArgumentType,reportUnknownVariableType]
+            for index, item in enumerate(cast("list[Any]", value))
         ]
     return value
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final, TypeVar, cast
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -125,8 +125,9 @@ _COMPLAINTS: Final = (
     ("`bool`", "Invalid boolean: {shown}", "parameter_invalid_boolean"),
     ("length <=", "Invalid string: {param} is too long.", "parameter_too_long"),
     ("regex", "Not a valid value for {param}: {shown}", "url_invalid"),
-    ("`object`", "Invalid object: {shown}", "parameter_invalid_object"),
-    ("`array`", "Invalid array: {shown}", "parameter_invalid_array"),
+    ("Expected `object", "Invalid object: {shown}", "parameter_invalid_object"),
+    ("Expected `array", "Invalid array: {shown}", "parameter_invalid_array"),
+    ("got `object`", "{param} takes no nested values.", "parameter_invalid_object"),
     ("", "Invalid value for {param}: {shown}", "parameter_invalid_string"),
 )
 
@@ -164,20 +165,16 @@ def _param(path: str, field: str | None) -> str:
     return "" if not steps else steps[0] + "".join(f"[{step}]" for step in steps[1:])
 
 
-def _value_at(tree: Any, path: str) -> Any:
-    node = tree
+def _value_at(tree: Any, path: str) -> object:
+    node: object = tree
     for step in _steps(path):
         if isinstance(node, dict):
-            node = (
-                next(
-                    (value for value in node.values() if not isinstance(value, str)),
-                    node,  # pyright: ignore[reportUnknownVariableType,reportUnknownArgumentType]
-                )
-                if step == "..."
-                else node.get(step)
-            )  # pyright: ignore[reportUnknownVariableType,reportUnknownMemberType]
-        elif isinstance(node, list) and step.isdecimal() and int(step) < len(node):  # pyright: ignore[reportUnknownArgumentType]
-            node = node[int(step)]  # pyright: ignore[reportUnknownVariableType]
+            fields = cast("dict[str, Any]", node)
+            odd = (value for value in fields.values() if not isinstance(value, str))
+            node = next(odd, None) if step == "..." else fields.get(step)
+        elif isinstance(node, list) and step.isdecimal():
+            items = cast("list[Any]", node)
+            node = items[int(step)] if int(step) < len(items) else "?"
         else:
             return "?"
-    return node  # pyright: ignore[reportUnknownVariableType]
+    return node

@@ -84,7 +84,8 @@ def error_of(refusal: Refusal, request_id: str) -> tuple[int, ErrorBody]:
         type=kind,
         message=refusal.message,
         code=code,
-        param=refusal.param or None,
+        # A parameter may be called "" and be unknown; otherwise "" means that none is to blame.
+        param=refusal.param if code == "parameter_unknown" else refusal.param or None,
         doc_url=f"/docs#error-{code}" if code else None,
         request_id=request_id,
     )

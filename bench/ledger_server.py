@@ -1,0 +1,132 @@
+"""What the measures of the ledger share: a server of their own, pgbench, and CPU time by /proc."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import resource
+import shutil
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tillgate.runtime.embedded import EmbeddedPostgres
+from tillgate.runtime.embedded_binaries import discover
+from tillgate.runtime.embedded_conf import Tuning
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+@contextmanager
+def server(
+    *, fsync: bool = True, extra: Mapping[str, str] | None = None
+) -> Generator[EmbeddedPostgres]:
+    """A PostgreSQL on a throw-away folder, durable unless said otherwise."""
+    home = Path(tempfile.mkdtemp(prefix="tillgate-bench-"))
+    home.chmod(0o755)
+    settings = {"max_wal_size": "8GB", "checkpoint_timeout": "30min", **(extra or {})}
+    if not fsync:
+        settings |= {"fsync": "off", "synchronous_commit": "off"}
+    postgres = EmbeddedPostgres(home / "postgres", tuning=Tuning("2GB", 120, settings))
+    postgres.start()
+    try:
+        yield postgres
+    finally:
+        postgres.stop()
+        shutil.rmtree(home, ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class Round:
+    """One run of one piece of work."""
+
+    per_second: float
+    postgres_us: float
+    client_us: float
+
+
+def median(rounds: Sequence[Round]) -> Round:
+    """The median of each figure by itself."""
+    return Round(
+        statistics.median(one.per_second for one in rounds),
+        statistics.median(one.postgres_us for one in rounds),
+        statistics.median(one.client_us for one in rounds),
+    )
+
+
+class Meter:
+    """Operations, wall time and CPU time between start and stop."""
+
+    def __init__(self, postgres: EmbeddedPostgres) -> None:
+        assert postgres.pid is not None, "the server runs"
+        self._postmaster = postgres.pid
+        self._started = time.monotonic()
+        self._postgres = postgres_cpu(self._postmaster)
+        self._client = client_cpu()
+
+    def stop(self, operations: int) -> Round:
+        """Return what `operations` cost since the start."""
+        seconds = time.monotonic() - self._started
+        return Round(
+            operations / seconds,
+            (postgres_cpu(self._postmaster) - self._postgres) / operations * 1e6,
+            (client_cpu() - self._client) / operations * 1e6,
+        )
+
+
+def postgres_cpu(postmaster: int) -> float:
+    """CPU seconds of a postmaster and all its backends, those that have ended included."""
+    total = 0.0
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            text = stat.read_text()
+        except OSError:
+            continue
+        pid = int(stat.parent.name)
+        fields = text.rpartition(")")[2].split()
+        if pid == postmaster:
+            total += sum(int(ticks) for ticks in fields[11:15]) / _TICKS
+        elif int(fields[1]) == postmaster:
+            total += sum(int(ticks) for ticks in fields[11:13]) / _TICKS
+    return total
+
+
+def client_cpu() -> float:
+    """CPU seconds of this process and its ended children."""
+    return time.process_time() + sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2])
+
+
+def prepare_tpcb(postgres: EmbeddedPostgres, database: str, scale: int) -> None:
+    """Make pgbench's tables in the database that is measured."""
+    pgbench = discover().program("pgbench")
+    subprocess.run(
+        [pgbench, "-i", "-q", "-s", str(scale), postgres.dsn(database)],
+        check=True,
+        capture_output=True,
+    )
+
+
+async def tpcb(postgres: EmbeddedPostgres, database: str, seconds: float) -> Round:
+    """Run pgbench's TPC-B with 16 clients and prepared statements."""
+    pgbench = discover().program("pgbench")
+    meter = Meter(postgres)
+    process = await asyncio.create_subprocess_exec(
+        pgbench,
+        *["-n", "-c16", "-j2", "-M", "prepared", "-T", str(max(int(seconds), 1))],
+        postgres.dsn(database),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    out, err = await process.communicate()
+    found = re.search(rb"number of transactions actually processed: (\d+)", out)
+    assert found is not None, err.decode()
+    measured = meter.stop(int(found[1]))
+    rate = re.search(rb"tps = ([0-9.]+)", out)
+    assert rate is not None, out.decode()
+    return Round(float(rate[1]), measured.postgres_us, measured.client_us)

@@ -1,0 +1,210 @@
+"""One effect and one answer per key, at the level of the transactions."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from datetime import timedelta
+
+import pytest
+import pytest_asyncio
+
+from tillgate.kernel.clock import FixedClock, SystemClock
+from tillgate.kernel.errors import Kind, Refusal
+from tillgate.runtime import idempotency
+from tillgate.runtime.db import Database, Tx
+from tillgate.runtime.idempotency import (
+    Asked,
+    Claimed,
+    ClaimLost,
+    Claims,
+    KeyInUse,
+    KeyMismatch,
+    OnceItem,
+    OnceLane,
+    Stored,
+)
+
+
+class Busy(Refusal):
+    """Come back later."""
+
+    kind = Kind.CONFLICT
+
+
+class Poor(Refusal):
+    """The money said no."""
+
+    kind = Kind.DECLINED
+
+
+@pytest_asyncio.fixture
+async def db(app_db_url: str) -> AsyncGenerator[Database]:
+    database = await Database.open(app_db_url, size=4)
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+def clock() -> FixedClock:
+    return FixedClock(SystemClock().now())
+
+
+def asked(key: str | None, body: bytes = b"body", request: str = "req_1") -> Asked:
+    return Asked(3, key, body, request)
+
+
+class Shop:
+    """Notes every order it carries out in the database's own inbox of facts."""
+
+    def __init__(self) -> None:
+        self.next: BaseException | None = None
+
+    async def __call__(self, tx: Tx, orders: Sequence[str]) -> list[str | Refusal]:
+        if isinstance(self.next, Refusal):
+            return [self.next for _ in orders]
+        for order in orders:
+            await tx.run(
+                "INSERT INTO runtime.facts (merchant_id, id, name, object_id, sequence, data, at)"
+                " VALUES (3, gen_random_uuid()::text, 'order.made', $1, 1, '', statement_timestamp())",
+                order,
+            )
+        if self.next is not None:
+            raise self.next
+        return [f"made {order}" for order in orders]
+
+
+def item(key: str | None, order: str = "tea", body: bytes = b"body") -> OnceItem[str, str]:
+    def render(result: str | Exception) -> tuple[int, bytes]:
+        if isinstance(result, Refusal):
+            return 402, result.message.encode()
+        if isinstance(result, Exception):
+            return 500, b"oops"
+        return 200, result.encode()
+
+    return OnceItem(asked(key, body), order, render)
+
+
+async def orders(db: Database) -> int:
+    async with db.transaction() as tx:
+        return await tx.value("SELECT count(*) FROM runtime.facts")
+
+
+async def test_the_answer_is_kept_with_the_effect(db, clock) -> None:
+    lane = OnceLane(db, clock, Shop())
+
+    first = await lane.submit(item("k"))
+    again = await lane.submit(item("k"))
+
+    assert first == Stored(200, b"made tea")
+    assert again == Stored(200, b"made tea", "req_1")
+    assert await orders(db) == 1
+    with pytest.raises(KeyMismatch):
+        await lane.submit(item("k", body=b"other"))
+
+
+async def test_one_key_in_one_batch_and_in_two_lanes_is_one_effect(db, clock) -> None:
+    first, second = OnceLane(db, clock, Shop()), OnceLane(db, clock, Shop())
+
+    answers = await asyncio.gather(
+        *(lane.submit(item("k")) for _ in range(25) for lane in (first, second)),
+        *(first.submit(item(f"k{n}", f"cake {n}")) for n in range(10)),
+    )
+
+    assert {answer.body for answer in answers[:50]} == {b"made tea"}
+    assert await orders(db) == 11
+
+
+async def test_without_a_key_each_is_its_own(db, clock) -> None:
+    lane = OnceLane(db, clock, Shop())
+
+    await asyncio.gather(*(lane.submit(item(None)) for _ in range(5)))
+
+    assert await orders(db) == 5
+
+
+async def test_declines_and_failures_are_kept_and_conflicts_are_not(db, clock) -> None:
+    shop = Shop()
+    lane = OnceLane(db, clock, shop)
+
+    shop.next = Poor()
+    poor = await lane.submit(item("poor"))
+    shop.next = RuntimeError("a bug")
+    failed = await lane.submit(item("bug"))
+    shop.next = Busy()
+    with pytest.raises(Busy):
+        await lane.submit(item("busy"))
+    shop.next = None
+
+    assert (await lane.submit(item("poor"))).body == poor.body == b"The money said no."
+    assert (await lane.submit(item("bug"))).body == failed.body == b"oops"
+    assert (await lane.submit(item("busy"))).body == b"made tea"
+    assert await orders(db) == 1
+
+
+async def test_a_claim_is_held_finished_and_replayed(db, clock) -> None:
+    claims = Claims(db, clock)
+
+    assert await claims.claim(asked("k")) == Claimed(None)
+    with pytest.raises(KeyInUse):
+        await claims.claim(asked("k", request="req_2"))
+    with pytest.raises(KeyMismatch):
+        await claims.claim(asked("k", b"other"))
+    await claims.finish(asked("k"), Stored(402, b"no"))
+    assert await claims.claim(asked("k", request="req_2")) == Stored(402, b"no", "req_1")
+
+
+async def test_a_released_claim_is_free_again(db, clock) -> None:
+    claims = Claims(db, clock)
+    await claims.claim(asked("k"))
+
+    await claims.release(asked("k"))
+
+    assert await claims.claim(asked("k", b"other", "req_2")) == Claimed(None)
+
+
+async def test_a_dead_request_is_taken_over_with_what_it_had_made(db, clock) -> None:
+    claims = Claims(db, clock, abandoned_after_seconds=45)
+    await claims.claim(asked("nothing"))
+    await claims.claim(asked("made"))
+    async with db.transaction() as tx:
+        await idempotency.attach(tx, [(3, "made", "pi_1")])
+    clock.advance(seconds=46)
+
+    assert await claims.claim(asked("nothing", request="req_2")) == Claimed(None)
+    assert await claims.claim(asked("made", request="req_2")) == Claimed("pi_1")
+    with pytest.raises(KeyInUse):
+        await claims.claim(asked("made", request="req_3"))
+    await claims.finish(asked("made"), Stored(200, b"too late"))
+    await claims.finish(asked("made", request="req_2"), Stored(200, b"the truth"))
+    assert (await claims.claim(asked("made", request="req_3"))) == Stored(
+        200, b"the truth", "req_2"
+    )
+
+
+async def test_a_paused_worker_cannot_attach_what_another_has_taken_over(db, clock) -> None:
+    claims = Claims(db, clock)
+    await claims.claim(asked("k"))
+    async with db.transaction() as tx:
+        await idempotency.attach(tx, [(3, "k", "pi_theirs")])
+
+    with pytest.raises(ClaimLost):
+        async with db.transaction() as tx:
+            await idempotency.attach(tx, [(3, "k", "pi_mine")])
+
+
+async def test_the_worker_finds_the_abandoned_and_prunes_the_old(db, clock) -> None:
+    claims = Claims(db, clock, abandoned_after_seconds=45)
+    await claims.claim(asked("dead"))
+    await claims.claim(asked("empty"))
+    async with db.transaction() as tx:
+        await idempotency.attach(tx, [(3, "dead", "re_1")])
+    assert await claims.abandoned() == []
+    clock.advance(minutes=10)
+
+    found = await claims.abandoned()
+    assert [(one.key, made) for one, made in found] == [("dead", "re_1")]
+    assert await claims.abandoned() == []
+    await claims.finish(found[0][0], Stored(200, b"done"))
+    clock.advance(hours=25)
+    async with db.transaction() as tx:
+        assert await idempotency.prune(tx, clock.now() - timedelta(hours=24)) == 1
+        assert await tx.value("SELECT count(*) FROM runtime.idempotency") == 0

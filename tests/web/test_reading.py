@@ -1,0 +1,81 @@
+"""From the tree to a Struct, and errors in Stripe's words."""
+
+from typing import Annotated, Literal
+
+import pytest
+from msgspec import UNSET, Meta, UnsetType
+
+from tillgate.kernel.errors import FieldRefused
+from tillgate.web.params import read_form
+from tillgate.web.reading import Amount, MetadataChange, Request, Text, merge_metadata, read
+
+
+class Inner(Request, frozen=True, kw_only=True):
+    size: int
+    name: Text | None = None
+
+
+class Order(Request, frozen=True, kw_only=True):
+    amount: Amount
+    kind: Literal["tea", "cake"] = "tea"
+    warm: bool = False
+    note: Text | UnsetType | None = UNSET
+    tags: tuple[Annotated[str, Meta(max_length=5)], ...] = ()
+    inner: Inner | None = None
+    metadata: MetadataChange | UnsetType = UNSET
+
+
+def test_what_is_read() -> None:
+    order = read(
+        read_form("amount=100&kind=cake&warm=true&note=&tags[]=a&inner[size]=2&metadata[a]="), Order
+    )
+
+    assert order == Order(
+        amount=100, kind="cake", warm=True, note=None, tags=("a",), inner=Inner(size=2),
+        metadata={"a": None},
+    )  # fmt: skip
+    assert read(read_form("amount=1"), Order).note is UNSET
+
+
+@pytest.mark.parametrize(
+    ("text", "param", "code"),
+    [
+        ("", "amount", "parameter_missing"),
+        ("amount=", "amount", "parameter_invalid_empty"),
+        ("amount=x", "amount", "parameter_invalid_integer"),
+        ("amount=1.5", "amount", "parameter_invalid_integer"),
+        ("amount=0", "amount", "parameter_invalid_integer"),
+        ("amount=-1", "amount", "parameter_invalid_integer"),
+        ("amount=9999999999999", "amount", "amount_too_large"),
+        ("amount=1&kind=soup", "kind", "parameter_invalid_enum"),
+        ("amount=1&warm=perhaps", "warm", "parameter_invalid_boolean"),
+        ("amount=1&tags=a", "tags", "parameter_invalid_array"),
+        ("amount=1&tags[]=abcdef", "tags[0]", "parameter_too_long"),
+        ("amount=1&inner=2", "inner", "parameter_invalid_object"),
+        ("amount=1&inner[name]=x", "inner[size]", "parameter_missing"),
+        ("amount=1&inner[size]=x", "inner[size]", "parameter_invalid_integer"),
+        ("amount=1&inner[size]=1&inner[colour]=red", "inner[colour]", "parameter_unknown"),
+        ("amount=1&colour=red", "colour", "parameter_unknown"),
+        ("amount=1&metadata[a][b]=c", "metadata", "parameter_invalid_object"),
+    ],
+)
+def test_each_error_names_its_parameter(text: str, param: str, code: str) -> None:
+    with pytest.raises(FieldRefused) as refused:
+        read(read_form(text), Order)
+
+    assert (refused.value.param, refused.value.field_code) == (param, code)
+
+
+def test_metadata_is_merged_key_by_key() -> None:
+    current = {"a": "1", "b": "2"}
+
+    assert merge_metadata(current, {"a": None, "c": 3, "d": True}) == {
+        "b": "2", "c": "3", "d": "true"
+    }  # fmt: skip
+    assert merge_metadata(current, None) == {}
+    assert merge_metadata(current, UNSET) == current
+    for change in ({"x" * 41: "1"}, {"a[b]": "1"}, {"a": "x" * 501}, {"": "1"}):
+        with pytest.raises(FieldRefused):
+            merge_metadata(current, change)
+    with pytest.raises(FieldRefused):
+        merge_metadata({}, {str(n): "x" for n in range(51)})

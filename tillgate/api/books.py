@@ -1,0 +1,372 @@
+"""HTTP: the merchant's ledger accounts and entries, and its balance in Stripe's words.
+
+The ledger knows no HTTP, so its face stands here. The balance is what the providers owe the
+merchant, less refunds ordered and not yet made; a balance transaction is what one journal did to
+that. Provider fees are zero here until the providers' bills are reconciled.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from tillgate.kernel.clock import unix
+from tillgate.kernel.ids import with_prefix
+from tillgate.kernel.paging import Page, Rows
+from tillgate.ledger import queries as ledger
+from tillgate.ledger.errors import AccountNotFound
+from tillgate.ledger.model import Account, AccountsWanted, Movement
+from tillgate.runtime.db import Database, Tx
+from tillgate.web.listing import CursorRequest, ListOf, cut, read_page, show_list
+from tillgate.web.operation import Call, NoSuchObject, Operation, operation
+from tillgate.web.reading import CurrencyCode, Id, Nothing, Request
+
+_MOST_PROVIDER_ACCOUNTS = 500
+
+
+class ListAccounts(CursorRequest, frozen=True, kw_only=True):
+    """Ledger accounts, newest first; `code` is the beginning of their codes."""
+
+    code: Annotated[str, Meta(max_length=120)] | None = None
+    currency: CurrencyCode | None = None
+
+
+class ListEntries(CursorRequest, frozen=True, kw_only=True):
+    """Entries of one account, newest first."""
+
+    account: Id
+
+
+class ListBalanceTransactions(CursorRequest, frozen=True, kw_only=True):
+    """Balance transactions, newest first."""
+
+    currency: CurrencyCode | None = None
+    source: Id | None = None
+    type: Annotated[str, Meta(max_length=40)] | None = None
+
+
+class RetrieveBalance(Request, frozen=True, kw_only=True):
+    """The balance takes no parameters."""
+
+
+class ShownAccount(msgspec.Struct, frozen=True, kw_only=True):
+    """A ledger account; `balance` is credits minus debits."""
+
+    id: str
+    object: str = "ledger_account"
+    available: int
+    balance: int
+    code: str
+    created: int
+    currency: str
+    floor: int | None
+    held: int
+    livemode: bool
+    normal_side: str
+
+
+class ShownEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """What one journal did to one account; plus is a credit."""
+
+    id: str
+    object: str = "ledger_entry"
+    account: str
+    amount: int
+    balance_after: int
+    cause: str
+    created: int
+    currency: str
+    journal: int
+    livemode: bool
+
+
+class ShownFunds(msgspec.Struct, frozen=True, kw_only=True):
+    """An amount in one currency, by where it comes from."""
+
+    amount: int
+    currency: str
+    source_types: dict[str, int]
+
+
+class ShownBalance(msgspec.Struct, frozen=True, kw_only=True):
+    """What the providers owe the merchant."""
+
+    object: str = "balance"
+    available: list[ShownFunds]
+    connect_reserved: list[ShownFunds]
+    instant_available: list[ShownFunds]
+    livemode: bool
+    pending: list[ShownFunds]
+    refund_and_dispute_prefunding: None = None
+
+
+class ShownBalanceTransaction(msgspec.Struct, frozen=True, kw_only=True):
+    """What one journal did to the merchant's balance."""
+
+    id: str
+    object: str = "balance_transaction"
+    amount: int
+    available_on: int
+    balance_type: str = "payments"
+    created: int
+    currency: str
+    description: str | None
+    exchange_rate: None = None
+    fee: int = 0
+    fee_details: list[dict[str, Any]]
+    net: int
+    reporting_category: str
+    source: str | None
+    status: str = "available"
+    type: str
+
+
+class Routes:
+    """The handlers."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def balance(self, call: Call, _: RetrieveBalance) -> ShownBalance:
+        async with self._db.transaction(readonly=True) as tx:
+            accounts = await _provider_accounts(tx, call.merchant_id)
+        return show_balance(accounts, livemode=call.livemode)
+
+    async def list_transactions(
+        self, call: Call, body: ListBalanceTransactions
+    ) -> ListOf[ShownBalanceTransaction]:
+        page = read_page(body)
+        cursors = replace(page, after=_journal_text(page.after), before=_journal_text(page.before))
+        async with self._db.transaction(readonly=True) as tx:
+            numbers = [
+                account.number
+                for account in await _provider_accounts(tx, call.merchant_id)
+                if body.currency in {None, account.currency}
+            ]
+            found = await _moving(tx, call.merchant_id, numbers, cursors, body)
+        return show_list(call, found, show_transaction)
+
+    async def transaction(self, call: Call, _: Nothing) -> ShownBalanceTransaction:
+        return await self.show(call, call.id)
+
+    async def show(self, call: Call, name: str) -> ShownBalanceTransaction:
+        """Show one balance transaction of the caller."""
+        journal = _number("txn", name)
+        async with self._db.transaction(readonly=True) as tx:
+            numbers = [one.number for one in await _provider_accounts(tx, call.merchant_id)]
+            found = await ledger.movements(
+                tx, call.merchant_id, numbers, before=journal + 1, limit=1
+            )
+        if not found or found[0].journal != journal:
+            raise NoSuchObject(name)
+        return show_transaction(found[0])
+
+    async def accounts(self, call: Call, body: ListAccounts) -> ListOf[ShownAccount]:
+        page = read_page(body)
+        async with self._db.transaction(readonly=True) as tx:
+            wanted = AccountsWanted(
+                after=None if page.after is None else _number("la", page.after),
+                before=None if page.before is None else _number("la", page.before),
+                prefix=body.code or "",
+                currency=body.currency,
+                limit=page.limit + 1,
+            )
+            found = await ledger.account_page(tx, call.merchant_id, wanted)
+        livemode = call.livemode
+        return show_list(call, cut(found, page), lambda one: show_account(one, livemode=livemode))
+
+    async def account(self, call: Call, _: Nothing) -> ShownAccount:
+        async with self._db.transaction(readonly=True) as tx:
+            found = await _account(tx, call.merchant_id, call.id)
+        return show_account(found, livemode=call.livemode)
+
+    async def entries(self, call: Call, body: ListEntries) -> ListOf[ShownEntry]:
+        page = read_page(body)
+        async with self._db.transaction(readonly=True) as tx:
+            account = await _account(tx, call.merchant_id, body.account, param="account")
+            found = await ledger.movements(
+                tx,
+                call.merchant_id,
+                [account.number],
+                before=None if page.after is None else _number("le", page.after),
+                after=None if page.before is None else _number("le", page.before),
+                limit=page.limit + 1,
+            )
+        number, livemode = account.number, call.livemode
+        return show_list(
+            call, cut(found, page), lambda one: show_entry(one, number, livemode=livemode)
+        )
+
+    def operations(self) -> Sequence[Operation]:
+        """Return the rows of the books."""
+        account, entry, transaction = ShownAccount, ShownEntry, ShownBalanceTransaction
+        return (
+            operation(
+                "GET", "/v1/balance", RetrieveBalance, ShownBalance, self.balance,
+                "Retrieve the balance",
+            ),
+            operation(
+                "GET", "/v1/balance_transactions", ListBalanceTransactions, ListOf[transaction],
+                self.list_transactions, "List balance transactions",
+            ),
+            operation(
+                "GET", "/v1/balance_transactions/{transaction}", Nothing, transaction,
+                self.transaction, "Retrieve a balance transaction",
+            ),
+            operation(
+                "GET", "/v1/ledger_accounts", ListAccounts, ListOf[account], self.accounts,
+                "List ledger accounts",
+            ),
+            operation(
+                "GET", "/v1/ledger_accounts/{account}", Nothing, account, self.account,
+                "Retrieve a ledger account",
+            ),
+            operation(
+                "GET", "/v1/ledger_entries", ListEntries, ListOf[entry], self.entries,
+                "List an account's entries",
+                description="Every entry carries the balance of its account right after it.",
+            ),
+        )  # fmt: skip
+
+
+async def _provider_accounts(tx: Tx, merchant_id: int) -> list[Account]:
+    wanted = AccountsWanted(prefix="provider:", limit=_MOST_PROVIDER_ACCOUNTS)
+    found = await ledger.account_page(tx, merchant_id, wanted)
+    return [one for one in found if one.code.endswith((":receivable", ":refunds"))]
+
+
+async def _moving(
+    tx: Tx, merchant_id: int, numbers: list[int], page: Page, body: ListBalanceTransactions
+) -> Rows[Movement]:
+    """Return a page of movements that changed the balance and fit the filters."""
+    kept: list[Movement] = []
+    after = None if page.after is None else int(page.after)
+    before = None if page.before is None else int(page.before)
+    backwards = before is not None
+    while numbers and len(kept) <= page.limit:
+        found = await ledger.movements(
+            tx, merchant_id, numbers, before=after, after=before, limit=100
+        )
+        fitting = [one for one in found if fits(one, body)]
+        kept = fitting + kept if backwards else kept + fitting
+        if len(found) < 100:
+            break
+        after, before = (None, found[0].journal) if backwards else (found[-1].journal, None)
+    return cut(kept, page)
+
+
+def fits(movement: Movement, body: ListBalanceTransactions) -> bool:
+    """Whether a movement changed the balance and is what the list asks for."""
+    if change_of(movement) == 0:
+        return False
+    shown = show_transaction(movement)
+    return body.source in {None, shown.source} and body.type in {None, shown.type}
+
+
+def change_of(movement: Movement) -> int:
+    """What a movement did to the balance: the accounts are debit accounts, so the other sign."""
+    return -sum(movement.amounts.values())
+
+
+async def _account(tx: Tx, merchant_id: int, name: str, *, param: str = "id") -> Account:
+    number = _number("la", name)
+    try:
+        return await ledger.account(tx, merchant_id, number)
+    except AccountNotFound:
+        raise NoSuchObject(name, param=param) from None
+
+
+def _number(prefix: str, name: str) -> int:
+    found = re.fullmatch(rf"{prefix}_([0-9]{{1,15}})", name)
+    if found is None:
+        raise NoSuchObject(name)
+    return int(found.group(1))
+
+
+def _journal_text(name: str | None) -> str | None:
+    return None if name is None else str(_number("txn", name))
+
+
+def show_account(account: Account, *, livemode: bool) -> ShownAccount:
+    """Show a ledger account."""
+    return ShownAccount(
+        id=f"la_{account.number:08d}",
+        available=account.available,
+        balance=account.balance,
+        code=account.code,
+        created=unix(account.created_at),
+        currency=account.currency,
+        floor=account.floor,
+        held=account.held,
+        livemode=livemode,
+        normal_side=account.normal_side,
+    )
+
+
+def show_entry(movement: Movement, number: int, *, livemode: bool) -> ShownEntry:
+    """Show what a journal did to one account."""
+    return ShownEntry(
+        id=f"le_{movement.journal:012d}",
+        account=f"la_{number:08d}",
+        amount=movement.amounts[number],
+        balance_after=movement.balances[number],
+        cause=movement.cause,
+        created=unix(movement.at),
+        currency=movement.currency,
+        journal=movement.journal,
+        livemode=livemode,
+    )
+
+
+_TYPES = {
+    "payment": ("charge", "charge"),
+    "refund": ("refund", "refund"),
+    "refund_failed": ("refund_failure", "refund_failure"),
+}
+
+
+def show_transaction(movement: Movement) -> ShownBalanceTransaction:
+    """Show what a journal did to the balance."""
+    kind, _, name = movement.cause.partition(":")
+    type_, category = _TYPES.get(kind, ("adjustment", "other_adjustment"))
+    change = change_of(movement)
+    return ShownBalanceTransaction(
+        id=f"txn_{movement.journal:012d}",
+        amount=change,
+        available_on=unix(movement.at),
+        created=unix(movement.at),
+        currency=movement.currency,
+        description=None,
+        fee_details=[],
+        net=change,
+        reporting_category=category,
+        source=with_prefix("ch", name) if name.startswith("att_") else name or None,
+        type=type_,
+    )
+
+
+def show_balance(accounts: Sequence[Account], *, livemode: bool) -> ShownBalance:
+    """Show the balance by currency and kind of method."""
+    funds: dict[str, dict[str, int]] = {}
+    for account in accounts:
+        provider = account.code.split(":")[1]
+        kind = "card" if provider == "stripe" else provider
+        mine = funds.setdefault(account.currency, {})
+        mine[kind] = mine.get(kind, 0) - account.balance
+    available = [
+        ShownFunds(amount=sum(kinds.values()), currency=code, source_types=kinds)
+        for code, kinds in sorted(funds.items())
+    ]
+    nothing = [ShownFunds(amount=0, currency=code, source_types={}) for code in sorted(funds)]
+    return ShownBalance(
+        available=available,
+        connect_reserved=[],
+        instant_available=[],
+        livemode=livemode,
+        pending=nothing,
+    )

@@ -1,0 +1,155 @@
+// The order form: amount, method, card, and one button that can be pressed safely.
+
+import { NoAnswer, get, post } from "./net.js";
+import { Draft } from "./reference.js";
+
+/** Whole minor units of what was typed, or null: no floating point. */
+export function readAmount(text, exponent) {
+  const plain = text.trim().replace(/[\s,，]/g, "").replace(/[。．]/g, ".");
+  const found = /^(\d{1,12})(?:\.(\d*))?$/.exec(plain);
+  if (!found || (found[2] || "").length > exponent) return null;
+  return Number(found[1] + (found[2] || "").padEnd(exponent, "0"));
+}
+
+export function startForm(form) {
+  if (!form) return;
+  const data = form.dataset;
+  const exponent = Number(data.exponent);
+  const draft = new Draft(data.key);
+  const other = form.elements.namedItem("other");
+  const button = form.querySelector("#pay");
+  const problem = form.querySelector("#problem");
+  const cards = form.querySelector("#cards");
+  let isBusy = false;
+
+  const chosen = (name) => form.querySelector(`input[name="${name}"]:checked`);
+
+  function amount() {
+    if (other.value.trim()) return readAmount(other.value, exponent);
+    const preset = chosen("amount");
+    return preset ? Number(preset.value) : 0;
+  }
+
+  function written(minor) {
+    const preset = chosen("amount");
+    if (preset && !other.value.trim()) return preset.dataset.shown;
+    const text = String(minor).padStart(exponent + 1, "0");
+    const whole = text.slice(0, text.length - exponent).replace(/\B(?=(\d{3})+$)/g, ",");
+    return data.symbol + whole + (exponent ? `.${text.slice(-exponent)}` : "");
+  }
+
+  function show() {
+    const minor = amount();
+    if (cards) cards.hidden = chosen("method")?.value !== "card";
+    button.textContent = isBusy ? data.busy : minor ? data.pay.replace("{amount}", written(minor)) : data.payNothing;
+    button.setAttribute("aria-disabled", String(isBusy));
+  }
+
+  function complain(text, field) {
+    problem.textContent = text;
+    problem.hidden = !text;
+    other.setAttribute("aria-invalid", String(field === other));
+    field?.focus();
+  }
+
+  function check() {
+    const minor = amount();
+    const words = problem.dataset;
+    if (minor === null) return [words.amountUnreadable, other];
+    if (!minor) return [words.amountMissing, other];
+    if (minor > Number(data.most)) return [words.amountLarge, other];
+    if (!chosen("method")) return [words.methodMissing, null];
+    if (chosen("method").value === "card" && !chosen("card")) {
+      return [words.cardMissing, form.querySelector('input[name="card"]')];
+    }
+    return null;
+  }
+
+  async function send() {
+    const wrong = check();
+    complain(...(wrong || ["", null]));
+    if (wrong || isBusy) return;
+    isBusy = true;
+    show();
+    const method = chosen("method").value;
+    const order = draft.keep({
+      amount: amount(),
+      method,
+      card: method === "card" ? chosen("card").value : null,
+    });
+    try {
+      const placed = await post(data.post, order);
+      leave(placed);
+    } catch (error) {
+      isBusy = false;
+      if (error instanceof NoAnswer || error.again) complain(problem.dataset.unknown, button);
+      else if (error.code === "reference_refused") await findEarlier(error.message);
+      else {
+        draft.forget();
+        complain(error.message, null);
+      }
+      show();
+    }
+  }
+
+  function leave(placed) {
+    draft.forget();
+    const lang = new URLSearchParams(location.search).get("lang");
+    location.assign(placed.open && placed.go ? placed.go : placed.page + (lang ? `?lang=${lang}` : ""));
+  }
+
+  /** An order sent earlier may have arrived although its answer did not. */
+  async function findEarlier(message) {
+    const earlier = draft.read();
+    if (!earlier) return;
+    const ask = `${data.post}${data.post.includes("?") ? "&" : "?"}reference=${earlier.reference}`;
+    try {
+      const found = await get(ask);
+      if (found) leave(found);
+      else if (message) {
+        draft.forget();
+        complain(message, null);
+      } else complain(problem.dataset.unknown, null);
+    } catch {
+      complain(problem.dataset.unknown, null);
+    }
+  }
+
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    send();
+  });
+  form.addEventListener("input", (event) => {
+    if (event.target === other && other.value.trim()) {
+      const preset = chosen("amount");
+      if (preset) preset.checked = false;
+    } else if (event.target.name === "amount") other.value = "";
+    if (!isBusy) complain("", null);
+    show();
+  });
+  show();
+  findEarlier("");
+}
+
+export function startCancel(form) {
+  if (!form || form.dataset.started) return;
+  form.dataset.started = "1";
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const button = form.querySelector("button");
+    const problem = form.querySelector(".problem");
+    if (button.disabled) return;
+    const label = button.textContent;
+    button.disabled = true;
+    button.textContent = form.dataset.busy;
+    try {
+      await post(form.dataset.post, {});
+      form.dispatchEvent(new CustomEvent("changed", { bubbles: true }));
+    } catch (error) {
+      button.disabled = false;
+      button.textContent = label;
+      problem.textContent = error.message || document.getElementById("slow").textContent;
+      problem.hidden = false;
+    }
+  });
+}
