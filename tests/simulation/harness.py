@@ -88,7 +88,7 @@ def run_seeds(
                 chosen = MUTANTS[mutant] if mutant else None
                 verdict = runner.run(_one(bench, seed, chosen))
                 totals.verdicts.append(verdict)
-                if verdict.complaints and until_failure or time.monotonic() - began > seconds:
+                if (verdict.complaints and until_failure) or time.monotonic() - began > seconds:
                     break
         finally:
             runner.run(_close(bench))
