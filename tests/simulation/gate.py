@@ -212,6 +212,12 @@ class Session:
         connection = self.connection
         await self._pass(sql, lambda: connection.executemany(sql, rows))
 
+    async def copy_records_to_table(self, table: str, **given: Any) -> str:
+        connection = self.connection
+        return await self._pass(
+            f"COPY {table}", lambda: connection.copy_records_to_table(table, **given)
+        )
+
     def close_ears(self) -> None:
         """Let what the server says wait."""
         self.connection._transport.pause_reading()

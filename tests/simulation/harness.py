@@ -31,7 +31,7 @@ STUCK_SECONDS = 20
 
 _TABLES = (
     "payments.payments", "payments.attempts", "payments.refunds", "payments.breaks",
-    "ledger.lines", "ledger.accounts", "ledger.books", "runtime.facts", "runtime.notices",
+    "ledger.lines", "ledger.accounts", "ledger.books", "runtime.outbox", "runtime.facts", "runtime.notices",
 )  # fmt: skip
 
 
