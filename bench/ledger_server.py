@@ -11,7 +11,7 @@ import statistics
 import subprocess
 import tempfile
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,14 +24,16 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 @contextmanager
-def server(*, fsync: bool = True) -> Generator[EmbeddedPostgres]:
+def server(
+    *, fsync: bool = True, extra: Mapping[str, str] | None = None
+) -> Generator[EmbeddedPostgres]:
     """A PostgreSQL on a throw-away folder, durable unless said otherwise."""
     home = Path(tempfile.mkdtemp(prefix="tillgate-bench-"))
     home.chmod(0o755)
-    extra = {"max_wal_size": "8GB", "checkpoint_timeout": "30min"}
+    settings = {"max_wal_size": "8GB", "checkpoint_timeout": "30min", **(extra or {})}
     if not fsync:
-        extra |= {"fsync": "off", "synchronous_commit": "off"}
-    postgres = EmbeddedPostgres(home / "postgres", tuning=Tuning("2GB", 120, extra))
+        settings |= {"fsync": "off", "synchronous_commit": "off"}
+    postgres = EmbeddedPostgres(home / "postgres", tuning=Tuning("2GB", 120, settings))
     postgres.start()
     try:
         yield postgres

@@ -102,12 +102,24 @@ class Bank:
         return await self._call("charge", charge.attempt_id, lambda: self._charge(charge))
 
     async def look_up(
-        self, attempt_id: str, reference: str | None, amount: Money, *, since: datetime, now: datetime
+        self,
+        attempt_id: str,
+        reference: str | None,
+        amount: Money,
+        *,
+        since: datetime,
+        now: datetime,
     ) -> Any:
         return _asked(await self._call("look_up", attempt_id, lambda: self._show(attempt_id)))
 
     async def close(
-        self, attempt_id: str, reference: str | None, amount: Money, *, since: datetime, now: datetime
+        self,
+        attempt_id: str,
+        reference: str | None,
+        amount: Money,
+        *,
+        since: datetime,
+        now: datetime,
     ) -> Any:
         return _asked(await self._call("close", attempt_id, lambda: self._close(attempt_id)))
 

@@ -50,7 +50,9 @@ def _books(rows: Any, _truth: Any) -> list[str]:
     for account in rows["accounts"]:
         key = (account["merchant_id"], account["number"])
         if account["balance"] != moved[key]:
-            found.append(f"{account['code']} stands at {account['balance']}, lines say {moved[key]}")
+            found.append(
+                f"{account['code']} stands at {account['balance']}, lines say {moved[key]}"
+            )
         if account["floor"] is not None and account["balance"] - account["held"] < account["floor"]:
             found.append(f"{account['code']} is below its floor: {account['balance']}")
     numbers = {(line["merchant_id"], line["journal"]) for line in rows["lines"]}
@@ -97,7 +99,8 @@ def _owed(bank: str, rows: Any, books: Any) -> list[str]:
     """What a bank owes us by our books is what it holds for us by its own."""
     held_back = {a["id"] for a in rows["attempts"] if a["status"] == "mismatched"}
     holds = sum(
-        order["captured"] - sum(r["amount"] for r in order["refunds"].values() if r["state"] == "made")
+        order["captured"]
+        - sum(r["amount"] for r in order["refunds"].values() if r["state"] == "made")
         for number, order in books["orders"].items()
         if order["state"] == "paid" and number not in held_back
     )
@@ -158,7 +161,9 @@ def _payments(rows: Any, _truth: Any) -> list[str]:
             found.append(f"{payment['id']} says it received {payment['amount_received']}")
         back = sum(r["amount"] for r in refunds if not r["surplus"] and r["status"] != "failed")
         if payment["amount_refunded"] != back:
-            found.append(f"{payment['id']} says {payment['amount_refunded']} refunded, it is {back}")
+            found.append(
+                f"{payment['id']} says {payment['amount_refunded']} refunded, it is {back}"
+            )
         is_open = [a["id"] for a in mine if a["status"] in (*OPEN, "mismatched")]
         if payment["open_attempt"] and payment["open_attempt"] not in is_open:
             found.append(f"{payment['id']} waits for an attempt that has ended")
@@ -174,7 +179,9 @@ _ENDINGS = {
 
 def _words(rows: Any, truth: Any) -> list[str]:
     """Nothing ended unpaid without the bank's own word, and a bank never contradicts itself."""
-    said = {number: set(words) for books in truth.values() for number, words in books["said"].items()}
+    said = {
+        number: set(words) for books in truth.values() for number, words in books["said"].items()
+    }
     found = [
         f"{a['id']} is {a['status']}, the bank only said {sorted(said.get(a['id'], set()))}"
         for a in rows["attempts"]
@@ -254,9 +261,9 @@ def _promises(rows: Any, acknowledged: list[tuple[str, str, str]]) -> list[str]:
             found.append(f"{thing}: {status}")
         elif deed == "refund" and thing not in refunds:
             found.append(f"refund {thing} was promised and is gone")
-        elif deed == "spend" and thing not in causes:
-            found.append(f"{thing} was promised and is gone")
-        elif thing.startswith("pi_") and thing not in statuses:
+        elif (deed == "spend" and thing not in causes) or (
+            thing.startswith("pi_") and thing not in statuses
+        ):
             found.append(f"{thing} was promised and is gone")
         elif thing.startswith("pi_") and status == "succeeded" and statuses[thing] != status:
             found.append(f"{thing} was paid and is {statuses[thing]}")

@@ -65,7 +65,9 @@ class Gate:
         """Whether anything is at the database or on its way there."""
         return bool(self._waiting or self._blocked or self._running or self.holds)
 
-    async def pass_through(self, session: Session, sql: str, run: Callable[[], Awaitable[Any]]) -> Any:
+    async def pass_through(
+        self, session: Session, sql: str, run: Callable[[], Awaitable[Any]]
+    ) -> Any:
         """Run a statement when its turn has come."""
         loop = asyncio.get_running_loop()
         statement = Statement(session, sql, run, loop.create_future(), loop.create_future())
@@ -134,7 +136,9 @@ class Gate:
             if not statement.blocked:
                 self._blocked.remove(statement)
 
-    async def _until_done_or_blocked(self, statement: Statement, *, ask_first: bool = False) -> None:
+    async def _until_done_or_blocked(
+        self, statement: Statement, *, ask_first: bool = False
+    ) -> None:
         while not statement.done.done():
             if not ask_first:
                 self._stall.clear()
@@ -161,7 +165,8 @@ class Gate:
         for session in sessions:
             session.terminate()
         while await self._see(
-            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE pid = ANY($1)", pids
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE pid = ANY($1)",
+            pids,
         ):
             pass
 

@@ -88,7 +88,7 @@ def run_seeds(
                 chosen = MUTANTS[mutant] if mutant else None
                 verdict = runner.run(_one(bench, seed, chosen))
                 totals.verdicts.append(verdict)
-                if verdict.complaints and until_failure or time.monotonic() - began > seconds:
+                if (verdict.complaints and until_failure) or time.monotonic() - began > seconds:
                     break
         finally:
             runner.run(_close(bench))
@@ -132,9 +132,7 @@ async def _one(bench: _Bench, seed: int, mutant: Mutant | None) -> Verdict:
     with mutant.patch(town) if mutant is not None else nullcontext():
         try:
             await _live(town, seed, accounts, loop)
-            found = await checker.complaints(
-                bench.owner, _truth(town), town.acknowledged
-            )
+            found = await checker.complaints(bench.owner, _truth(town), town.acknowledged)
         except asyncio.CancelledError:
             found = ["it is stuck for good", *_who_waits(town)]
         finally:

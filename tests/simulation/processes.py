@@ -148,7 +148,9 @@ class Town:
     def open(self) -> None:
         """Hear of tasks, statements and notices."""
         asyncio.get_running_loop().set_task_factory(_make_task)
-        self.gate.seen = lambda session, sql: self.say(f"{session.process} {' '.join(sql.split())[:60]}")
+        self.gate.seen = lambda session, sql: self.say(
+            f"{session.process} {' '.join(sql.split())[:60]}"
+        )
         self.shelf.committed = self._after_commit
         for bank in self.banks.values():
             bank.log = self.say

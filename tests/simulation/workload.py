@@ -171,7 +171,9 @@ class Crowd:
         except Exception as trouble:  # noqa: BLE001  a bug would be answered with 500
             self._town.say(f"{deed} {thing}: {type(trouble).__name__}: {trouble}")
             if deed != "create":  # a second try finds the first one's rows, and says so rudely
-                self._town.acknowledged.append(("bug", thing, f"{type(trouble).__name__} {trouble}"))
+                self._town.acknowledged.append(
+                    ("bug", thing, f"{type(trouble).__name__} {trouble}")
+                )
         else:
             status = getattr(result, "status", None) or getattr(
                 getattr(result, "refund", None), "status", "done"

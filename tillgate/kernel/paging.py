@@ -17,7 +17,7 @@ Row = TypeVar("Row")
 _FIRST: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST: Final = datetime(9999, 12, 31, tzinfo=UTC)
 #: Sorts after every id in every collation.
-_END: Final = "zzzz"
+LAST_ID: Final = "zzzz"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Page:
 
     def bounds(self, prefix: str) -> tuple[str, str]:
         """Return ids between which (exclusive) all rows of this page lie, of ids with `prefix`."""
-        low, high = self.before or "", self.after or _END
+        low, high = self.before or "", self.after or LAST_ID
         # A day's margin: a row is written a little after its id is drawn.
         if self.created_from > _FIRST:
             low = max(low, floor_id(prefix, self.created_from - timedelta(days=1)))

@@ -256,8 +256,13 @@ async def select_journal_at(tx: Tx, merchant_id: int, at: datetime) -> int:
     return await tx.value(
         """
         WITH RECURSIVE halves (low, high) AS (
-            SELECT 0::bigint, coalesce(max(last_journal), 0)::bigint
-                FROM ledger.books WHERE merchant_id = $1
+            SELECT coalesce((SELECT s.last_journal FROM ledger.seals s
+                    WHERE s.merchant_id = $1 AND s.last_at <= $2
+                    ORDER BY s.last_at DESC, s.last_journal DESC LIMIT 1), 0),
+                coalesce((SELECT s.last_journal - 1 FROM ledger.seals s
+                    WHERE s.merchant_id = $1 AND s.last_at > $2
+                    ORDER BY s.last_at, s.last_journal LIMIT 1),
+                (SELECT b.last_journal FROM ledger.books b WHERE b.merchant_id = $1), 0)
             UNION ALL
             SELECT CASE WHEN h.at <= $2 THEN h.middle ELSE h.low END,
                 CASE WHEN h.at <= $2 THEN h.high ELSE h.middle - 1 END

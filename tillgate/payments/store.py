@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from typing import LiteralString
 
 import msgspec
 
@@ -401,28 +402,63 @@ async def select_attempt_page(
     payment_id: str | None,
     customer_id: str | None,
 ) -> Rows[Attempt]:
-    """Read a page of attempts in one of these states."""
+    """Read a page of attempts in one of these states.
+
+    A payment or a customer narrows them down to few; each stands bare in its statement, so that
+    its index is used whatever was asked before.
+    """
+    filters: LiteralString = " AND status = ANY($7::text[])"
+    values: list[object] = [list(statuses)]
+    if payment_id is not None:
+        values.append(payment_id)
+        filters += " AND payment_id = $8"
+    if customer_id is not None:
+        values.append(customer_id)
+        filters += _OF_CUSTOMER_TOO if payment_id is not None else _OF_CUSTOMER
     return await select_page(
         tx,
         "SELECT row_to_json(a)::text AS row FROM payments.attempts a",
-        " AND status = ANY($7::text[]) AND ($8::text IS NULL OR payment_id = $8)"
-        " AND ($9::text IS NULL OR payment_id IN (SELECT p.id FROM payments.payments p"
-        " WHERE p.merchant_id = $1 AND p.customer_id = $9))",
-        (merchant_id, "att", list(statuses), payment_id, customer_id),
+        filters,
+        (merchant_id, "att", *values),
         page,
         lambda row: _attempt.decode(row["row"]),
     )
 
 
+_OF_CUSTOMER: LiteralString = (
+    " AND payment_id = ANY(ARRAY(SELECT p.id FROM payments.payments p"
+    " WHERE p.merchant_id = $1 AND p.customer_id = $8))"
+)
+_OF_CUSTOMER_TOO: LiteralString = (
+    " AND EXISTS (SELECT FROM payments.payments p"
+    " WHERE p.merchant_id = $1 AND p.id = $8 AND p.customer_id = $9)"
+)
+
+
 async def select_refund_page(
     tx: Tx, merchant_id: int, page: Page, *, payment_id: str | None, attempt_id: str | None
 ) -> Rows[Refund]:
-    """Read a page of refunds."""
+    """Read a page of refunds; those of an attempt stand with its payment's."""
+    filters: LiteralString = ""
+    values: list[object] = []
+    if payment_id is not None:
+        values.append(payment_id)
+        filters += " AND payment_id = $7"
+    if attempt_id is not None:
+        values.append(attempt_id)
+        filters += _OF_ATTEMPT_TOO if payment_id is not None else _OF_ATTEMPT
     return await select_page(
         tx,
         "SELECT row_to_json(r)::text AS row FROM payments.refunds r",
-        " AND ($7::text IS NULL OR payment_id = $7) AND ($8::text IS NULL OR attempt_id = $8)",
-        (merchant_id, "re", payment_id, attempt_id),
+        filters,
+        (merchant_id, "re", *values),
         page,
         lambda row: _refund.decode(row["row"]),
     )
+
+
+_OF_ATTEMPT_TOO: LiteralString = " AND attempt_id = $8"
+_OF_ATTEMPT: LiteralString = (
+    " AND attempt_id = $7 AND payment_id = (SELECT a.payment_id FROM payments.attempts a"
+    " WHERE a.merchant_id = $1 AND a.id = $7)"
+)

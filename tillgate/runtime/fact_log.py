@@ -45,37 +45,46 @@ async def select_page(
     *,
     names: Sequence[str],
     object_id: str | None = None,
+    nearly_all: bool = False,
 ) -> Rows[Fact]:
-    """Return a page of one merchant's facts with these names, newest first."""
+    """Return a page of one merchant's facts with these names, newest first.
+
+    Each name is read in its own order by index, so that a rare one is not searched among all;
+    unless `nearly_all` facts have one of these names.
+    """
     low, high = page.bounds("evt")
-    values = (
-        merchant_id,
-        low,
-        high,
-        page.created_from,
-        page.created_to,
-        page.limit + 1,
-        list(names),
-        object_id,
-    )
-    if page.before is None:
-        rows = await tx.all(
-            "SELECT * FROM runtime.facts WHERE merchant_id = $1 AND id > $2 AND id < $3"
-            " AND at >= $4 AND at < $5 AND name = ANY($7::text[])"
-            " AND ($8::text IS NULL OR object_id = $8) ORDER BY id DESC LIMIT $6",
-            *values,
-        )
+    values: list[object] = [
+        merchant_id, low, high, page.created_from, page.created_to, page.limit + 1, list(names)
+    ]  # fmt: skip
+    forwards = page.before is not None
+    if object_id is not None:
+        sql = _OF_OBJECT_BEFORE if forwards else _OF_OBJECT_AFTER
+        values.append(object_id)
+    elif nearly_all:
+        sql = _AMONG_ALL_BEFORE if forwards else _AMONG_ALL_AFTER
     else:
-        rows = await tx.all(
-            "SELECT * FROM runtime.facts WHERE merchant_id = $1 AND id > $2 AND id < $3"
-            " AND at >= $4 AND at < $5 AND name = ANY($7::text[])"
-            " AND ($8::text IS NULL OR object_id = $8) ORDER BY id LIMIT $6",
-            *values,
-        )
+        sql = _NAMED_BEFORE if forwards else _NAMED_AFTER
+    rows = await tx.all(sql, *values)
     data = [read_fact(row) for row in rows[: page.limit]]
-    if page.before is not None:
+    if forwards:
         data.reverse()
     return Rows(data, len(rows) > page.limit)
+
+
+_ALL = (
+    "SELECT * FROM runtime.facts WHERE merchant_id = $1 AND id > $2 AND id < $3"
+    " AND at >= $4 AND at < $5"
+)
+_AMONG_ALL = _ALL + " AND name = ANY($7::text[])"
+_AMONG_ALL_AFTER = _AMONG_ALL + " ORDER BY id DESC LIMIT $6"
+_AMONG_ALL_BEFORE = _AMONG_ALL + " ORDER BY id LIMIT $6"
+_OF_OBJECT = _AMONG_ALL + " AND object_id = $8"
+_OF_OBJECT_AFTER = _OF_OBJECT + " ORDER BY id DESC LIMIT $6"
+_OF_OBJECT_BEFORE = _OF_OBJECT + " ORDER BY id LIMIT $6"
+_EACH_NAME = "SELECT f.* FROM (SELECT DISTINCT unnest($7::text[]) AS name) n CROSS JOIN LATERAL ("
+_NAMED = _EACH_NAME + _ALL + " AND name = n.name ORDER BY name"
+_NAMED_AFTER = _NAMED + " DESC, id DESC LIMIT $6) f ORDER BY f.id DESC LIMIT $6"
+_NAMED_BEFORE = _NAMED + ", id LIMIT $6) f ORDER BY f.id LIMIT $6"
 
 
 async def claim_facts(tx: Tx, merchant_id: int, fact_ids: Sequence[str]) -> list[Fact]:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 
 import msgspec
 
-from tillgate.kernel.paging import Page, Rows
+from tillgate.kernel.paging import LAST_ID, Page, Rows
 from tillgate.runtime.db import Tx
 from tillgate.runtime.listing import select_page
 from tillgate.topups.model import TopUp
@@ -40,11 +40,11 @@ async def select_top_ups_of_wallet(
     """Read a wallet's top-ups, newest first."""
     rows = await tx.all(
         "SELECT row_to_json(t)::text AS row FROM topups.top_ups t"
-        " WHERE merchant_id = $1 AND wallet_id = $2 AND ($3::text IS NULL OR id < $3)"
+        " WHERE merchant_id = $1 AND wallet_id = $2 AND id < $3"
         " ORDER BY id DESC LIMIT $4",
         merchant_id,
         wallet_id,
-        before,
+        LAST_ID if before is None else before,
         limit,
     )
     return [_decoder.decode(row["row"]) for row in rows]

@@ -9,6 +9,7 @@ import asyncpg
 import msgspec
 
 from tillgate.kernel.money import currency
+from tillgate.kernel.paging import LAST_ID
 from tillgate.runtime.db import Tx
 from tillgate.wallets.machine import Status
 from tillgate.wallets.model import Limits, Transaction, Wallet, WalletHold
@@ -58,25 +59,22 @@ async def select_wallet_page(
     limit: int,
 ) -> list[Wallet]:
     """Read a page of wallets, newest first: those older than `after`, or newer than `before`."""
-    rows = await tx.all(
-        _PAGE_BEFORE if before is not None else _PAGE_AFTER,
-        merchant_id,
-        customer_id,
-        before if before is not None else after,
-        limit,
-    )
+    low, high = before or "", after or LAST_ID
+    if customer_id is None:
+        sql = _PAGE_AFTER if before is None else _PAGE_BEFORE
+        rows = await tx.all(sql, merchant_id, low, high, limit)
+    else:
+        sql = _PAGE_AFTER_OF if before is None else _PAGE_BEFORE_OF
+        rows = await tx.all(sql, merchant_id, low, high, limit, customer_id)
     found = [_wallet(row) for row in rows]
     return found[::-1] if before is not None else found
 
 
-_PAGE_AFTER = (
-    "SELECT * FROM wallets.wallets WHERE merchant_id = $1 AND ($2::text IS NULL OR customer_id = $2)"
-    " AND ($3::text IS NULL OR id < $3) ORDER BY id DESC LIMIT $4"
-)
-_PAGE_BEFORE = (
-    "SELECT * FROM wallets.wallets WHERE merchant_id = $1 AND ($2::text IS NULL OR customer_id = $2)"
-    " AND id > $3 ORDER BY id LIMIT $4"
-)
+_PAGE = "SELECT * FROM wallets.wallets WHERE merchant_id = $1 AND id > $2 AND id < $3"
+_PAGE_AFTER = _PAGE + " ORDER BY id DESC LIMIT $4"
+_PAGE_BEFORE = _PAGE + " ORDER BY id LIMIT $4"
+_PAGE_AFTER_OF = _PAGE + " AND customer_id = $5 ORDER BY id DESC LIMIT $4"
+_PAGE_BEFORE_OF = _PAGE + " AND customer_id = $5 ORDER BY id LIMIT $4"
 
 
 async def insert_wallets(tx: Tx, wallets: Sequence[Wallet]) -> None:
@@ -244,21 +242,19 @@ async def select_hold_page(
         _HOLDS_BEFORE if before is not None else _HOLDS_AFTER,
         merchant_id,
         wallet_id,
-        before if before is not None else after,
+        before or "",
+        after or LAST_ID,
         limit,
     )
     found = [_hold(row) for row in rows]
     return found[::-1] if before is not None else found
 
 
-_HOLDS_AFTER = (
-    "SELECT * FROM wallets.holds WHERE merchant_id = $1 AND wallet_id = $2"
-    " AND ($3::text IS NULL OR id < $3) ORDER BY id DESC LIMIT $4"
+_HOLDS = (
+    "SELECT * FROM wallets.holds WHERE merchant_id = $1 AND wallet_id = $2 AND id > $3 AND id < $4"
 )
-_HOLDS_BEFORE = (
-    "SELECT * FROM wallets.holds WHERE merchant_id = $1 AND wallet_id = $2 AND id > $3"
-    " ORDER BY id LIMIT $4"
-)
+_HOLDS_AFTER = _HOLDS + " ORDER BY id DESC LIMIT $5"
+_HOLDS_BEFORE = _HOLDS + " ORDER BY id LIMIT $5"
 
 
 async def upsert_holds(tx: Tx, holds: Sequence[WalletHold]) -> None:

@@ -54,7 +54,9 @@ async def events(
         for name, kind in catalogue.items()
         if not types or any(_matches(kind.type, wanted) for wanted in types)
     ]
-    rows = await fact_log.select_page(tx, merchant_id, page, names=names, object_id=object_id)
+    rows = await fact_log.select_page(
+        tx, merchant_id, page, names=names, object_id=object_id, nearly_all=not types
+    )
     return Rows(await _drawn(tx, catalogue, merchant_id, rows.data), rows.has_more)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import LiteralString
 
 import asyncpg
 import msgspec
@@ -186,13 +187,16 @@ async def insert_or_restart(tx: Tx, owed: Sequence[Owed], *, at: datetime) -> in
 
 
 async def select_queues_due(tx: Tx, at: datetime) -> list[Endpoint]:
-    """Return the enabled endpoints that are owed something now and are not resting."""
+    """Return the enabled endpoints that are owed something now and are not resting.
+
+    The longest due delivery of each is looked at, and no other, however many there are.
+    """
     rows = await tx.all(
         """
         SELECT e.* FROM webhooks.endpoints e
         WHERE e.status = 'enabled' AND (e.paused_until IS NULL OR e.paused_until <= $1)
-            AND EXISTS (SELECT FROM webhooks.deliveries d WHERE d.merchant_id = e.merchant_id
-                AND d.endpoint_id = e.id AND d.next_at <= $1)
+            AND (SELECT true FROM webhooks.deliveries d WHERE d.merchant_id = e.merchant_id
+                AND d.endpoint_id = e.id AND d.next_at <= $1 ORDER BY d.next_at LIMIT 1)
         """,
         at,
     )
@@ -299,10 +303,7 @@ async def select_deliveries(
     """Return a page of a merchant's deliveries, newest first."""
     low, high = page.bounds("whd")
     rows = await tx.all(
-        "SELECT * FROM webhooks.deliveries WHERE merchant_id = $1 AND id > $2 AND id < $3"
-        " AND created_at >= $4 AND created_at < $5 AND ($7::text IS NULL OR endpoint_id = $7)"
-        " AND ($8::text IS NULL OR event_id = $8) AND ($9::text IS NULL OR status = $9)"
-        " ORDER BY CASE WHEN $10 THEN id END, id DESC LIMIT $6",
+        _page_of(endpoint_id, event_id, status, forwards=page.before is not None),
         merchant_id,
         low,
         high,
@@ -312,12 +313,27 @@ async def select_deliveries(
         endpoint_id,
         event_id,
         status,
-        page.before is not None,
     )
     data = [_delivery(row) for row in rows[: page.limit]]
     if page.before is not None:
         data.reverse()
     return Rows(data, len(rows) > page.limit)
+
+
+def _page_of(
+    endpoint_id: str | None, event_id: str | None, status: str | None, *, forwards: bool
+) -> LiteralString:
+    """Return the statement whose filters an index answers: each asked for stands bare in it."""
+    sql: LiteralString = (
+        "SELECT * FROM webhooks.deliveries WHERE merchant_id = $1 AND id > $2 AND id < $3"
+        " AND created_at >= $4 AND created_at < $5"
+    )
+    sql += " AND endpoint_id = $7" if endpoint_id is not None else " AND $7::text IS NULL"
+    sql += " AND event_id = $8" if event_id is not None else " AND $8::text IS NULL"
+    sql += " AND status = $9" if status is not None else " AND $9::text IS NULL"
+    if status not in {None, "delivered"}:
+        sql += " AND status <> 'delivered'"  # what the partial index is of
+    return sql + (" ORDER BY id LIMIT $6" if forwards else " ORDER BY id DESC LIMIT $6")
 
 
 async def select_tries(tx: Tx, merchant_id: int, delivery_id: str) -> list[Try]:
