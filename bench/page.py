@@ -23,11 +23,12 @@ def write(results: dict[str, Any], page: Path = PAGE) -> None:
 def figures(results: dict[str, Any]) -> str:
     """All tables of a run."""
     machine = results["machine"]
-    parts = [
+    taken = (
         f"Taken at {machine['at']} on {machine['processors']} processors and"
         f" {machine['memory_mb'] // 1024} GB, Python {machine['python']},"
         f" load average before the run {machine['load_average_before']:.1f}.\n"
-    ]
+    )
+    parts = [taken]
     if "ledger" in results:
         parts.append("### Ledger postings\n\n" + _ledger(results["ledger"]["rows"]))
     if "gateway" in results:
