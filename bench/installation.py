@@ -22,6 +22,7 @@ import msgspec
 
 from bench.processes import first_line, running
 from simulators.keys import open_keys
+from tillgate.entry.seed import HEARD_OF_CARDS
 from tillgate.kernel.clock import SystemClock
 from tillgate.kernel.ids import new_id
 from tillgate.kernel.money import CURRENCIES
@@ -79,8 +80,6 @@ async def prepare(postgres: EmbeddedPostgres, home: Path, *, count: int) -> Inst
             "TILLGATE_DATABASE_URL": postgres.dsn(DATABASE, role="application"),
             "TILLGATE_DATA_DIR": str(home / "data"),
             "TILLGATE_HTTP__PORT": str(free_port()),
-            "TILLGATE_HTTP__RATE_PER_SECOND": "1000000",
-            "TILLGATE_LOG__LEVEL": "warning",
         }
     )
     db = await Database.open(settings.database.url, size=2)
@@ -203,9 +202,10 @@ def open_accounts(installation: Installation, merchants_file: Path) -> list[tupl
         provider: {**merchant[name], "livemode": False} for provider, name in PROVIDERS.items()
     }
     notices = f"{installation.url}/notices/{installation.merchant_id}/pa_stripe"
+    events = [f"enabled_events[{at}]={name}" for at, name in enumerate(HEARD_OF_CARDS)]
     request = urllib.request.Request(
         f"{configs['stripe']['base_url']}/v1/webhook_endpoints",
-        data=f"url={notices}&enabled_events[0]=*".encode(),
+        data="&".join([f"url={notices}", *events]).encode(),
         headers={"Authorization": f"Bearer {configs['stripe']['secret_key']}"},
     )
     endpoint = json.loads(urllib.request.urlopen(request, timeout=10).read())

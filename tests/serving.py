@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import aiohttp
@@ -17,6 +18,7 @@ from tillgate.ledger import commands as ledger
 from tillgate.merchants import commands as merchants
 from tillgate.runtime.db import Database
 from tillgate.runtime.secrets import Vault
+from tillgate.topup_app.links import link_for
 from tillgate.topups.flows import TopUps
 
 
@@ -165,6 +167,12 @@ async def served(application: object) -> AsyncGenerator[str]:
 @pytest.fixture
 async def application(world: World, tmp_path: Path) -> Application:
     vault = Vault.from_file(tmp_path / "key")
+
+    def link(merchant_id: int, wallet_id: str, at: datetime, lifetime: timedelta) -> str:
+        return link_for(
+            vault, "http://127.0.0.1:8080", merchant_id, wallet_id, at=at, lifetime=lifetime
+        )
+
     return build(
         Parts(
             db=world.db,
@@ -173,6 +181,7 @@ async def application(world: World, tmp_path: Path) -> Application:
             payments=world.payments,
             top_ups=TopUps(world.payments),
             catalogue=CATALOGUE,
+            link=link,
             base_url="http://127.0.0.1:8080",
         )
     )
@@ -190,7 +199,7 @@ async def faulty(application: Application) -> Faulty:
 
 
 @pytest.fixture
-async def sdk_base(faulty: Faulty, teahouse: Teahouse) -> AsyncGenerator[str]:
+async def sdk_base(faulty: Faulty) -> AsyncGenerator[str]:
     """The base address of the API, behind something that can spoil answers."""
     async with served(faulty) as base:
         yield base

@@ -114,7 +114,11 @@ def _page(account: Account, intent: PaymentIntent, request: Request) -> Response
     charge = account.books.charges.find(intent.latest_charge or "")
     method_id = intent.payment_method or (charge.payment_method if charge else "")
     method = account.books.methods.find(method_id)
-    card = "" if method is None else f"{method.card['brand']} •••• {method.card['last4']}"
+    card = (
+        ""
+        if method is None
+        else f"{str(method.card['brand']).capitalize()} •••• {method.card['last4']}"
+    )
     amount = money(intent.amount, intent.currency.upper())
     return _render(request, 200, intent=intent, card=card, amount=amount)
 

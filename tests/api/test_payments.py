@@ -2,6 +2,9 @@
 
 import asyncio
 
+from tillgate.api.recovery import Recovery
+from tillgate.topups.flows import TopUps
+
 CARD = {"amount": 1200, "currency": "usd", "payment_method": "pm_card_visa", "confirm": "true"}
 
 
@@ -141,7 +144,7 @@ async def test_an_intent_is_made_changed_and_listed(client, teahouse) -> None:
     assert confirmed.json["status"] == "succeeded"
 
 
-async def test_a_request_whose_worker_died_is_finished_by_the_truth(client, db, world) -> None:
+async def test_a_request_whose_worker_died_is_finished_by_the_truth(client, db) -> None:
     paid = await client.post("/v1/payment_intents", CARD, key="crash")
     async with db.transaction() as tx:
         # As if the process had died right before it could store the answer.
@@ -184,3 +187,31 @@ async def test_fifty_refunds_never_exceed_the_payment(client, world) -> None:
     assert sum(answer.status == 200 for answer in answers) == 12
     assert {answer.status for answer in answers} == {200, 400}
     await world.assert_books_hold()
+
+
+async def test_the_worker_finishes_what_nobody_asks_about_again(client, db, world) -> None:
+    declined = {**CARD, "payment_method": "pm_card_chargeDeclined"}
+    paid = await client.post("/v1/payment_intents", CARD, key="k1")
+    failed = await client.post("/v1/payment_intents", declined, key="k2")
+    intent = paid.json["id"]
+    refund = await client.post("/v1/refunds", {"payment_intent": intent, "amount": 5}, key="k3")
+    async with db.transaction() as tx:
+        await tx.run(
+            "UPDATE runtime.idempotency SET status = NULL, body = NULL,"
+            " locked_at = locked_at - interval '1 hour'"
+        )
+    recovery = Recovery(
+        db, world.clock, world.payments, TopUps(world.payments), abandoned_after_seconds=45
+    )
+
+    assert await recovery.run() == 3
+    assert await recovery.run() == 0
+
+    again = await client.post("/v1/payment_intents", CARD, key="k1")
+    assert again.headers["Idempotent-Replayed"] == "true"
+    assert again.json["latest_charge"] == paid.json["latest_charge"]
+    again = await client.post("/v1/payment_intents", declined, key="k2")
+    assert again.status == 402
+    assert again.error["decline_code"] == failed.error["decline_code"]
+    again = await client.post("/v1/refunds", {"payment_intent": intent, "amount": 5}, key="k3")
+    assert again.json["id"] == refund.json["id"]

@@ -112,7 +112,7 @@ async def test_limits_and_words(client) -> None:
     assert nobody.error["param"] == "customer"
 
 
-async def test_the_books_and_the_balance_can_be_read(client, world) -> None:
+async def test_the_books_and_the_balance_can_be_read(client) -> None:
     paid = await client.post(
         "/v1/payment_intents",
         {"amount": 1200, "currency": "usd", "payment_method": "pm_card_visa", "confirm": "true",

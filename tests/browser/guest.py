@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
-from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, Request, expect
+from playwright.async_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    Request,
+    expect,
+)
+from playwright.async_api import TimeoutError as Timeout
 
 from tests.browser.stage import Stage
 
@@ -17,6 +26,7 @@ IPHONE = (
 )
 SIZES = {"desktop": (1280, 900), "phone": (390, 844), "small": (320, 568)}
 WAIT_MS = 15_000
+PLACE = (Path(__file__).parent / "place.js").read_text(encoding="utf-8")
 
 
 @dataclass
@@ -41,9 +51,23 @@ class Guest:
         await self.choose(amount, method, card)
         await self.page.click("#pay")
 
+    async def place_quietly(self, amount: int, method: str, card: str | None = None) -> str:
+        """Place an order as the form does, without going anywhere; return the order's page."""
+        await self.page.goto(self.page.url.split("/orders")[0].split("?")[0])
+        placed = await self.page.evaluate(
+            PLACE,
+            [amount, method, card],
+        )
+        assert "page" in placed, placed
+        return urljoin(self.page.url, placed["page"])
+
     async def stage(self, name: str) -> None:
         """Wait until the order page shows this stage."""
-        await self.page.wait_for_selector(f".order.{name}", timeout=WAIT_MS)
+        try:
+            await self.page.wait_for_selector(f".order.{name}", timeout=WAIT_MS)
+        except Timeout as error:
+            shown = await self.page.inner_text("main")
+            raise AssertionError(f"waited for {name!r}; the page says {shown!r}") from error
 
     async def says(self, text: str | re.Pattern[str]) -> None:
         """Wait until the page says this."""

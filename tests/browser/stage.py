@@ -11,7 +11,7 @@ import socket
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from starlette.applications import Starlette
 
 from tests.worlds import MERCHANT, World, open_world
 from tillgate.kernel import ids
+from tillgate.kernel.clock import SystemClock
 from tillgate.kernel.money import CURRENCIES
 from tillgate.payments import jobs
 from tillgate.runtime.secrets import Vault
@@ -31,6 +32,20 @@ from tillgate.wallets import queries as wallet_queries
 from tillgate.wallets.model import OpenWallet
 
 
+class ShiftedClock(SystemClock):
+    """The machine's clock, which a test may put forward."""
+
+    def __init__(self) -> None:
+        self.ahead = timedelta()
+
+    def advance(self, **by: float) -> None:
+        """Put it forward by `timedelta(**by)`."""
+        self.ahead += timedelta(**by)
+
+    def now(self) -> datetime:
+        return super().now() + self.ahead
+
+
 @dataclass
 class Stage:
     """A merchant's pages, being served."""
@@ -39,6 +54,7 @@ class Stage:
     vault: Vault
     base_url: str
     pages: Pages
+    clock: ShiftedClock
     at_work: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def open_wallet(self, currency: str = "cny", customer: str = "cus_li") -> str:
@@ -70,6 +86,13 @@ class Stage:
         name = {"alipay": "alipay", "wechat_pay": "wechat", "card": "card"}[method]
         return f"{self.world.running.simulators[name].server.url}/phone/"
 
+    async def advance(self, **by: float) -> None:
+        """Put everybody's clock forward, the providers' too."""
+        self.clock.advance(**by)
+        ahead = {"offset_seconds": self.clock.ahead.total_seconds()}
+        for method in ("alipay", "wechat_pay", "card"):
+            await self.world.control(method, "clock", ahead)
+
     def pause_work(self) -> None:
         """The worker stops for a while."""
         self.at_work.clear()
@@ -77,11 +100,6 @@ class Stage:
     def resume_work(self) -> None:
         """The worker goes on."""
         self.at_work.set()
-
-    @staticmethod
-    def seconds(count: float) -> timedelta:
-        """Return so many seconds."""
-        return timedelta(seconds=count)
 
     async def work(self) -> None:
         """Do what the worker does for the money path, over and over."""
@@ -98,13 +116,11 @@ class Stage:
 async def open_stage(db_url: str, keys: Path, folder: Path, **how: Any) -> AsyncGenerator[Stage]:
     """Serve the pages of a new world."""
     port = how.pop("port", 0)
-    lifetime = how.pop("order_lifetime", None)
+    clock = ShiftedClock()
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", port))
         base_url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        async with open_world(db_url, keys, **how) as world:
-            if lifetime is not None:
-                world.payments.lifetime = lifetime
+        async with open_world(db_url, keys, clock=clock, **how) as world:
             vault = Vault.from_file(folder / "secret.key")
             pages = Pages(
                 Parts(
@@ -120,7 +136,7 @@ async def open_stage(db_url: str, keys: Path, folder: Path, **how: Any) -> Async
                     requests_per_minute=100_000,
                 )
             )
-            stage = Stage(world, vault, base_url, pages)
+            stage = Stage(world, vault, base_url, pages, clock)
             async with _served(pages, listening), _working(stage):
                 yield stage
 

@@ -280,6 +280,8 @@ async def test_lost_answer_of_the_provider_is_asked_for(stage: Stage, guests: Gu
     wallet = await stage.open_wallet()
     guest = await guests.arrive(stage.link(wallet))
     stage.pause_work()
+    lost = {"operation": "notice", "fault": {"kind": "lost_notice"}, "next": 9}
+    await stage.world.control("card", "rules", lost)
 
     await guest.order("40.02", "card", "pm_card_visa")
     await guest.stage("unknown")
@@ -288,6 +290,30 @@ async def test_lost_answer_of_the_provider_is_asked_for(stage: Stage, guests: Gu
 
     await guest.stage("paid")
     await assert_credited(stage, wallet, 4_002)
+
+
+@pytest.mark.parametrize("method", ["alipay", "wechat_pay"])
+async def test_provider_refuses_the_order(stage: Stage, guests: Guests, method: str) -> None:
+    wallet = await stage.open_wallet()
+    guest = await guests.arrive(stage.link(wallet))
+
+    await guest.order("40.20", method)
+
+    await guest.stage("declined")
+    await guest.says("The payment was declined")
+    await assert_credited(stage, wallet, 0)
+
+
+async def test_notice_that_never_comes(stage: Stage, guests: Guests) -> None:
+    wallet = await stage.open_wallet()
+    guest = await guests.arrive(stage.link(wallet))
+
+    await guest.order("40.14", "alipay")
+    await guest.stage("scan")
+    await guest.pay_on_phone(stage, "alipay")
+
+    await guest.stage("paid")
+    await assert_credited(stage, wallet, 4_014)
 
 
 async def test_code_that_never_came_can_be_canceled(stage: Stage, guests: Guests) -> None:
@@ -305,12 +331,18 @@ async def test_code_that_never_came_can_be_canceled(stage: Stage, guests: Guests
 async def test_expired_order_offers_a_new_one(stage: Stage, guests: Guests) -> None:
     wallet = await stage.open_wallet()
     guest = await guests.arrive(stage.link(wallet))
-    stage.world.payments.lifetime = stage.seconds(4)
-
     await guest.order("12.50", "wechat_pay")
     await guest.stage("scan")
+    stage.pause_work()
+
+    await stage.advance(minutes=14, seconds=58)
+    await guest.page.reload()
+    left = guest.page.locator("[data-left]")
+    assert await left.inner_text() in {"0:02", "0:01", "0:00"}
+    await guest.page.wait_for_selector("[data-time-up]:not([hidden])")
+    await guest.says("Time is up.")
+    stage.resume_work()
     await guest.stage("expired")
-    stage.world.payments.lifetime = stage.seconds(900)
     await guest.page.click("a.button.pay")
     assert await guest.page.input_value("#other") == "12.50"
     await guest.page.click("#pay")

@@ -171,7 +171,8 @@ SABOTAGE = {
     ),
     "the relay stands still": (
         "INSERT INTO runtime.facts (merchant_id, id, name, object_id, sequence, data, at)"
-        f" VALUES (3, 'evt', 'x.made', 'x', 1, '', '{OLD}')",
+        f" VALUES (3, 'evt', 'x.made', 'x', 1, '', '{OLD}');"
+        f" INSERT INTO runtime.outbox VALUES (3, 'evt', '{OLD}')",
         {"outbox_moves"},
     ),
     "a fact is parked": (

@@ -20,7 +20,7 @@ class Order(Request, frozen=True, kw_only=True):
     kind: Literal["tea", "cake"] = "tea"
     warm: bool = False
     note: Text | UnsetType | None = UNSET
-    tags: list[Annotated[str, Meta(max_length=5)]] = []
+    tags: tuple[Annotated[str, Meta(max_length=5)], ...] = ()
     inner: Inner | None = None
     metadata: MetadataChange | UnsetType = UNSET
 
@@ -31,7 +31,7 @@ def test_what_is_read() -> None:
     )
 
     assert order == Order(
-        amount=100, kind="cake", warm=True, note=None, tags=["a"], inner=Inner(size=2),
+        amount=100, kind="cake", warm=True, note=None, tags=("a",), inner=Inner(size=2),
         metadata={"a": None},
     )  # fmt: skip
     assert read(read_form("amount=1"), Order).note is UNSET

@@ -64,12 +64,13 @@ def render(openapi: dict[str, Any]) -> str:
         title=openapi["info"]["title"],
         version=openapi["info"]["version"],
         server=openapi["servers"][0]["url"],
-        groups=_groups(openapi),
+        groups=groups(openapi),
         errors=_errors(),
     )
 
 
-def _groups(openapi: dict[str, Any]) -> list[dict[str, Any]]:
+def groups(openapi: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the operations by resource, as a page wants them."""
     schemas = openapi["components"]["schemas"]
     groups: dict[str, list[dict[str, Any]]] = {tag["name"]: [] for tag in openapi["tags"]}
     server = openapi["servers"][0]["url"]

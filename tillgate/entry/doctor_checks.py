@@ -229,8 +229,9 @@ MOVING: Final = (
     _check(
         "outbox_moves",
         "Facts are relayed within five minutes.",
-        "SELECT f.merchant_id, f.id, f.name, f.at FROM runtime.facts f, asked\n"
-        "WHERE NOT f.relayed AND f.at < asked.at - interval '5 minutes'",
+        "SELECT o.merchant_id, o.id, f.name, o.at FROM asked, runtime.outbox o\n"
+        "JOIN runtime.facts f ON f.merchant_id = o.merchant_id AND f.id = o.id\n"
+        "WHERE o.at < asked.at - interval '5 minutes'",
         concern="stuck",
     ),
     _check(
@@ -323,8 +324,8 @@ SELECT
         AS unknown_open,
     (SELECT min(created_at) FROM payments.attempts
         WHERE look_up_at IS NOT NULL AND status = 'unknown') AS unknown_oldest,
-    (SELECT count(*) FROM runtime.facts WHERE NOT relayed) AS outbox,
-    (SELECT min(at) FROM runtime.facts WHERE NOT relayed) AS outbox_oldest,
+    (SELECT count(*) FROM runtime.outbox) AS outbox,
+    (SELECT min(at) FROM runtime.outbox) AS outbox_oldest,
     (SELECT count(*) FROM runtime.parked_facts) AS parked,
     (SELECT count(*) FROM runtime.notices WHERE next_at IS NOT NULL) AS inbox,
     (SELECT min(received_at) FROM runtime.notices WHERE next_at IS NOT NULL) AS inbox_oldest,

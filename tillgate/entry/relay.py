@@ -65,9 +65,7 @@ async def _relay_merchant(db: Database, clock: Clock, table: Table, merchant_id:
 async def _hear_next(db: Database, clock: Clock, table: Table, merchant_id: int) -> int:
     async with db.transaction() as tx:
         facts = await outbox.claim(tx, merchant_id, BATCH)
-        if facts:
-            await outbox.mark_relayed(tx, merchant_id, [fact.id for fact in facts])
-            await _tell(tx, facts, table, clock.now())
+        await _tell(tx, facts, table, clock.now())
     telemetry.FACTS.inc(len(facts))
     return len(facts)
 
@@ -99,7 +97,6 @@ async def _hear_these(
 ) -> int:
     async with db.transaction() as tx:
         facts = await fact_log.claim_facts(tx, merchant_id, fact_ids)
-        await outbox.mark_relayed(tx, merchant_id, [fact.id for fact in facts])
         await _tell(tx, facts, table, clock.now())
     telemetry.FACTS.inc(len(facts))
     return len(facts)
@@ -125,7 +122,7 @@ async def _park(
     )
     async with db.transaction() as tx:
         await fact_log.park(tx, parked, at=at)
-        await outbox.mark_relayed(tx, merchant_id, [fact_id])
+        await outbox.drop(tx, merchant_id, fact_id)
     telemetry.FACTS_PARKED.inc()
     _log.error("fact %s is parked: %s", fact_id, parked.note, exc_info=error)
 

@@ -189,13 +189,15 @@ async def _listen(config: dict[str, Any], url: str, secret: str | None) -> None:
             return
         for endpoint in known:
             await session.delete(f"{endpoints}/{endpoint['id']}")
-        form = {"url": url} | {f"enabled_events[{i}]": name for i, name in enumerate(_EVENTS)}
+        form = {"url": url} | {
+            f"enabled_events[{i}]": name for i, name in enumerate(HEARD_OF_CARDS)
+        }
         async with session.post(endpoints, data=form) as answer:
             config["webhook_secret"] = (await answer.json())["secret"]
 
 
 #: What the card provider is to tell us; everything else would only be answered and forgotten.
-_EVENTS = (
+HEARD_OF_CARDS = (
     "payment_intent.succeeded",
     "payment_intent.payment_failed",
     "payment_intent.canceled",

@@ -5,24 +5,23 @@ Started again and again by the supervisor or systemd; it holds nothing that is n
 
 from __future__ import annotations
 
-import gc
 from datetime import datetime, timedelta
+from socket import socket
 
 import uvicorn
 import uvloop
 from starlette.applications import Starlette
-from starlette.routing import BaseRoute
 
 from tillgate.api import app as api
 from tillgate.api.notices import PREFIX as NOTICES
 from tillgate.api.notices import NoticeEndpoint, Receive, Scope, Send
 from tillgate.entry import subscriptions
-from tillgate.entry.build import Core, open_core
+from tillgate.entry.build import Core, open_core, spare_the_collector
 from tillgate.entry.health import Health
 from tillgate.runtime import logs, telemetry
 from tillgate.runtime.settings import Settings
-from tillgate.topup_app import routes as topup_app
 from tillgate.topup_app.links import link_for
+from tillgate.topup_app.routes import Pages, Parts
 from tillgate.wallets.routes import Link
 from tillgate.web.operation import Operation
 
@@ -35,13 +34,11 @@ def run(settings: Settings) -> None:
 
 async def _main(settings: Settings) -> None:
     async with open_core(settings) as core:
-        # What has been imported stays: the collector need not look at it again.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(50_000, 20, 50)
-        server = uvicorn.Server(
+        spare_the_collector()
+        site = application(core)
+        server = Listener(
             uvicorn.Config(
-                application(core),
+                site,
                 host=settings.http.host,
                 port=settings.http.port,
                 loop="none",
@@ -55,15 +52,17 @@ async def _main(settings: Settings) -> None:
                 timeout_keep_alive=75,
                 timeout_graceful_shutdown=10,
                 backlog=2048,
-            )
+            ),
+            site,
         )
         await server.serve()
 
 
 def application(core: Core) -> Server:
     """Return the whole ASGI application."""
+    shown = pages(core)
     site = api.build(
-        api_parts(core), pages=Starlette(routes=pages(core)), observe=telemetry_of_request
+        api_parts(core), pages=Starlette(routes=shown.routes()), observe=telemetry_of_request
     )
     health = Health(
         site,
@@ -72,21 +71,38 @@ def application(core: Core) -> Server:
         role=core.settings.database.role or None,
         db=core.db,
     )
-    return Server(notices=NoticeEndpoint(core.payments), rest=health)
+    return Server(notices=NoticeEndpoint(core.payments), rest=health, pages=shown)
 
 
 class Server:
     """Sends notices, which are many, straight to where they belong."""
 
-    def __init__(self, notices: NoticeEndpoint, rest: api.AsgiApp) -> None:
+    def __init__(self, notices: NoticeEndpoint, rest: api.AsgiApp, pages: Pages) -> None:
         self._notices = notices
         self._rest = rest
+        self._pages = pages
+
+    async def close(self) -> None:
+        """Let go of the pages that wait for news."""
+        await self._pages.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"].startswith(NOTICES):
             await self._notices(scope, receive, send)
         else:
             await self._rest(scope, receive, send)
+
+
+class Listener(uvicorn.Server):
+    """Ends at once although pages wait: their streams would hold it up."""
+
+    def __init__(self, config: uvicorn.Config, site: Server) -> None:
+        super().__init__(config)
+        self._site = site
+
+    async def shutdown(self, sockets: list[socket] | None = None) -> None:
+        await self._site.close()
+        await super().shutdown(sockets)
 
 
 def api_parts(core: Core) -> api.Parts:
@@ -117,12 +133,12 @@ def link_of(core: Core) -> Link:
     return link
 
 
-def pages(core: Core) -> list[BaseRoute]:
-    """Return the routes of the pages."""
+def pages(core: Core) -> Pages:
+    """Return the top-up pages."""
     simulators = core.settings.simulators
     phone = f"http://{simulators.host}:{simulators.alipay_port}/phone/"
-    return topup_app.routes(
-        topup_app.Parts(
+    return Pages(
+        Parts(
             db=core.db,
             clock=core.clock,
             vault=core.vault,

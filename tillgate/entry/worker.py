@@ -17,8 +17,9 @@ from datetime import timedelta
 
 import uvloop
 
+from tillgate.api.recovery import Recovery
 from tillgate.entry import doctor, subscriptions
-from tillgate.entry.build import Core, open_core
+from tillgate.entry.build import Core, open_core, spare_the_collector
 from tillgate.entry.loops import Chore, run_all
 from tillgate.entry.relay import relay
 from tillgate.ledger import flows as ledger
@@ -41,6 +42,7 @@ async def _main(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with open_core(settings) as core:
+        spare_the_collector()
         dispatcher = Dispatcher(
             core.db, core.clock, core.vault, subscriptions.CATALOGUE, settings.webhooks
         )
@@ -68,6 +70,14 @@ def chores(core: Core, dispatcher: Dispatcher) -> list[Chore]:
             await heartbeats.beat(tx, process, "worker", at=core.clock.now())
         return 0
 
+    recovery = Recovery(
+        core.db,
+        core.clock,
+        core.payments,
+        core.top_ups,
+        abandoned_after_seconds=core.settings.providers.total_timeout_seconds * 2 + 5,
+    )
+
     async def forget_answers() -> int:
         async with core.db.transaction() as tx:
             return await idempotency.prune(tx, core.clock.now() - timedelta(hours=25))
@@ -82,5 +92,6 @@ def chores(core: Core, dispatcher: Dispatcher) -> list[Chore]:
         Chore("seals", lambda: ledger.seal(core.db, core.clock), 5.0, 1_000_000),
         Chore("heartbeat", beat, 2.0, 1),
         Chore("answers", forget_answers, 60.0, 10_000),
+        Chore("abandoned", recovery.run, 5.0, 50),
         Chore("doctor", lambda: doctor.look(core.db, core.clock), 60.0, 1_000_000),
     ]

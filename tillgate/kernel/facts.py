@@ -7,12 +7,12 @@ old news. The wire's "event" is drawn from it later.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 
+import msgspec
 
-@dataclass(frozen=True, slots=True)
-class Fact:
+
+class Fact(msgspec.Struct, frozen=True):
     """One thing that happened to one object of one merchant.
 
     `name` is `room.past_tense` (`payment.succeeded`); `data` is the object as encoded JSON.

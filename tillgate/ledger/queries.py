@@ -7,7 +7,7 @@ from datetime import datetime
 
 from tillgate.ledger import account_store, seal_store, store
 from tillgate.ledger.errors import AccountNotFound
-from tillgate.ledger.model import Account, AccountsWanted, Movement, TrialRow, movements_of
+from tillgate.ledger.model import Account, AccountsWanted, Movement, Posted, TrialRow, movements_of
 from tillgate.runtime.db import Tx
 
 
@@ -62,6 +62,11 @@ async def balances_at(
 ) -> dict[int, int]:
     """Return where accounts stood right after a journal."""
     return await store.select_balances_at(tx, merchant_id, sorted(numbers), journal)
+
+
+async def journals(tx: Tx, causes: Collection[tuple[int, str]]) -> list[Posted]:
+    """Return the journals of these causes, where they have been posted."""
+    return await store.select_journals(tx, causes) if causes else []
 
 
 async def standing(

@@ -6,6 +6,7 @@ rest of its batch. Nothing here awaits a provider.
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -167,7 +168,7 @@ def _open(desk: Desk, opening: Opening, look_ups: LookUps) -> Payment | Charge:
             if order.payment_method
             else PaymentStatus.REQUIRES_PAYMENT_METHOD
         ).value,
-        client_secret=f"{order.id}_secret_{ids.suffix(ids.new_id('x'))}",
+        client_secret=f"{order.id}_secret_{secrets.token_hex(12)}",
         created_at=desk.at,
     )
     desk.add_payment(payment)

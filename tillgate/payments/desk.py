@@ -35,8 +35,9 @@ Booking = Callable[[Books], "Journal | None"]
 class Desk:
     """Payments under lock, and what is being changed about them."""
 
-    def __init__(self, at: datetime) -> None:
+    def __init__(self, at: datetime, memory: ledger.Memory | None = None) -> None:
         self.at = at
+        self._memory = memory
         self.payments: dict[Key, Payment] = {}
         self.attempts: dict[Key, Attempt] = {}
         self.refunds: dict[Key, Refund] = {}
@@ -164,8 +165,17 @@ class Desk:
     # Writing ---------------------------------------------------------------------------------
 
     async def close(self, tx: Tx) -> None:
-        """Book and write everything. The order is the order of locks: rows first, books last."""
-        await self.do_bookings(tx)
+        """Write and book everything. The order is the order of locks: rows first, books last.
+
+        Everybody who posts to the merchant waits for the books, so all that can be written before
+        is. What the bookings decide is written after them.
+        """
+        await self._write(tx)
+        if self._bookings:
+            await self.do_bookings(tx)
+            await self._write(tx)
+
+    async def _write(self, tx: Tx) -> None:
         await store.insert_payments(tx, self._fresh(self.payments))
         await store.insert_attempts(tx, self._fresh(self.attempts))
         await store.insert_refunds(tx, self._fresh(self.refunds))
@@ -175,13 +185,13 @@ class Desk:
         await store.update_refunds(tx, self._touched(self.refunds))
         await store.insert_breaks(tx, self._breaks)
         await outbox.publish(tx, self._facts)
+        self._new, self._changed, self._breaks, self._facts = set(), set(), [], []
 
     async def do_bookings(self, tx: Tx) -> None:
         """Lock the books and post what has been collected so far."""
-        if not self._bookings:
-            return
         bookings, self._bookings = self._bookings, []
-        books = await ledger.lock(tx, {payment.merchant_id for _, payment, _, _ in bookings})
+        merchants = {payment.merchant_id for _, payment, _, _ in bookings}
+        books = await ledger.lock(tx, merchants, self._memory)
         await ledger.ensure_accounts(
             tx,
             books,

@@ -58,7 +58,7 @@ mismatched   mismatched  mismatched  mismatched  mismatched  paid  mismatched mi
 paid         paid        paid        paid        !           paid  !         paid      paid    paid
 declined     declined    declined    !           mismatched  paid  declined  declined  declined declined
 not_sent     not_sent    not_sent    !           mismatched  paid  declined  not_sent  closed  not_sent
-closed       closed      closed      !           mismatched  paid  closed    closed    closed  closed
+closed       closed      closed      closed      mismatched  paid  closed    closed    closed  closed
 """
 
 

@@ -245,7 +245,7 @@ def show_action(payment: Payment) -> dict[str, Any] | None:
         return None
     match step["type"]:
         case "show_qr":
-            return _show_qr(step, payment)
+            return _show_qr(step)
         case "redirect":
             kind = "redirect_to_url"
             return {"type": kind, kind: {"url": step["url"], "return_url": payment.return_url}}
@@ -255,17 +255,17 @@ def show_action(payment: Payment) -> dict[str, Any] | None:
             return {"type": kind, kind: fields}
 
 
-def _show_qr(step: dict[str, Any], payment: Payment) -> dict[str, Any]:
+def _show_qr(step: dict[str, Any]) -> dict[str, Any]:
     kind = "wechat_pay_display_qr_code"
     if not str(step["content"]).startswith("weixin://"):
         kind = "display_qr_code"
-    page = f"/pay/{payment.id}?client_secret={payment.client_secret}"
     return {
         "type": kind,
         kind: {
             "data": step["content"],
             "expires_at": step["expires_at"],
-            "hosted_instructions_url": page,
+            # `data` is drawn by who shows it; hosted checkout pages are not there yet.
+            "hosted_instructions_url": None,
             "image_data_url": None,
             "image_url_png": None,
             "image_url_svg": None,

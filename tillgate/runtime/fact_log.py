@@ -88,10 +88,20 @@ _NAMED_BEFORE = _NAMED + ", id LIMIT $6) f ORDER BY f.id LIMIT $6"
 
 
 async def claim_facts(tx: Tx, merchant_id: int, fact_ids: Sequence[str]) -> list[Fact]:
-    """Lock those of these facts that are not relayed yet and that nobody else is relaying."""
+    """Take those of these facts that are not relayed yet and that nobody else is taking."""
     rows = await tx.all(
-        "SELECT * FROM runtime.facts WHERE merchant_id = $1 AND id = ANY($2::text[])"
-        " AND NOT relayed ORDER BY id FOR UPDATE SKIP LOCKED",
+        """
+        WITH due AS MATERIALIZED (
+            SELECT merchant_id, id FROM runtime.outbox WHERE merchant_id = $1
+            AND id = ANY ($2::text[]) ORDER BY id FOR UPDATE SKIP LOCKED
+        ), taken AS (
+            DELETE FROM runtime.outbox o
+            WHERE o.merchant_id = $1 AND o.id = ANY (ARRAY(SELECT id FROM due))
+        )
+        SELECT f.* FROM due JOIN runtime.facts f
+            ON f.merchant_id = due.merchant_id AND f.id = due.id
+        ORDER BY f.id
+        """,
         merchant_id,
         list(fact_ids),
     )
@@ -101,7 +111,7 @@ async def claim_facts(tx: Tx, merchant_id: int, fact_ids: Sequence[str]) -> list
 async def select_unrelayed(tx: Tx, merchant_id: int, limit: int) -> list[str]:
     """Return ids of facts to be relayed, oldest first."""
     rows = await tx.all(
-        "SELECT id FROM runtime.facts WHERE merchant_id = $1 AND NOT relayed ORDER BY id LIMIT $2",
+        "SELECT id FROM runtime.outbox WHERE merchant_id = $1 ORDER BY id LIMIT $2",
         merchant_id,
         limit,
     )

@@ -1,7 +1,8 @@
 """The outbox: facts written in the transaction that made them true, relayed afterwards.
 
-`runtime.facts` is the outbox and the log of what happened in one. Publishing is a command like
-any other; relaying is the worker's (`entry.subscriptions` says who hears what).
+`runtime.facts` is the log of what happened, written once; `runtime.outbox` names those of them that
+are still to be relayed. Publishing is a command like any other; relaying is the worker's
+(`entry.subscriptions` says who hears what).
 """
 
 from __future__ import annotations
@@ -20,10 +21,14 @@ async def publish(tx: Tx, facts: Sequence[Fact]) -> None:
         return
     await tx.run(
         """
-        INSERT INTO runtime.facts (merchant_id, id, name, object_id, sequence, data, previous, at,
-            request_id, idempotency_key)
-        SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::bigint[],
-            $6::bytea[], $7::bytea[], $8::timestamptz[], $9::text[], $10::text[])
+        WITH written AS (
+            INSERT INTO runtime.facts (merchant_id, id, name, object_id, sequence, data, previous,
+                at, request_id, idempotency_key)
+            SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::bigint[],
+                $6::bytea[], $7::bytea[], $8::timestamptz[], $9::text[], $10::text[])
+        )
+        INSERT INTO runtime.outbox (merchant_id, id, at)
+        SELECT * FROM unnest($1::bigint[], $2::text[], $8::timestamptz[])
         """,
         [fact.merchant_id for fact in facts],
         [fact.id for fact in facts],
@@ -43,11 +48,10 @@ async def merchants_waiting(tx: Tx) -> list[int]:
     rows = await tx.all(
         """
         WITH RECURSIVE m AS (
-            (SELECT merchant_id FROM runtime.facts WHERE NOT relayed ORDER BY merchant_id LIMIT 1)
+            (SELECT merchant_id FROM runtime.outbox ORDER BY merchant_id LIMIT 1)
             UNION ALL
-            SELECT (SELECT f.merchant_id FROM runtime.facts f
-                WHERE NOT f.relayed AND f.merchant_id > m.merchant_id
-                ORDER BY f.merchant_id LIMIT 1)
+            SELECT (SELECT o.merchant_id FROM runtime.outbox o
+                WHERE o.merchant_id > m.merchant_id ORDER BY o.merchant_id LIMIT 1)
             FROM m WHERE m.merchant_id IS NOT NULL
         )
         SELECT merchant_id FROM m WHERE merchant_id IS NOT NULL
@@ -57,22 +61,33 @@ async def merchants_waiting(tx: Tx) -> list[int]:
 
 
 async def claim(tx: Tx, merchant_id: int, limit: int) -> list[Fact]:
-    """Lock up to `limit` facts of one merchant that nobody else is relaying, oldest first."""
+    """Take up to `limit` facts of one merchant that nobody else is taking, oldest first.
+
+    They count as relayed when this transaction commits.
+    """
     rows = await tx.all(
-        "SELECT * FROM runtime.facts WHERE merchant_id = $1 AND NOT relayed"
-        " ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED",
+        """
+        WITH due AS MATERIALIZED (
+            SELECT merchant_id, id FROM runtime.outbox WHERE merchant_id = $1
+            ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED
+        ), taken AS (
+            DELETE FROM runtime.outbox o
+            WHERE o.merchant_id = $1 AND o.id = ANY (ARRAY(SELECT id FROM due))
+        )
+        SELECT f.* FROM due CROSS JOIN LATERAL (SELECT * FROM runtime.facts x
+            WHERE x.merchant_id = due.merchant_id AND x.id = due.id OFFSET 0) f
+        ORDER BY f.id
+        """,
         merchant_id,
         limit,
     )
     return [read_fact(row) for row in rows]
 
 
-async def mark_relayed(tx: Tx, merchant_id: int, fact_ids: Sequence[str]) -> None:
-    """These facts have been heard by all subscribers."""
+async def drop(tx: Tx, merchant_id: int, fact_id: str) -> None:
+    """Take one fact out: it is kept elsewhere."""
     await tx.run(
-        "UPDATE runtime.facts SET relayed = true WHERE merchant_id = $1 AND id = ANY($2::text[])",
-        merchant_id,
-        list(fact_ids),
+        "DELETE FROM runtime.outbox WHERE merchant_id = $1 AND id = $2", merchant_id, fact_id
     )
 
 

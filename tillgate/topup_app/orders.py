@@ -138,7 +138,7 @@ def stage_of(payment: Payment, attempt: Attempt | None) -> Stage:
             return _failed(payment)
         case "requires_action":
             step = (payment.next_action or {}).get("type")
-            return {"show_qr": Stage.SCAN, "redirect": Stage.REDIRECT}.get(str(step), Stage.WORKING)
+            return {"show_qr": Stage.SCAN, "redirect": Stage.REDIRECT}.get(str(step), Stage.NO_STEP)
         case _:
             status = attempt.status if attempt is not None else "waiting"
             return _OF_ATTEMPT.get(status, Stage.WORKING)

@@ -37,8 +37,10 @@ _KINDS: Final = {
 }
 
 
-def answer(renderer: Renderer, request: Request, refusal: Refusal | None) -> Response:
-    """Answer a refusal, or a failure of our own (None)."""
+def answer(
+    renderer: Renderer, request: Request, refusal: Refusal | None, *, home: str | None
+) -> Response:
+    """Answer a refusal, or a failure of our own (None). `home`: where a good link leads."""
     status = 500 if refusal is None else STATUS[refusal.kind][0]
     language = language_of(request)
     if request.method == "POST" or "text/html" not in request.headers.get("accept", "*/*"):
@@ -50,7 +52,7 @@ def answer(renderer: Renderer, request: Request, refusal: Refusal | None) -> Res
         }
         return JSONResponse(body, status, headers={"Cache-Control": "no-store"})
     title, note = _page_words(language, refusal, status)
-    return renderer.page(request, "sorry.html", status=status, title=title, note=note)
+    return renderer.page(request, "sorry.html", status=status, title=title, note=note, home=home)
 
 
 def say(language: Language, refusal: Refusal | None) -> str:

@@ -47,7 +47,7 @@ class Renderer:
         known["script_names"] = assets.scripts
         known["icon"] = _icons(_FOLDER / "icons")
         filters = cast("dict[str, Any]", self._environment.filters)
-        filters.update(milliseconds=_milliseconds, utc=_utc)
+        filters.update(milliseconds=_milliseconds, utc=_utc, capital=_capital)
 
     def page(
         self, request: Request, template: str, *, status: int = 200, **values: object
@@ -100,3 +100,8 @@ def _milliseconds(moment: datetime) -> int:
 def _utc(moment: datetime) -> str:
     """For browsers without scripts; the others write it in their own time."""
     return moment.strftime("%Y-%m-%d %H:%M UTC")
+
+
+def _capital(text: str) -> str:
+    """A sentence may begin with a word that is put in."""
+    return text[:1].upper() + text[1:]

@@ -1,6 +1,6 @@
 """The addresses of the top-up pages, and the rules at their door.
 
-    routes(Parts(db=…, clock=…, vault=…, providers=…, payments=…, top_ups=…, base_url=…))
+    Pages(Parts(db=…, clock=…, vault=…, providers=…, payments=…, top_ups=…, base_url=…)).routes()
 
 Whoever holds a link may look and order; there are no cookies. An order is only taken as JSON sent
 by a page of our own origin, so no other site can place one in a customer's browser.
@@ -66,7 +66,7 @@ class Parts:
     #: The simulators' phone, to be offered in test mode.
     phone_url: str | None = None
     orders_per_minute: int = 30
-    requests_per_minute: int = 600
+    requests_per_minute: int = 300
 
 
 class ForeignSite(Refusal):
@@ -87,8 +87,12 @@ class Pages:
             parts.db, parts.payments, parts.top_ups, parts.providers, parts.base_url
         )
         self.watcher = Watcher(parts.db, parts.clock)
-        self._orders = Limit(burst=10, per_minute=parts.orders_per_minute)
-        self._requests = Limit(burst=120, per_minute=parts.requests_per_minute)
+        orders, requests = parts.orders_per_minute, parts.requests_per_minute
+        self._orders = Limit(burst=10, per_minute=orders)
+        self._requests = Limit(burst=120, per_minute=requests)
+        # A whole shop may stand behind one address.
+        self._orders_from = Limit(burst=100, per_minute=orders * 10)
+        self._requests_from = Limit(burst=1_200, per_minute=requests * 10)
 
     def routes(self) -> list[BaseRoute]:
         """Return the routes, to be mounted at the root."""
@@ -243,8 +247,8 @@ class Pages:
     def _caller(self, request: Request, link: Link) -> Caller:
         ip = request.client.host if request.client else None
         now = self._parts.clock.now()
-        self._orders.take(f"wallet {link.holder}", now)
-        self._orders.take(f"address {ip}", now)
+        self._orders.take(link.holder, now)
+        self._orders_from.take(ip or "", now)
         return Caller(link, device_of(request.headers), ip, new_id("req"))
 
     async def _read_body(self, request: Request) -> bytes:
@@ -267,23 +271,21 @@ class Pages:
 
         @functools.wraps(handler)
         async def answer(request: Request) -> Response:
+            home: str | None = None
             try:
                 now = self._parts.clock.now()
-                self._requests.take(request.client.host if request.client else "", now)
+                self._requests_from.take(request.client.host if request.client else "", now)
                 link = read_token(self._parts.vault, request.path_params["token"], at=now)
+                home = link.path
+                self._requests.take(link.holder, now)
                 return await handler(request, link)
             except Refusal as refusal:
-                return refusing.answer(self._renderer, request, refusal)
+                return refusing.answer(self._renderer, request, refusal, home=home)
             except Exception:  # noqa: BLE001  the edge: logged, and the customer hears of it
                 _log.exception("a page failed")
-                return refusing.answer(self._renderer, request, None)
+                return refusing.answer(self._renderer, request, None, home=home)
 
         return answer
-
-
-def routes(parts: Parts) -> list[BaseRoute]:
-    """Return the routes of the top-up pages."""
-    return Pages(parts).routes()
 
 
 @dataclass(frozen=True, slots=True)

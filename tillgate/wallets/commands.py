@@ -8,10 +8,11 @@ The named commands are the same door with their own result types, in the shape a
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from typing import cast
 
 from msgspec import UNSET, UnsetType
+from msgspec.structs import replace
 
 from tillgate.kernel.errors import Refusal
 from tillgate.kernel.money import Money
@@ -21,7 +22,16 @@ from tillgate.ledger.model import Posted
 from tillgate.runtime.db import Tx
 from tillgate.wallets import events, store
 from tillgate.wallets.decisions import Result, decide, require_below, require_currency
-from tillgate.wallets.desk import Desk, is_closed, load_wallets, moved_by, open_desk, views
+from tillgate.wallets.desk import (
+    Desk,
+    Key,
+    is_closed,
+    load_accounts,
+    load_wallets,
+    moved_by,
+    open_desk,
+    views,
+)
 from tillgate.wallets.errors import TransactionNotFound, WalletClosed, WalletNotFound
 from tillgate.wallets.machine import merged, type_of
 from tillgate.wallets.model import (
@@ -141,18 +151,13 @@ async def record_movements(tx: Tx, items: Sequence[RecordMovement]) -> None:
     """Give the wallets on journals that others posted their transactions and facts.
 
     Idempotent by journal and wallet. Causes that are not posted, or touch no wallet, are passed over.
+    What never changes (journals, and balances right after them) is read before the books are locked.
     """
-    books = await ledger.lock(tx, {item.merchant_id for item in items})
-    desk = Desk(books)
-    await ledger.load(tx, books, causes=[(item.merchant_id, item.cause) for item in items])
-    found = [
-        (item, posted)
-        for item in items
-        if (posted := books.posted.get((item.merchant_id, item.cause))) is not None
-    ]
+    causes = {(item.merchant_id, item.cause): item for item in items}
+    found = await ledger_queries.journals(tx, causes.keys())
     numbers = {
         (posted.merchant_id, number)
-        for _, posted in found
+        for posted in found
         for line in posted.lines
         for number in (line.debit, line.credit)
     }
@@ -162,20 +167,18 @@ async def record_movements(tx: Tx, items: Sequence[RecordMovement]) -> None:
         for account in accounts.values()
         if account.code.startswith("wallet:")
     }
-    await load_wallets(tx, desk, wallet_ids)
-    await ledger.load(
-        tx,
-        books,
-        accounts=[
-            (wallet.merchant_id, number)
-            for wallet in desk.wallets.values()
-            for number in (wallet.principal_account, wallet.bonus_account)
-        ],
-    )
-    for merchant_id in {item.merchant_id for item in items}:
-        mine = [pair for pair in found if pair[0].merchant_id == merchant_id]
-        await _record(tx, desk, merchant_id, mine)
-    await desk.save(tx)
+    movements = [
+        movement
+        for merchant_id in {posted.merchant_id for posted in found}
+        for movement in await _movements(
+            tx,
+            merchant_id,
+            [one for one in found if one.merchant_id == merchant_id],
+            await store.select_wallets(tx, [key for key in wallet_ids if key[0] == merchant_id]),
+        )
+    ]
+    if movements:
+        await _record(tx, movements, causes)
 
 
 async def annotate(
@@ -201,47 +204,93 @@ async def annotate(
     )
 
 
-async def _record(
-    tx: Tx, desk: Desk, merchant_id: int, found: Sequence[tuple[RecordMovement, Posted]]
-) -> None:
+@dataclass(frozen=True, slots=True)
+class _Movement:
+    """What a journal did to a wallet, which was left with `balance`."""
+
+    posted: Posted
+    wallet: Key
+    balance: int
+
+
+async def _movements(
+    tx: Tx, merchant_id: int, found: Sequence[Posted], wallets: Sequence[Wallet]
+) -> list[_Movement]:
     by_account = {
         number: wallet
-        for wallet in desk.wallets.values()
-        if wallet.merchant_id == merchant_id
+        for wallet in wallets
         for number in (wallet.principal_account, wallet.bonus_account)
     }
     pairs = {
-        (wallet.id, posted.number): (item, posted, wallet)
-        for item, posted in found
+        (wallet.id, posted.number): (posted, wallet)
+        for posted in found
         for line in posted.lines
         for wallet in (by_account.get(line.debit), by_account.get(line.credit))
         if wallet is not None
     }
-    for kept in await store.select_transactions_of(tx, merchant_id, pairs.keys()):
-        pairs.pop((kept.transaction.wallet_id, kept.transaction.journal))
-    standing = await ledger_queries.standing(
-        tx,
-        merchant_id,
-        [
-            (number, posted.number)
-            for _, posted, wallet in pairs.values()
-            for number in (wallet.principal_account, wallet.bonus_account)
-        ],
-    )
-    for item, posted, wallet in pairs.values():
-        principal, bonus = moved_by(posted, wallet)
-        transaction = replace(
-            desk.transaction_of(
-                posted,
-                wallet,
-                derived_id(wallet.id, posted.cause, posted.at),
-                type_of(posted.cause, principal + bonus),
-            ),
-            balance_after=standing[wallet.principal_account, posted.number]
+    moments = [
+        (number, posted.number)
+        for posted, wallet in pairs.values()
+        for number in (wallet.principal_account, wallet.bonus_account)
+    ]
+    standing = await ledger_queries.standing(tx, merchant_id, moments)
+    return [
+        _Movement(
+            posted,
+            (merchant_id, wallet.id),
+            standing[wallet.principal_account, posted.number]
             + standing[wallet.bonus_account, posted.number],
-            source=item.source,
-            description=item.description,
         )
-        desk.record(transaction)
-        name = events.CREDITED if transaction.amount > 0 else events.DEBITED
-        desk.publish(name, (merchant_id, wallet.id), item, transaction=transaction)
+        for posted, wallet in pairs.values()
+    ]
+
+
+async def _record(
+    tx: Tx,
+    movements: Sequence[_Movement],
+    causes: Mapping[tuple[int, str], RecordMovement],
+) -> None:
+    """Write what is not written yet, with the books locked."""
+    desk = Desk(await ledger.lock(tx, {movement.wallet[0] for movement in movements}))
+    known = {
+        (kept.transaction.merchant_id, kept.transaction.wallet_id, kept.transaction.journal)
+        for merchant_id in {movement.wallet[0] for movement in movements}
+        for kept in await store.select_transactions_of(
+            tx,
+            merchant_id,
+            [
+                (movement.wallet[1], movement.posted.number)
+                for movement in movements
+                if movement.wallet[0] == merchant_id
+            ],
+        )
+    }
+    fresh = [
+        movement
+        for movement in movements
+        if (*movement.wallet, movement.posted.number) not in known
+    ]
+    await load_wallets(tx, desk, {movement.wallet for movement in fresh})
+    await load_accounts(tx, desk)
+    for movement in fresh:
+        _publish(desk, movement, causes[movement.wallet[0], movement.posted.cause])
+    await desk.save(tx)
+
+
+def _publish(desk: Desk, movement: _Movement, item: RecordMovement) -> None:
+    posted, wallet = movement.posted, desk.wallets[movement.wallet]
+    principal, bonus = moved_by(posted, wallet)
+    transaction = replace(
+        desk.transaction_of(
+            posted,
+            wallet,
+            derived_id(wallet.id, posted.cause, posted.at),
+            type_of(posted.cause, principal + bonus),
+        ),
+        balance_after=movement.balance,
+        source=item.source,
+        description=item.description,
+    )
+    desk.record(transaction)
+    name = events.CREDITED if transaction.amount > 0 else events.DEBITED
+    desk.publish(name, movement.wallet, item, transaction=transaction)

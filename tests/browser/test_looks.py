@@ -1,0 +1,151 @@
+"""Every screen, measured: on a desktop, a phone and a very small phone, by day and by night.
+
+With LOOK_INTO set to a folder the screens are also kept there as pictures, for a person to look at.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.browser.guest import Guest, Guests
+from tests.browser.looking import complaints
+from tests.browser.stage import Stage
+from tests.worlds import MERCHANT
+from tillgate.kernel import ids
+from tillgate.kernel.money import CNY, Money
+from tillgate.wallets import flows as wallets
+from tillgate.wallets.model import Spend
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+LOOKS = [
+    ("desktop", "en-US", "light"),
+    ("desktop", "zh-CN", "dark"),
+    ("phone", "zh-CN", "light"),
+    ("phone", "en-US", "dark"),
+    ("small", "zh-CN", "dark"),
+    ("small", "en-US", "light"),
+]
+
+
+class Album:
+    """Looks at one screen after the other and remembers what was wrong."""
+
+    def __init__(self, guest: Guest, language: str, name: str) -> None:
+        self._guest = guest
+        self._language = language
+        self._name = name
+        self.wrong: list[str] = []
+
+    async def look(self, screen: str) -> None:
+        """Measure the screen; keep a picture where one is wanted."""
+        page = self._guest.page
+        self.wrong += [f"{screen}: {one}" for one in await complaints(page, self._language)]
+        if folder := os.environ.get("LOOK_INTO"):
+            path = Path(folder) / f"{self._name}_{screen}.png"
+            await page.screenshot(path=path, full_page=True)
+
+
+async def spend(stage: Stage, wallet_id: str, amount: int, description: str | None = None) -> None:
+    order = Spend(
+        merchant_id=MERCHANT,
+        at=stage.world.clock.now(),
+        id=ids.new_id("wtx"),
+        wallet_id=wallet_id,
+        amount=Money(amount, CNY),
+        description=description,
+    )
+    await wallets.order(stage.world.db, order)
+
+
+@pytest.mark.parametrize(("device", "language", "scheme"), LOOKS)
+async def test_every_screen(
+    stage: Stage, guests: Guests, device: str, language: str, scheme: str
+) -> None:
+    guests.expected.append("status of 404")
+    wallet = await stage.open_wallet()
+    guest = await guests.arrive(
+        stage.link(wallet), device, language=language, dark=scheme == "dark"
+    )
+    page = guest.page
+    album = Album(guest, language, f"{device}_{language[:2]}_{scheme}")
+    await album.look("empty")
+
+    await page.click("#pay")
+    await album.look("problem")
+    await guest.choose(10_000, "card")
+    await album.look("cards")
+    await guest.order(10_000, "card", "pm_card_chargeDeclinedInsufficientFunds")
+    await guest.stage("declined")
+    await album.look("declined")
+    await page.goto(stage.link(wallet))
+    await guest.order(100_000, "card", "pm_card_visa")
+    await guest.stage("paid")
+    await album.look("paid")
+    await spend(stage, wallet, 1_850)
+    await spend(stage, wallet, 12_345)
+
+    await look_at_orders(stage, guest, album, wallet)
+    await page.goto(stage.link(wallet))
+    await album.look("home")
+    for tab in ("movements", "top_ups"):
+        await page.goto(f"{stage.link(wallet)}/history?tab={tab}")
+        await album.look(tab)
+    await page.goto(stage.link(wallet)[:-4])
+    await album.look("bad_link")
+    await page.goto(stage.link(wallet) + "/orders/top_none")
+    await album.look("missing")
+
+    assert album.wrong == []
+
+
+async def look_at_orders(stage: Stage, guest: Guest, album: Album, wallet: str) -> None:
+    """The screens of orders under way."""
+    page = guest.page
+    placed = await guest.place_quietly(20_000, "wechat_pay")
+    await page.goto(placed)
+    await page.wait_for_selector("[data-left]")
+    await album.look("waiting")
+    await page.goto(stage.link(wallet))
+    await album.look("running")
+    await page.goto(placed)
+    await stage.advance(minutes=15)
+    await guest.stage("expired")
+    await album.look("expired")
+    await stage.world.control(
+        "card", "rules", {"operation": "notice", "fault": {"kind": "lost_notice"}, "next": 9}
+    )
+    stage.pause_work()
+    await page.goto(await guest.place_quietly(4_002, "card", "pm_card_visa"))
+    await guest.stage("unknown")
+    await album.look("unknown")
+    stage.resume_work()
+    await guest.stage("paid")
+    await page.goto(await guest.place_quietly(4_002, "wechat_pay"))
+    await guest.stage("no_step")
+    await album.look("no_step")
+    await page.click("#cancel-form button")
+    await guest.stage("canceled")
+    await album.look("canceled")
+
+
+async def test_measuring_finds_what_is_wrong(stage: Stage, guests: Guests) -> None:
+    guest = await guests.arrive(stage.link(await stage.open_wallet()))
+
+    await guest.page.evaluate(
+        """() => {
+            document.querySelector("h2").style.color = "#bbb";
+            document.getElementById("pay").style.minHeight = "20px";
+            document.getElementById("pay").style.padding = "0";
+            document.getElementById("other").removeAttribute("id");
+            document.querySelector(".recent .head").style.width = "1500px";
+            document.querySelector("legend").textContent = "充值";
+        }"""
+    )
+    found = " ".join(await complaints(guest.page, "en-US"))
+
+    for word in ("contrast", "small target", "no name", "sticks out", "wider", "untranslated"):
+        assert word in found, word

@@ -1,0 +1,268 @@
+"""Processes that die: each has its own connections, lanes and worker, all on one database."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import random
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from tests.simulation.banks import Bank, Weather
+from tests.simulation.clockwork import VirtualClock
+from tests.simulation.gate import Gate, Pool, Session, Shelf
+from tillgate.payments import jobs
+from tillgate.payments.commands import LookUps, Route
+from tillgate.payments.flows import Payments
+from tillgate.runtime.db import Database
+
+Result = TypeVar("Result")
+LIFETIME = timedelta(seconds=600)
+LOOK_UPS = LookUps(first_seconds=2, most_seconds=300, calling_seconds=30)
+
+_process: contextvars.ContextVar[Process | None] = contextvars.ContextVar("process", default=None)
+
+
+class Died(Exception):
+    """The process one was talking to died; nobody knows how far it had come."""
+
+
+class SimProviders:
+    """Routes to the banks, in the words of `payments.providers`."""
+
+    def __init__(self, banks: dict[str, Bank], clock: VirtualClock) -> None:
+        self._banks = banks
+        self._clock = clock
+
+    async def route(
+        self,
+        merchant_id: int,
+        method: str,
+        presentation: str,
+        currency: str,
+        *,
+        lifetime: timedelta,
+        capture: bool = True,
+    ) -> Route:
+        return Route(method, method, self._clock.now() + lifetime)
+
+    async def connector(self, merchant_id: int, account_id: str) -> Bank:
+        return self._banks[account_id]
+
+    def notify_url(self, merchant_id: int, account_id: str) -> str:
+        return f"notices/{account_id}"
+
+
+class Process:
+    """One process of the installation: API and worker in one."""
+
+    def __init__(self, town: Town, name: str) -> None:
+        self.name = name
+        self.town = town
+        #: In the order they began; a set has no order one could repeat.
+        self.tasks: dict[asyncio.Task[Any], None] = {}
+        self.is_alive = True
+        self.pool = Pool(town.shelf, name)
+        self.db = Database(self.pool)  # type: ignore[arg-type]
+        self.db.before_commit = lambda: town.fault(self, "before commit")
+        self.payments = Payments(
+            self.db,
+            town.clock,
+            SimProviders(town.banks, town.clock),  # type: ignore[arg-type]
+            LOOK_UPS,
+            LIFETIME,
+        )
+
+    def spawn(self, work: Coroutine[Any, Any, Result]) -> asyncio.Task[Result]:
+        """Start a task that dies with this process, and so do the tasks it starts."""
+        context = contextvars.copy_context()
+        context.run(_process.set, self)
+        return asyncio.get_running_loop().create_task(work, context=context)
+
+    async def work(self) -> None:
+        """The worker: look at whatever is due, then sleep until something else is."""
+        rng = self.town.chance
+        while True:
+            due = [
+                await self._safely(job)
+                for job in (
+                    jobs.apply_stored_notices,
+                    jobs.look_up_due,
+                    jobs.look_up_due_refunds,
+                    jobs.cancel_overdue,
+                )
+            ]
+            if not any(due):
+                await asyncio.sleep(await self._until_next() + rng.uniform(0.1, 2))
+
+    async def _safely(self, job: Callable[[Payments], Awaitable[int]]) -> int:
+        try:
+            return await job(self.payments)
+        except Exception as error:  # noqa: BLE001  the worker's own loop logs and goes on
+            self.town.say(f"{self.name} {job.__name__} {type(error).__name__}")
+            return 0
+
+    async def _until_next(self) -> float:
+        async with self.db.transaction(readonly=True) as tx:
+            moment = await tx.value(
+                "SELECT least((SELECT min(look_up_at) FROM payments.attempts),"
+                " (SELECT min(look_up_at) FROM payments.refunds),"
+                " (SELECT min(next_at) FROM runtime.notices))"
+            )
+        if moment is None:
+            return 30.0
+        wait = (moment - self.town.clock.now()).total_seconds()
+        return min(max(wait, 0.0), 120.0)
+
+
+@dataclass
+class Town:
+    """Everything of one seed: banks, processes, weather, and what was said to whom."""
+
+    shelf: Shelf
+    gate: Gate
+    clock: VirtualClock
+    banks: dict[str, Bank]
+    weather: Weather
+    chance: random.Random
+    crash_chance: random.Random
+    processes: list[Process] = field(default_factory=list)
+    trace: list[str] = field(default_factory=list)
+    #: What a client was told for sure: it must be so for ever after.
+    acknowledged: list[tuple[str, str, str]] = field(default_factory=list)
+    crashes: int = 0
+    births: int = 0
+    is_over: bool = False
+
+    def say(self, text: str) -> None:
+        """Write it into the trace."""
+        self.trace.append(f"{self.clock.elapsed:.6f} {text}")
+
+    def is_busy(self) -> bool:
+        """Whether anything real is under way."""
+        return self.gate.is_busy or any(process.db.busy for process in self.processes)
+
+    def open(self) -> None:
+        """Hear of tasks, statements and notices."""
+        asyncio.get_running_loop().set_task_factory(_make_task)
+        self.gate.seen = lambda session, sql: self.say(
+            f"{session.process} {' '.join(sql.split())[:60]}"
+        )
+        self.shelf.committed = self._after_commit
+        for bank in self.banks.values():
+            bank.log = self.say
+            bank.deliver = self._deliver
+            bank.around_call = self._around_call
+
+    def start(self) -> Process:
+        """Start a process."""
+        self.births += 1
+        process = Process(self, f"p{self.births}")
+        self.processes.append(process)
+        process.spawn(process.work())
+        self.say(f"{process.name} starts")
+        return process
+
+    async def ask(self, do: Callable[[Payments], Awaitable[Result]]) -> Result:
+        """Ask some process that lives; it may die over it."""
+        while not (alive := [process for process in self.processes if process.is_alive]):
+            await asyncio.sleep(0.5)
+        process = self.chance.choice(alive)
+
+        async def work() -> Result:
+            return await do(process.payments)
+
+        task = process.spawn(work())
+        await asyncio.wait([task])
+        if task.cancelled() or not process.is_alive:
+            raise Died
+        return task.result()
+
+    async def fault(self, process: Process, point: str) -> None:
+        """A point where a process may die."""
+        if process.is_alive and self.crash_chance.random() < self.weather.crash:
+            self.say(f"{process.name} dies {point}")
+            self.kill(process)
+        if not process.is_alive:
+            await asyncio.get_running_loop().create_future()  # it is over; the cancellation comes
+
+    def kill(self, process: Process) -> None:
+        """kill -9."""
+        self.crashes += 1
+        process.is_alive = False
+        self.processes.remove(process)
+        for task in list(process.tasks):
+            task.cancel()
+        clean = contextvars.Context()
+        task = asyncio.get_running_loop().create_task(self._bury(process), context=clean)
+        _KEPT.add(task)
+        task.add_done_callback(_KEPT.discard)
+
+    async def _bury(self, process: Process) -> None:
+        await self.gate.hold(self.gate.bury(process.pool.sessions))
+        if process.tasks:
+            await asyncio.wait(list(process.tasks))
+        await self.gate.hold(self.shelf.fill())
+        await asyncio.sleep(self.chance.uniform(0.5, 20))
+        if not self.is_over:
+            self.start()
+
+    async def end(self) -> None:
+        """Stop everything in good order."""
+        self.is_over = True
+        for bank in self.banks.values():
+            bank.is_over = True
+        while self.is_busy():  # a statement cut short would leave its connection unfit for use
+            await asyncio.sleep(0.001)
+        for process in list(self.processes):
+            process.is_alive = False
+            for task in list(process.tasks):
+                task.cancel()
+            if process.tasks:
+                await asyncio.wait(list(process.tasks))
+            process.pool.put_back()
+        self.processes.clear()
+
+    async def _after_commit(self, session: Session) -> None:
+        for process in self.processes:
+            if process.name == session.process:
+                await self.fault(process, "after commit")
+
+    async def _around_call(self, point: str) -> None:
+        process = _process.get()
+        if process is not None:
+            await self.fault(process, point)
+
+    def _deliver(self, bank: str, raw: bytes, again: Callable[[], None]) -> None:
+        async def tell() -> None:
+            try:
+                ack = await self.ask(lambda p: p.receive_notice(3, bank, {}, raw))
+            except Exception as error:  # noqa: BLE001  whatever it is, the bank only sees no answer
+                self.say(f"notice not taken: {type(error).__name__}")
+                again()
+            else:
+                if ack.status != 200:
+                    again()
+
+        task = asyncio.get_running_loop().create_task(tell(), context=contextvars.Context())
+        _KEPT.add(task)
+        task.add_done_callback(_KEPT.discard)
+
+
+_KEPT: set[asyncio.Task[Any]] = set()
+
+
+def _make_task(
+    loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, Any], **more: Any
+) -> asyncio.Task[Any]:
+    task = asyncio.Task(work, loop=loop, **more)
+    context = more.get("context")
+    process = _process.get() if context is None else context.get(_process)
+    if process is not None:
+        process.tasks[task] = None
+        task.add_done_callback(lambda done: process.tasks.pop(done, None))
+        if not process.is_alive:
+            task.cancel()
+    return task
