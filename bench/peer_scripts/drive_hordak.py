@@ -1,4 +1,4 @@
-"""Drives django-hordak, a double-entry ledger on Django's ORM, for `bench.hordak`.
+"""Drives django-hordak, a double-entry ledger on Django's ORM, for `bench.ledger_peers`.
 
     drive_hordak.py prepare ACCOUNTS              make its tables and open accounts
     drive_hordak.py transfer SECONDS uniform|hot  transfer in a loop; print how many as JSON

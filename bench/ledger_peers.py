@@ -1,6 +1,6 @@
 """A peer's ledger beside pgbench's TPC-B on the same server, in the same run.
 
-    python -m bench.hordak [--rounds 3] [--seconds 6] [--processes 8] [--json FILE]
+    python -m bench.ledger_peers [--rounds 3] [--seconds 6] [--processes 8] [--json FILE]
 
 django-hordak is installed from its hashed lock into a folder of its own on first use, and driven
 as its manual says: `Account.transfer_to` in `atomic()`, by several processes, from one of 200
