@@ -21,6 +21,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from bench import page
 from bench.load import ensure_wrk
 from bench.processes import CHECKOUT
 
@@ -59,7 +60,8 @@ def main() -> int:
     parser.add_argument("--json", type=Path, default=RESULTS)
     chosen = parser.parse_args()
     ensure_wrk()
-    results: dict[str, Any] = {"machine": machine(), "how": chosen.how}
+    results: dict[str, Any] = json.loads(chosen.json.read_text()) if chosen.json.exists() else {}
+    results |= {"machine": machine(), "how": chosen.how}
     failed = False
     for name, words in PARTS.items():
         if chosen.only in (None, name):
@@ -69,6 +71,8 @@ def main() -> int:
     if chosen.how != "quick" or chosen.json != RESULTS:
         chosen.json.write_text(json.dumps(results, indent=2) + "\n")
         print(f"\nwritten to {chosen.json}")
+    if chosen.how != "quick" and chosen.json == RESULTS:
+        page.write(results)
     return int(failed and chosen.how != "quick")
 
 

@@ -61,6 +61,8 @@ async def test_a_decline_is_402_with_the_payment_inside(client) -> None:
     charges = (await client.get(f"/v1/charges?payment_intent={intent['id']}")).json["data"]
     assert [one["status"] for one in charges] == ["failed"]
     assert charges[0]["id"] == error["charge"]
+    told = await client.post(f"/v1/payment_intents/{intent['id']}", {"metadata[order]": "6735"})
+    assert told.json["latest_charge"] == error["charge"]
     paid = await client.post(
         f"/v1/payment_intents/{intent['id']}/confirm", {"payment_method": "pm_card_visa"}
     )

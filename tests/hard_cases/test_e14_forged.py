@@ -2,8 +2,21 @@
 
 import pytest
 
-from tests.hard_cases.deeds import METHODS, attempts, breaks, nothing_moves, simulator
+from tests.hard_cases.deeds import (
+    METHODS,
+    attempts,
+    breaks,
+    nothing_moves,
+    paid,
+    refunds,
+    simulator,
+)
 from tests.worlds import MERCHANT, World
+from tillgate.connectors import port
+from tillgate.kernel import ids
+from tillgate.kernel.money import CNY, Money
+from tillgate.payments.errors import ChargeNotFound, RefundNotFound
+from tillgate.runtime.notices import RawNotice
 
 ACCOUNTS = {"alipay": "pa_alipay", "wechat_pay": "pa_wechat_pay", "card": "pa_stripe"}
 
@@ -61,3 +74,38 @@ async def test_genuine_notice_of_another_account_is_refused(world: World) -> Non
     assert (row["status"], "No such charge" in row["note"]) == ("received", True)
     assert await breaks(world) == []
     await simulator(world, "alipay").server.start()
+
+
+async def test_account_speaks_only_of_its_own_orders(world: World) -> None:
+    """Whoever holds the keys of one of our accounts cannot pay another one's orders with them."""
+    payment = await world.pay("alipay")
+    about_it = port.AttemptNotice(
+        payment.latest_attempt or "", port.Paid("pi_1", Money(10_000, CNY))
+    )
+
+    async with nothing_moves(world):
+        with pytest.raises(ChargeNotFound):
+            await world.payments._hear_notice(_raw(world, "pa_stripe"), about_it)
+
+
+async def test_account_speaks_only_of_its_own_refunds(world: World) -> None:
+    payment = await paid(world, "wechat_pay")
+    view = await world.refund(payment, 2_500)
+    about_it = port.RefundNotice(view.refund.id, port.RefundFailed("declined", "No."))
+
+    with pytest.raises(RefundNotFound):
+        await world.payments._hear_notice(_raw(world, "pa_alipay"), about_it)
+
+    assert [refund.status for refund in await refunds(world, payment)] != ["failed"]
+    assert await world.balance(world.wallet) == 7_500
+
+
+def _raw(world: World, account: str) -> RawNotice:
+    return RawNotice(
+        merchant_id=MERCHANT,
+        id=ids.new_id("ntc"),
+        provider_account_id=account,
+        headers={},
+        body=b"",
+        received_at=world.clock.now(),
+    )

@@ -2,12 +2,13 @@
 
 import pytest
 
+from simulators.card.simulator import CardSimulator
 from tests.hard_cases.deeds import HASTY, METHODS, paid, refunds, simulator, truth
 from tests.worlds import MERCHANT, World
 from tillgate.kernel import ids
 from tillgate.payments import refunds as door
 from tillgate.payments.flows import NO_TRACE
-from tillgate.payments.model import NewRefund
+from tillgate.payments.model import NewRefund, RefundView
 from tillgate.payments.refunds import Refunding
 
 
@@ -43,3 +44,35 @@ async def test_refund_is_sent_after_an_outage(world: World) -> None:
 
     await world.until(settled, sweep=True)
     await world.assert_books_hold()
+
+
+async def test_refund_that_was_made_long_ago_is_found_before_it_is_sent_again(
+    world: World,
+) -> None:
+    """The process died with the answer, and came back when the provider had forgotten our key."""
+    payment = await paid(world, "card")
+    order = NewRefund(
+        merchant_id=MERCHANT, id=ids.new_id("re"), payment_id=payment.id, amount=2_500
+    )
+    async with world.db.transaction() as tx:
+        [view] = await door.open_refunds(
+            tx, [Refunding(order, NO_TRACE)], at=world.clock.now(), look_ups=HASTY
+        )
+    assert isinstance(view, RefundView)
+    connector, asked = await world.payments._refund_order(view.refund)
+    await connector.refund(asked, now=world.clock.now())
+    forget_keys(world)
+
+    async def settled() -> bool:
+        return [r.status for r in await refunds(world, payment)] == ["succeeded"]
+
+    await world.until(settled, sweep=True)
+    assert (await truth(world, "card"))[payment.latest_attempt or ""].refunds == (2_500,)
+
+
+def forget_keys(world: World) -> None:
+    """A day later the card provider remembers no idempotency key."""
+    card = simulator(world, "card")
+    assert isinstance(card, CardSimulator)
+    for account in card.accounts.values():
+        account.answers.clear()

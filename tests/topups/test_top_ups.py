@@ -7,7 +7,7 @@ import pytest
 from tests.worlds import CONFIRMATIONS, MERCHANT, World
 from tillgate.kernel import ids
 from tillgate.kernel.money import CNY, Money
-from tillgate.payments.errors import ValueSpent
+from tillgate.payments.errors import PaidIntoWallet, ValueSpent
 from tillgate.payments.flows import NO_TRACE
 from tillgate.runtime import outbox
 from tillgate.topups import commands, queries
@@ -180,3 +180,27 @@ async def test_following_payments_publishes_the_top_ups_facts(world: World) -> N
         await commands.follow(tx, await outbox.claim(tx, MERCHANT, 100))
 
     assert await world.facts(view.top_up.id) == ["top_up.created", "top_up.succeeded"]
+
+
+@pytest.mark.parametrize("changes", [{"amount": 100}, {"currency": "usd"}])
+async def test_what_a_wallet_is_to_be_credited_cannot_be_changed(
+    world: World, changes: dict[str, Any]
+) -> None:
+    """With another amount the bonus would be too much, with another currency nothing credited."""
+    wallet = await open_wallet(world)
+    order = NewTopUp(
+        merchant_id=MERCHANT,
+        id=ids.new_id("top"),
+        wallet_id=wallet,
+        amount=10_000,
+        currency="cny",
+        method_types=["wechat_pay"],
+        bonus_amount=1_000,
+    )
+    view = await TopUps(world.payments).create(order, NO_TRACE)
+
+    with pytest.raises(PaidIntoWallet):
+        await world.payments.update(MERCHANT, view.payment.id, changes, NO_TRACE)
+
+    payment = await world.payment(view.payment.id)
+    assert (payment.amount, payment.currency) == (10_000, "cny")

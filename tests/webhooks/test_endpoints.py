@@ -91,6 +91,7 @@ async def test_an_endpoint_is_changed_and_deleted(db: Database, teahouse: Mercha
         "https://teahouse.example:port/",
         "https://127.0.0.1/",
         "https://[::ffff:10.0.0.1]/",
+        "https://[::127.0.0.1]/",
         "https://169.254.169.254/latest/meta-data",
         "https://localhost/",
         "https://example.com/" + "x" * 2000,

@@ -19,6 +19,7 @@ from tillgate.payments.desk import Desk
 from tillgate.payments.errors import (
     AmountNotPositive,
     CaptureTooLarge,
+    PaidIntoWallet,
     PaymentNotFound,
     UnexpectedState,
 )
@@ -32,6 +33,9 @@ from tillgate.payments.model import (
     Trace,
 )
 from tillgate.runtime.db import Tx
+
+#: What the books of a wallet, and the bonus given with it, depend on.
+_BOOKED_AS = frozenset({"amount", "currency"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,9 +153,12 @@ async def change(
     frozen = {"amount", "currency", "payment_method", "capture_method", "method_types"}
     if payment.status not in machine.CONFIRMABLE and frozen & set(changes):
         return UnexpectedState("update", payment.status)
+    fixed = sorted(_BOOKED_AS & set(changes)) if payment.pay_into is not None else []
+    if fixed:
+        return PaidIntoWallet(fixed[0])
     if changes.get("payment_method") and payment.status in machine.CONFIRMABLE:
         changes = {**changes, "status": PaymentStatus.REQUIRES_CONFIRMATION.value}
-    payment = desk.change_payment(payment, **changes)
+    payment = desk.change_payment(payment, **{"last_error": None, **changes})
     await desk.close(tx)
     return payment
 
@@ -222,6 +229,7 @@ def _attempt(
         open_attempt=attempt.id,
         attempts=payment.attempts + 1,
         next_action=None,
+        last_error=None,
         return_url=confirmation.return_url or payment.return_url,
     )
     return Charge(attempt, payment)

@@ -97,6 +97,16 @@ class NotPaid(Refusal):
         super().__init__(payment_id=payment_id)
 
 
+class PaidIntoWallet(Refusal):
+    """The {param_name} of a top-up's payment cannot be changed; cancel it and open another top-up."""
+
+    code = "payment_intent_unexpected_state"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(param_name=name)
+        self.param = name
+
+
 class AlreadyRefunded(Refusal):
     """Charge {charge_id} has already been refunded."""
 

@@ -273,6 +273,7 @@ class Payments:
                         attempt_id=attempt_id,
                         outcome=outcome,
                         account=account,
+                        heard_by=raw.provider_account_id,
                         notice_id=raw.id,
                     )
                 )
@@ -282,6 +283,7 @@ class Payments:
                         merchant_id=raw.merchant_id,
                         refund_id=refund_id,
                         outcome=outcome,
+                        heard_by=raw.provider_account_id,
                         notice_id=raw.id,
                     )
                 )
@@ -316,12 +318,11 @@ class Payments:
 
     async def resolve_refund(self, refund: Refund, trace: Trace = NO_TRACE) -> RefundView:
         """Ask the provider where a refund stands; send it where it never arrived."""
-        if refund.status == refunds.RefundStatus.CREATED:
-            return await self._send_refund(refund, trace)
         connector, order = await self._refund_order(refund)
         outcome = await connector.look_up_refund(order, refund.reference, now=self.clock.now())
         if isinstance(outcome, port.NotFound):
-            # The refund's own id is the provider's key: sending it again cannot refund twice.
+            # Asked first even where no call is known of, since a process may have died with the
+            # answer and a provider forgets our key after a day; before that, it is sent only once.
             return await self._send_refund(refund, trace)
         return await self._refund_heard(refund, outcome, trace)
 

@@ -227,6 +227,8 @@ class Heard(msgspec.Struct, frozen=True, kw_only=True):
     outcome: Outcome | Any  # Closed and NotFound too; msgspec never decodes this
     #: The provider's name for our account, to be compared with what `Paid` says.
     account: str | None = None
+    #: Through which of our accounts it was heard: it may speak of its own orders only.
+    heard_by: str | None = None
     notice_id: str | None = None
     trace: Trace = Trace()
 
@@ -237,5 +239,6 @@ class RefundHeard(msgspec.Struct, frozen=True, kw_only=True):
     merchant_id: int
     refund_id: str
     outcome: RefundOutcome | Any
+    heard_by: str | None = None
     notice_id: str | None = None
     trace: Trace = Trace()

@@ -62,7 +62,7 @@ async def record_outcomes(
 
 def _hear(desk: Desk, item: Heard, look_ups: LookUps) -> Charge | Refusal:
     attempt = desk.attempts.get((item.merchant_id, item.attempt_id))
-    if attempt is None:
+    if attempt is None or item.heard_by not in {None, attempt.provider_account_id}:
         return ChargeNotFound(item.attempt_id)
     payment = desk.payment_of(attempt)
     news = _checked(desk, attempt, item.outcome, item.account)

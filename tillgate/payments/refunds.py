@@ -183,7 +183,7 @@ async def record_refund_outcomes(
 
 def _hear(desk: Desk, item: RefundHeard, look_ups: LookUps) -> Refusal | None:
     refund = desk.refunds.get((item.merchant_id, item.refund_id))
-    if refund is None:
+    if refund is None or item.heard_by not in {None, _account_of(desk, refund)}:
         return RefundNotFound(item.refund_id)
     news = machine.refund_news_of(item.outcome)
     if isinstance(item.outcome, port.Refunded) and (
@@ -204,6 +204,10 @@ def _hear(desk: Desk, item: RefundHeard, look_ups: LookUps) -> Refusal | None:
         return None
     _move(desk, refund, status, item, look_ups)
     return None
+
+
+def _account_of(desk: Desk, refund: Refund) -> str:
+    return desk.attempts[refund.merchant_id, refund.attempt_id].provider_account_id
 
 
 def _move(

@@ -25,7 +25,7 @@ from tillgate.payments.machine import CONFIRMABLE
 from tillgate.payments.methods import Method, Methods, confirmation_of
 from tillgate.payments.model import Charge, NewPayment, NewRefund, Payment, RefundView
 from tillgate.runtime.db import Tx
-from tillgate.web.auth import Caller
+from tillgate.web.auth import Caller, KeyMayNot
 from tillgate.web.listing import ListOf, read_page, show_list
 from tillgate.web.operation import Answer, Call, Operation, operation
 from tillgate.web.reading import Nothing, merge_metadata, read_metadata
@@ -82,6 +82,8 @@ class Routes:
 
     async def confirm(self, call: Call, body: wire.ConfirmIntent) -> shown.ShownIntent | Answer:
         payment = await self._readable(call, body.client_secret)
+        if is_publishable(call.caller) and body.capture_method is not None:
+            raise KeyMayNot
         if payment.status not in CONFIRMABLE or payment.open_attempt is not None:
             raise UnexpectedState("confirm", payment.status)
         options = {
@@ -162,7 +164,8 @@ class Routes:
 
     async def answer(self, call: Call, payment: Payment) -> shown.ShownIntent | Answer:
         """Show a payment as the request that charged it would have been answered."""
-        if payment.last_error is None or payment.latest_attempt is None:
+        ended = payment.status not in CONFIRMABLE
+        if ended or payment.last_error is None or payment.latest_attempt is None:
             return shown.show_intent(payment, livemode=call.livemode)
         async with self._db.transaction(readonly=True) as tx:
             charge = await queries.charge(tx, call.merchant_id, payment.latest_attempt)

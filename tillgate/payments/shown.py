@@ -13,7 +13,7 @@ import msgspec
 from tillgate.customers.wire import show_card
 from tillgate.kernel.clock import unix
 from tillgate.kernel.ids import with_prefix
-from tillgate.payments.machine import PaymentStatus, Status
+from tillgate.payments.machine import CONFIRMABLE, PaymentStatus, Status
 from tillgate.payments.model import Attempt, Charge, Payment, Refund, RefundView
 
 
@@ -210,6 +210,7 @@ def _latest_charge(payment: Payment) -> str | None:
     has_verdict = payment.last_error is not None or payment.status in {
         PaymentStatus.SUCCEEDED,
         PaymentStatus.REQUIRES_CAPTURE,
+        *CONFIRMABLE,
     }
     return with_prefix("ch", payment.latest_attempt) if has_verdict else None
 

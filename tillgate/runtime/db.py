@@ -274,7 +274,8 @@ class Database:
         try:
             if self.before_commit is not None:
                 await self.before_commit()
-            await connection.execute("COMMIT")
+            tag = await connection.execute("COMMIT")
+            assert tag == "COMMIT", "the transaction had failed before, and was rolled back"
         except LOST_CONNECTION as error:
             # Were it used again, what follows would be committed, or not, together with this.
             connection.terminate()

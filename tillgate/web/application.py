@@ -118,6 +118,8 @@ class Api:
         if "expand" in tree:
             call.expand = _read_expand(tree.pop("expand"))
             self._expand.check(call.operation.answer, call.expand)
+            if call.expand and call.caller.kind == "publishable":
+                raise KeyMayNot  # what is expanded has no client_secret of its own
         body = read(tree, call.operation.request)
         if method == "POST":
             _note_key(call, headers, body)

@@ -21,10 +21,10 @@ def is_public(address: str) -> bool:
 
 
 def _wrapped(ip: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
-    """Return the IPv4 address that is reached through a mapped, 6to4, Teredo or NAT64 one."""
+    """Return the IPv4 address reached through a compatible, mapped, 6to4, Teredo or NAT64 one."""
     if ip.teredo is not None:
         return ip.teredo[1]
-    if int(ip) >> 32 == 0x0064FF9B << 64:
+    if int(ip) >> 32 in {0, 0x0064FF9B << 64}:
         return ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
     return ip.ipv4_mapped or ip.sixtofour
 

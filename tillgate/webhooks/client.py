@@ -12,11 +12,11 @@ import time
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from typing import Final
-from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import ThreadedResolver
+from yarl import URL
 
 from tillgate.kernel.clock import Clock
 from tillgate.runtime.db import assert_outside_transaction
@@ -104,7 +104,7 @@ class WebhookClient:
 
     def _refuse_private_literal(self, url: str) -> None:
         """aiohttp does not resolve what is an address already, so the resolver cannot refuse it."""
-        host = urlsplit(url).hostname or ""
+        host = URL(url).host or ""  # read as it will be when it is connected to
         address = literal_address(host)
         if self._guarded and address is not None and not is_public(address):
             raise AddressRefused(f"{host} is not a public address")
