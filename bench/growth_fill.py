@@ -24,7 +24,7 @@ ACCOUNT = "pa_alipay"
 ENDPOINT = "we_growth"
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 #: Pages are asked for these many different objects, all over the history.
-SAMPLE = 400
+SAMPLE = 200
 _OPEN = 4_000
 _DUE = 200
 _REFUNDED = 20

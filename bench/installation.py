@@ -80,8 +80,6 @@ async def prepare(postgres: EmbeddedPostgres, home: Path, *, count: int) -> Inst
             "TILLGATE_DATABASE_URL": postgres.dsn(DATABASE, role="application"),
             "TILLGATE_DATA_DIR": str(home / "data"),
             "TILLGATE_HTTP__PORT": str(free_port()),
-            "TILLGATE_HTTP__RATE_PER_SECOND": "1000000",
-            "TILLGATE_LOG__LEVEL": "warning",
         }
     )
     db = await Database.open(settings.database.url, size=2)

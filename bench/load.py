@@ -19,12 +19,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+_JSON, _FORM = "application/json", "application/x-www-form-urlencoded"
 SCRIPT = Path(__file__).with_name("post.lua")
 
 
 @dataclass(frozen=True)
 class Load:
-    """What to send where: lines of path, tab, form body, one of which is drawn each time."""
+    """What to send where: lines of path, tab, body, one of which is drawn each time."""
 
     url: str
     key: str
@@ -148,7 +149,7 @@ class _Connection(asyncio.Protocol):
         self._sent = time.monotonic()
         self._transport.write(
             f"POST {path} HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {self._load.key}\r\n"
-            "Content-Type: application/x-www-form-urlencoded\r\n"
+            f"Content-Type: {_JSON if body.startswith('{') else _FORM}\r\n"
             f"Idempotency-Key: {self._prefix}{len(self.took)}\r\n"
             f"Content-Length: {len(body)}\r\n\r\n{body}".encode()
         )

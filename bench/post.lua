@@ -11,7 +11,6 @@ function init(args)
       paths[lines], bodies[lines] = path, body
    end
    headers["Authorization"] = "Bearer " .. args[2]
-   headers["Content-Type"] = "application/x-www-form-urlencoded"
    prefix = args[3]
    math.randomseed(os.time())
 end
@@ -19,6 +18,8 @@ end
 function request()
    sent = sent + 1
    local at = math.random(lines)
+   local is_json = bodies[at]:sub(1, 1) == "{"
+   headers["Content-Type"] = is_json and "application/json" or "application/x-www-form-urlencoded"
    headers["Idempotency-Key"] = prefix .. sent
    return wrk.format("POST", paths[at], headers, bodies[at])
 end

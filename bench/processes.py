@@ -113,9 +113,10 @@ class Meter:
         self.started = time.monotonic()
         self._before = {name: cpu_seconds(pid) for name, pid in pids.items()}
 
-    def stop(self, operations: int) -> dict[str, float]:
+    def stop(self) -> dict[str, float]:
+        """Seconds of CPU each of them has used."""
+        return {name: cpu_seconds(pid) - self._before[name] for name, pid in self._pids.items()}
+
+    def stop_each(self, operations: int) -> dict[str, float]:
         """Microseconds of CPU an operation cost each of them."""
-        return {
-            name: (cpu_seconds(pid) - self._before[name]) / max(operations, 1) * 1e6
-            for name, pid in self._pids.items()
-        }
+        return {name: used / max(operations, 1) * 1e6 for name, used in self.stop().items()}

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 BASELINE = "tpc-b"
+_NOT_OURS = ("load", "simulators")
 
 
 @dataclass(frozen=True)
@@ -24,10 +25,15 @@ class Sample:
 
 @dataclass(frozen=True)
 class Row:
-    """Medians over the rounds. `ratio` is the median of each round's own ratio to TPC-B."""
+    """Medians over the rounds. `ratio` is the median of each round's own ratio to TPC-B.
+
+    `cpu_ratio` is the same of CPU time (an operation of TPC-B's over one of this work's, load and
+    simulators left out): what the ratio would be were nothing but our own work in the way.
+    """
 
     work: str
     ratio: float
+    cpu_ratio: float
     per_second: float
     p50_ms: float
     p99_ms: float
@@ -55,9 +61,11 @@ def rows(ran: Mapping[str, Sequence[Sample]]) -> list[Row]:
 def _row(name: str, samples: Sequence[Sample], baseline: Sequence[Sample]) -> Row:
     median = statistics.median
     parts = samples[0].cpu_us
+    pairs = list(zip(samples, baseline, strict=True))
     return Row(
         name,
-        median(one.per_second / base.per_second for one, base in zip(samples, baseline, strict=True)),
+        median(one.per_second / base.per_second for one, base in pairs),
+        median(_own_cpu(base) / _own_cpu(one) for one, base in pairs),
         median(one.per_second for one in samples),
         median(one.p50_ms for one in samples),
         median(one.p99_ms for one in samples),
@@ -65,16 +73,17 @@ def _row(name: str, samples: Sequence[Sample], baseline: Sequence[Sample]) -> Ro
     )  # fmt: skip
 
 
+def _own_cpu(sample: Sample) -> float:
+    return sum(used for part, used in sample.cpu_us.items() if part not in _NOT_OURS)
+
+
 def line(name: str, sample: Sample | Row) -> str:
     """A line of a table."""
     cpu = " ".join(f"{part} {spent:.0f}" for part, spent in sample.cpu_us.items())
-    ratio = f"{sample.ratio:>7.2f}x" if isinstance(sample, Row) else ""
+    ratio = ""
+    if isinstance(sample, Row):
+        ratio = f"{sample.ratio:>7.2f}x {sample.cpu_ratio:>6.2f}x CPU"
     latency = f"p50 {sample.p50_ms:6.1f} ms  p99 {sample.p99_ms:6.1f} ms"
     if not sample.p99_ms:
         latency = " " * len(latency)
     return f"{name:<22}{ratio}{sample.per_second:>9.0f}/s  {latency}  CPU us: {cpu}"
-
-
-def plain(row: Row) -> dict[str, object]:
-    """A row as it is written to a file."""
-    return asdict(row)

@@ -28,7 +28,7 @@ def measure(installation: Installation, load: Load, seconds: float) -> Sample:
     pids = {"postgres": installation.postgres.pid or 0, **installation.pids}
     meter = Meter(pids)
     sent = send_for(load, seconds)
-    cpu = meter.stop(sent.requests)
+    cpu = meter.stop_each(sent.requests)
     assert sent.refused == 0, f"{sent.refused} of {sent.requests} were refused"
     return Sample(
         sent.requests / sent.seconds, sent.p50_ms, sent.p99_ms, {**cpu, "load": sent.cpu_us}

@@ -11,7 +11,7 @@ from tillgate.runtime import telemetry
 from tillgate.runtime.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]
-TOP = ["ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"]
+TOP = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"]
 PAGES = [ROOT / name for name in TOP] + sorted((ROOT / "docs").rglob("*.md"))
 NAMED_FILE = re.compile(
     r"`((?:tillgate|tests|tools|docs|migrations|simulators|bin|requirements|\.ci)/[\w./*-]*)"

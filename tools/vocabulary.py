@@ -23,7 +23,9 @@ PRIVATE = {
 }
 #: What the ledger's commands hand to their callers, who decide on it in memory; and a pure table of
 #: test cards that payments need as well.
-HANDED_OUT = _words("tillgate.ledger.machine.Books tillgate.customers.machine.test_token")
+HANDED_OUT = _words(
+    "tillgate.ledger.machine.Books tillgate.ledger.machine.Memory tillgate.customers.machine.test_token"
+)
 #: Files that reach the store only through commands and queries.
 NOT_AT_THE_STORE = _words("routes wire flows machine model events errors")
 VAGUE = _words("utils util helpers common misc manager service services base core types")

@@ -118,6 +118,10 @@ def _sequence(event: dict[str, Any]) -> int | None:
 
 
 def _amount(told: dict[str, Any]) -> str:
+    # A wallet's event carries the movement that it is about beside the wallet.
+    moved = told.get("transaction")
+    if isinstance(moved, dict):
+        told = cast("dict[str, Any]", moved)
     currency = told.get("currency")
     amounts = [told.get(name) for name in _AMOUNTS]
     found = next((amount for amount in amounts if isinstance(amount, int)), None)

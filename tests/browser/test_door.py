@@ -18,6 +18,9 @@ from tests.worlds import MERCHANT
 from tillgate.kernel.clock import SystemClock
 from tillgate.topup_app.limits import Limit
 from tillgate.topup_app.links import make_token, read_token
+from tillgate.wallets import flows as wallets
+from tillgate.wallets.machine import News
+from tillgate.wallets.model import MoveWallet
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -312,3 +315,43 @@ async def test_closing_lets_waiting_pages_go(stage: Stage, http: aiohttp.ClientS
         await stage.pages.close()
         async with asyncio.timeout(2):
             await answer.content.read()
+
+
+@pytest.mark.parametrize(
+    ("news", "told", "answered"),
+    [(News.FROZEN, "it can be topped up", 200), (News.CLOSED, "This wallet is closed.", 402)],
+)
+async def test_frozen_wallets_take_money_and_closed_ones_do_not(
+    stage: Stage, http: aiohttp.ClientSession, news: News, told: str, answered: int
+) -> None:
+    wallet = await stage.open_wallet()
+    link = stage.link(wallet)
+    at = stage.clock.now()
+    move = MoveWallet(merchant_id=MERCHANT, at=at, wallet_id=wallet, news=news)
+    await wallets.order(stage.world.db, move)
+
+    async with http.get(link, headers=HTML) as answer:
+        text = await answer.text()
+    body = {"reference": reference(), "amount": 10_000, "method": "alipay"}
+    status, _ = await post(http, f"{link}/orders", body)
+
+    assert told in text
+    assert ('id="order-form"' in text) == (answered == 200)
+    assert status == answered
+
+
+async def test_what_a_shop_writes_is_text_and_never_markup(
+    stage: Stage, http: aiohttp.ClientSession
+) -> None:
+    wallet = await stage.open_wallet()
+    link = stage.link(wallet)
+    body = {"reference": reference(), "amount": 10_000, "method": "card", "card": "pm_card_visa"}
+    await post(http, f"{link}/orders", body)
+    await spend(stage, wallet, 100, '<script>alert("x")</script>')
+
+    for query in ("", "?lang=%22%3E%3Cscript%3E", "?amount=%3Cb%3E&method=%22%3E%3Cb%3E"):
+        async with http.get(link + query, headers=HTML) as answer:
+            text = await answer.text()
+        assert "&lt;script&gt;alert" in text
+        assert "<script>" not in text
+        assert "<b>&#34;" not in text

@@ -292,6 +292,30 @@ async def test_lost_answer_of_the_provider_is_asked_for(stage: Stage, guests: Gu
     await assert_credited(stage, wallet, 4_002)
 
 
+@pytest.mark.parametrize("method", ["alipay", "wechat_pay"])
+async def test_provider_refuses_the_order(stage: Stage, guests: Guests, method: str) -> None:
+    wallet = await stage.open_wallet()
+    guest = await guests.arrive(stage.link(wallet))
+
+    await guest.order("40.20", method)
+
+    await guest.stage("declined")
+    await guest.says("The payment was declined")
+    await assert_credited(stage, wallet, 0)
+
+
+async def test_notice_that_never_comes(stage: Stage, guests: Guests) -> None:
+    wallet = await stage.open_wallet()
+    guest = await guests.arrive(stage.link(wallet))
+
+    await guest.order("40.14", "alipay")
+    await guest.stage("scan")
+    await guest.pay_on_phone(stage, "alipay")
+
+    await guest.stage("paid")
+    await assert_credited(stage, wallet, 4_014)
+
+
 async def test_code_that_never_came_can_be_canceled(stage: Stage, guests: Guests) -> None:
     wallet = await stage.open_wallet()
     guest = await guests.arrive(stage.link(wallet))

@@ -11,11 +11,25 @@ import pytest
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 ROLES = ["up", "serve", "worker", "simulate"]
-COMMANDS = [*ROLES, "migrate", "doctor", "seed", "keys", "books", "replay"]
+COMMANDS = [
+    *ROLES,
+    "migrate",
+    "doctor",
+    "seed",
+    "keys",
+    "merchants",
+    "providers",
+    "books",
+    "replay",
+]
 GROUPS = (
     "keys list",
     "keys create",
     "keys revoke",
+    "merchants list",
+    "merchants create",
+    "providers list",
+    "providers put",
     "books verify",
     "replay webhook",
     "replay notice",

@@ -218,12 +218,18 @@ async def test_a_hold_is_reserved_then_posted_in_part(shop: Shop) -> None:
     assert (await flows.verify(shop.db)).differences == ()
 
 
-async def test_balances_as_of_any_moment_and_statements(shop: Shop) -> None:
-    """Compared with adding up all that was posted until then."""
+@pytest.mark.parametrize("sealed", [0, 1, 3, 60])
+async def test_balances_as_of_any_moment_and_statements(
+    shop: Shop, sealed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Compared with adding up all that was posted until then, wherever seals end."""
+    monkeypatch.setattr(flows, "SEAL_JOURNALS", max(sealed, 1))
     dice = random.Random(11)
     numbers = [await shop.account(name, floor=None) for name in ("a", "b", "c")]
     posted: list[Posted] = []
-    for _ in range(60):
+    for number in range(60):
+        if sealed and number in {20, 45}:
+            await flows.seal(shop.db, shop.clock)
         lines = [(*dice.sample(numbers, 2), dice.randint(1, 9)) for _ in range(dice.randint(1, 3))]
         result = await shop.post(*lines)
         assert isinstance(result, Posted)

@@ -174,6 +174,9 @@ class Bank:
 
         if not lost:
             loop.call_later(there, arrive)
+        return await self._hear(what, number, answer)
+
+    async def _hear(self, what: str, number: str, answer: asyncio.Future[Any]) -> Any:
         try:
             outcome = await asyncio.wait_for(answer, 10)
         except TimeoutError:
@@ -188,6 +191,7 @@ class Bank:
         self.said.setdefault(number, []).append(type(outcome).__name__)
 
     def _notify(self, body: dict[str, Any]) -> None:
+        """Tell; what nobody could learn by asking is told until it has been heard."""
         rng, weather = self._rng, self.weather
         times = 2 if rng.random() < weather.double_notice else 1
         raw = json.dumps(body).encode()
@@ -204,12 +208,13 @@ class Bank:
         self.log(f"{self.name} notice {raw.decode()} {'lost' if lost else tries}")
         if not lost:
             self.deliver(self.name, raw, lambda: self._again(raw, tries))
-        elif self._rng.random() < 0.5:
+        elif b'"must": true' in raw or self._rng.random() < 0.5:
             self._again(raw, tries)
 
     def _again(self, raw: bytes, tries: int) -> None:
-        if tries < 4 and not self.is_over:
-            asyncio.get_running_loop().call_later(15 * 2**tries, self._send, raw, tries + 1)
+        if self.is_over or (tries >= 4 and b'"must": true' not in raw):
+            return
+        asyncio.get_running_loop().call_later(15 * 2 ** min(tries, 5), self._send, raw, tries + 1)
 
     # The truth ---------------------------------------------------------------------------------
 
@@ -251,10 +256,10 @@ class Bank:
             order.state = "authorised"
             self._notify({"order": order.number, "kind": "payment", "was": "authorised"})
 
-    def _take(self, order: Order) -> None:
+    def _take(self, order: Order, *, late: bool = False) -> None:
         order.state = "paid"
         order.captured = order.captured or order.amount
-        self._notify({"order": order.number, "kind": "payment", "was": "paid"})
+        self._notify({"order": order.number, "kind": "payment", "was": "paid", "must": late})
 
     def _wait_for_the_payer(self, order: Order) -> None:
         draw = self._rng.random()
@@ -274,7 +279,7 @@ class Bank:
         if self.is_over or order.state != "open" or (expired and self._rng.random() < 0.8):
             return
         order.seen = True
-        self._take(order)
+        self._take(order, late=expired)
 
     def _show(self, number: str) -> Any:
         order = self.orders.get(number)
@@ -322,6 +327,7 @@ class Bank:
         def end(state: str) -> None:
             if self.is_over:
                 return
+            was_made = refund["state"] == "made"
             refund["state"] = state
             self._notify(
                 {
@@ -329,6 +335,7 @@ class Bank:
                     "kind": "refund",
                     "refund": refund_id,
                     "was": [state, refund["amount"]],
+                    "must": was_made,
                 }
             )
 

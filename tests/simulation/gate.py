@@ -125,29 +125,32 @@ class Gate:
         if statement.blocked:
             self._blocked.append(statement)
         elif self._blocked and statement.sql in ("COMMIT", "ROLLBACK"):
+            await self._until_quiet()
             await self._unblock()
 
     async def _unblock(self) -> None:
         """Somebody has let go of locks: those who waited for them go on, first come first served."""
         for statement in list(self._blocked):
+            if not statement.done.done() and await self._is_blocked(statement):
+                continue
             self._running = statement
-            await self._until_done_or_blocked(statement, ask_first=True)
+            statement.session.listen()
+            await self._until_done_or_blocked(statement)
             self._running = None
             if not statement.blocked:
                 self._blocked.remove(statement)
+            await self._until_quiet()
 
-    async def _until_done_or_blocked(
-        self, statement: Statement, *, ask_first: bool = False
-    ) -> None:
+    async def _until_done_or_blocked(self, statement: Statement) -> None:
+        statement.blocked = False
         while not statement.done.done():
-            if not ask_first:
-                self._stall.clear()
-                await self._stall.wait()
-            ask_first = False
+            self._stall.clear()
+            await self._stall.wait()
             if not statement.done.done() and await self._is_blocked(statement):
+                # Its answer will come when somebody commits; it is heard when it is its turn.
+                statement.session.close_ears()
                 statement.blocked = True
                 return
-        statement.blocked = False
 
     async def _is_blocked(self, statement: Statement) -> bool:
         if statement.session.is_closed():
@@ -208,6 +211,21 @@ class Session:
     async def executemany(self, sql: str, rows: Any) -> None:
         connection = self.connection
         await self._pass(sql, lambda: connection.executemany(sql, rows))
+
+    async def copy_records_to_table(self, table: str, **given: Any) -> str:
+        connection = self.connection
+        return await self._pass(
+            f"COPY {table}", lambda: connection.copy_records_to_table(table, **given)
+        )
+
+    def close_ears(self) -> None:
+        """Let what the server says wait."""
+        self.connection._transport.pause_reading()
+
+    def listen(self) -> None:
+        """Hear what the server says."""
+        if not self.is_closed():
+            self.connection._transport.resume_reading()
 
     def is_closed(self) -> bool:
         return self.connection.is_closed()

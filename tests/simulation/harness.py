@@ -31,7 +31,7 @@ STUCK_SECONDS = 20
 
 _TABLES = (
     "payments.payments", "payments.attempts", "payments.refunds", "payments.breaks",
-    "ledger.lines", "ledger.accounts", "ledger.books", "runtime.facts", "runtime.notices",
+    "ledger.lines", "ledger.accounts", "ledger.books", "runtime.outbox", "runtime.facts", "runtime.notices",
 )  # fmt: skip
 
 
@@ -132,8 +132,11 @@ async def _one(bench: _Bench, seed: int, mutant: Mutant | None) -> Verdict:
     with mutant.patch(town) if mutant is not None else nullcontext():
         try:
             await _live(town, seed, accounts, loop)
+            loop.is_busy = lambda: True  # nothing goes on while the judge reads
             found = await checker.complaints(bench.owner, _truth(town), town.acknowledged)
+            length = len(town.trace)
         except asyncio.CancelledError:
+            length = len(town.trace)
             found = ["it is stuck for good", *_who_waits(town)]
         finally:
             await _bring_home(bench, town, loop)
@@ -141,6 +144,7 @@ async def _one(bench: _Bench, seed: int, mutant: Mutant | None) -> Verdict:
         found.append(f"{town.gate.deadlocks} deadlocks")
     if mutant is not None and mutant.undo:
         await bench.owner.execute(mutant.undo)
+    del town.trace[length:]
     digest = hashlib.sha256("\n".join(town.trace).encode()).hexdigest()
     return Verdict(
         seed, found, digest, town.trace, town.clock.elapsed, town.gate.statements, town.crashes
@@ -238,6 +242,7 @@ def _who_waits(town: Town) -> list[str]:
 
 
 async def _bring_home(bench: _Bench, town: Town, loop: VirtualLoop) -> None:
+    loop.is_busy = town.is_busy
     await town.end()
     await town.gate.close()
     loop.is_busy = lambda: True

@@ -79,8 +79,7 @@ class Process:
         """Start a task that dies with this process, and so do the tasks it starts."""
         context = contextvars.copy_context()
         context.run(_process.set, self)
-        task = asyncio.get_running_loop().create_task(work, context=context)
-        return task
+        return asyncio.get_running_loop().create_task(work, context=context)
 
     async def work(self) -> None:
         """The worker: look at whatever is due, then sleep until something else is."""

@@ -1,11 +1,63 @@
-"""The money path under virtual time: faults from a seed, truth from the banks, a judge apart."""
+"""The money path under virtual time: faults from a seed, truth from the banks, a judge apart.
 
-from tests.simulation.harness import run_seeds
+`make soak` runs on for as long as one likes. A seed that fails is written to `regressions/`, and
+from then on it is replayed by every run.
+"""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.simulation.harness import Totals, run_seeds
+from tests.simulation.mutants import MUTANTS
+
+SEEDS = 60
+#: Each planted bug must be found within so many seeds.
+MUTANT_SEEDS = 30
+REGRESSIONS = Path(__file__).parent / "regressions"
 
 
-def test_try(app_db_url: str, db_url: str) -> None:
-    totals = run_seeds(app_db_url, db_url, range(3))
-    print(totals)
-    for v in totals.failed:
-        print(v.seed, v.complaints)
-    assert not totals.failed
+def test_no_seed_finds_anything_to_complain_about(
+    app_db_url: str, db_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    totals = run_seeds(app_db_url, db_url, range(SEEDS))
+
+    with capsys.disabled():
+        print(f"\nsimulation: {totals}")  # noqa: T201
+    keep(totals)
+    assert len(totals.verdicts) == SEEDS
+    assert {verdict.seed: verdict.complaints for verdict in totals.failed} == {}
+
+
+@pytest.mark.parametrize("mutant", MUTANTS)
+def test_planted_bug_is_found(app_db_url: str, db_url: str, mutant: str) -> None:
+    totals = run_seeds(app_db_url, db_url, range(MUTANT_SEEDS), mutant=mutant, until_failure=True)
+
+    assert totals.failed, f"{mutant} survived {len(totals.verdicts)} seeds"
+
+
+def test_same_seed_tells_the_same_story(app_db_url: str, db_url: str) -> None:
+    seeds = [2, 5, 9]
+    once = run_seeds(app_db_url, db_url, seeds)
+    again = run_seeds(app_db_url, db_url, reversed(seeds))
+
+    told = {verdict.seed: verdict.trace for verdict in once.verdicts}
+    assert told == {verdict.seed: verdict.trace for verdict in again.verdicts}
+
+
+@pytest.mark.parametrize("file", sorted(REGRESSIONS.glob("*.json")), ids=lambda file: file.stem)
+def test_seed_that_once_failed_stays_repaired(app_db_url: str, db_url: str, file: Path) -> None:
+    seed = json.loads(file.read_text())["seed"]
+
+    [verdict] = run_seeds(app_db_url, db_url, [seed]).verdicts
+
+    assert verdict.complaints == []
+
+
+def keep(totals: Totals) -> None:
+    """Write failing seeds down, to be replayed for ever."""
+    for verdict in totals.failed:
+        found = {"seed": verdict.seed, "complaints": verdict.complaints}
+        text = json.dumps(found, indent=2, ensure_ascii=False) + "\n"
+        (REGRESSIONS / f"seed_{verdict.seed}.json").write_text(text)

@@ -181,6 +181,14 @@ async def test_the_page_shows_what_came_and_asks_for_what_is_new(
     assert "演示商户" in chinese
 
 
+async def test_a_wallets_event_shows_what_moved(shop: Shop, client: aiohttp.ClientSession) -> None:
+    await tell(client, shop)
+    body = event(1, transaction={"amount": -1_500, "currency": "cny"})
+    await post(client, shop, body, signed(body))
+
+    assert shop.deliveries.newer_than(0)[0].amount == "−¥15.00"
+
+
 async def test_the_last_two_hundred_are_kept(shop: Shop, client: aiohttp.ClientSession) -> None:
     await tell(client, shop)
     for number in range(1, KEPT + 6):

@@ -108,7 +108,7 @@ def build(
     customers = CustomerRoutes(parts.db, parts.clock)
     payments = PaymentRoutes(parts.payments)
     top_ups = TopUpRoutes(parts.payments, parts.top_ups)
-    wallets = WalletRoutes(parts.db, parts.clock, parts.link)
+    wallets = WalletRoutes(parts.db, parts.clock, parts.link, parts.payments.memory)
     books = BookRoutes(parts.db)
     webhooks = WebhookRoutes(
         parts.db,

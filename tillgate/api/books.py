@@ -32,6 +32,7 @@ _MOST_PROVIDER_ACCOUNTS = 500
 class ListAccounts(CursorRequest, frozen=True, kw_only=True):
     """Ledger accounts, newest first; `code` is the beginning of their codes."""
 
+    #: The beginning of their codes.
     code: Annotated[str, Meta(max_length=120)] | None = None
     currency: CurrencyCode | None = None
 
@@ -39,6 +40,7 @@ class ListAccounts(CursorRequest, frozen=True, kw_only=True):
 class ListEntries(CursorRequest, frozen=True, kw_only=True):
     """Entries of one account, newest first."""
 
+    #: `la_…`, from the list of ledger accounts.
     account: Id
 
 

@@ -122,7 +122,10 @@ class AiohttpTransport:
                     total=wanted.total_seconds,
                     connect=wanted.connect_seconds,
                     sock_connect=wanted.connect_seconds,
-                    sock_read=wanted.read_seconds,
+                    # Where the whole exchange has no longer, a timer for each part of it is no use.
+                    sock_read=(
+                        wanted.read_seconds if wanted.read_seconds < wanted.total_seconds else None
+                    ),
                 ),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 trust_env=False,

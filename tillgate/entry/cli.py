@@ -36,6 +36,10 @@ ROOMS = {
     "keys list": "tillgate.entry.keys:list_keys",
     "keys create": "tillgate.entry.keys:create_key",
     "keys revoke": "tillgate.entry.keys:revoke_key",
+    "merchants list": "tillgate.entry.accounts:list_merchants",
+    "merchants create": "tillgate.entry.accounts:create_merchant",
+    "providers list": "tillgate.entry.accounts:list_providers",
+    "providers put": "tillgate.entry.accounts:put_provider",
     "books verify": "tillgate.entry.books:verify",
     "replay webhook": "tillgate.entry.replay:webhook",
     "replay notice": "tillgate.entry.replay:notice",
@@ -236,6 +240,80 @@ def revoke_key(settings: Settings, *, key_id: str, as_json: bool) -> None:
 
 
 @cli.group()
+def merchants() -> None:
+    """List and open merchants."""
+
+
+@merchants.command("list")
+@as_json
+@click.pass_obj
+def list_merchants(settings: Settings, *, as_json: bool) -> None:
+    """List merchants; test mode and live mode share the account's name."""
+    found = _with_database(settings, lambda reachable: _call("merchants list", reachable))
+    _show(found, as_json=as_json)
+
+
+@merchants.command("create")
+@click.argument("name")
+@click.option("--currency", metavar="CODE", default="cny", show_default=True)
+@as_json
+@click.pass_obj
+def create_merchant(settings: Settings, *, name: str, currency: str, as_json: bool) -> None:
+    """Open a merchant; then give it keys, and accounts at providers.
+
+    \b
+    tillgate merchants create "Corner Bakery" --currency usd
+    """
+    door = "merchants create"
+    made = _with_database(
+        settings, lambda reachable: _call(door, reachable, name=name, currency=currency)
+    )
+    _show(made, as_json=as_json)
+
+
+@cli.group()
+def providers() -> None:
+    """What a merchant has at Alipay, WeChat Pay and Stripe."""
+
+
+@providers.command("list")
+@click.option("--merchant", metavar="ID", help="Whose; the only one there is if left out.")
+@click.option("--mode", type=click.Choice(["test", "live"]), default="test", show_default=True)
+@as_json
+@click.pass_obj
+def list_providers(settings: Settings, *, merchant: str | None, mode: str, as_json: bool) -> None:
+    """List a merchant's accounts at providers, without their secrets."""
+    door = "providers list"
+    found = _with_database(
+        settings, lambda reachable: _call(door, reachable, merchant=merchant, mode=mode)
+    )
+    _show(found, as_json=as_json)
+
+
+@providers.command("put")
+@click.argument("provider", type=click.Choice(["alipay", "wechat_pay", "stripe"]))
+@click.argument("config", type=click.File("rb"), default="-")
+@click.option("--merchant", metavar="ID", help="Whose; the only one there is if left out.")
+@click.option("--mode", type=click.Choice(["test", "live"]), default="test", show_default=True)
+@as_json
+@click.pass_obj
+def put_provider(settings: Settings, *, as_json: bool, **given: Any) -> None:
+    """Check and keep a merchant's settings at PROVIDER, read as JSON from CONFIG or stdin.
+
+    \b
+    tillgate providers put stripe --mode live < stripe.json
+
+    Shows where the provider is to send its notices. Takes effect within seconds.
+    """
+    text, door = given["config"].read(), "providers put"
+    named = {"merchant": given["merchant"], "mode": given["mode"]}
+    kept = _with_database(
+        settings, lambda reachable: _call(door, reachable, given["provider"], text, **named)
+    )
+    _show(kept, as_json=as_json)
+
+
+@cli.group()
 def books() -> None:
     """Prove that the books were not changed."""
 
@@ -367,8 +445,13 @@ def _show(answer: Any, *, as_json: bool) -> None:
         click.echo(json.dumps(plain))
         return
     rows = cast("list[dict[str, Any]]", plain if isinstance(plain, list) else [plain])
-    for row in rows:
-        click.echo("\n".join(f"{name:<18} {value}" for name, value in row.items()))
+    shown = ["\n".join(f"{name:<18} {_word(value)}" for name, value in row.items()) for row in rows]
+    click.echo("\n\n".join(shown))
+
+
+def _word(value: Any) -> str:
+    """Show a value to a person: words as they are, the rest as JSON."""
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 if __name__ == "__main__":

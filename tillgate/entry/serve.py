@@ -5,7 +5,6 @@ Started again and again by the supervisor or systemd; it holds nothing that is n
 
 from __future__ import annotations
 
-import gc
 from datetime import datetime, timedelta
 from socket import socket
 
@@ -17,7 +16,7 @@ from tillgate.api import app as api
 from tillgate.api.notices import PREFIX as NOTICES
 from tillgate.api.notices import NoticeEndpoint, Receive, Scope, Send
 from tillgate.entry import subscriptions
-from tillgate.entry.build import Core, open_core
+from tillgate.entry.build import Core, open_core, spare_the_collector
 from tillgate.entry.health import Health
 from tillgate.runtime import logs, telemetry
 from tillgate.runtime.settings import Settings
@@ -35,10 +34,7 @@ def run(settings: Settings) -> None:
 
 async def _main(settings: Settings) -> None:
     async with open_core(settings) as core:
-        # What has been imported stays: the collector need not look at it again.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(50_000, 20, 50)
+        spare_the_collector()
         site = application(core)
         server = Listener(
             uvicorn.Config(

@@ -19,7 +19,7 @@ import uvloop
 
 from tillgate.api.recovery import Recovery
 from tillgate.entry import doctor, subscriptions
-from tillgate.entry.build import Core, open_core
+from tillgate.entry.build import Core, open_core, spare_the_collector
 from tillgate.entry.loops import Chore, run_all
 from tillgate.entry.relay import relay
 from tillgate.ledger import flows as ledger
@@ -42,6 +42,7 @@ async def _main(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with open_core(settings) as core:
+        spare_the_collector()
         dispatcher = Dispatcher(
             core.db, core.clock, core.vault, subscriptions.CATALOGUE, settings.webhooks
         )

@@ -7,12 +7,11 @@ old news. The wire's "event" is drawn from it later.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Fact:
+class Fact(NamedTuple):
     """One thing that happened to one object of one merchant.
 
     `name` is `room.past_tense` (`payment.succeeded`); `data` is the object as encoded JSON.

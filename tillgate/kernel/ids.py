@@ -19,8 +19,27 @@ def _machine_milliseconds() -> int:
     return time.time_ns() // 1_000_000
 
 
+_BITS_BYTES = 10
+_chance = b""
+_spent = 0
+
+
 def _machine_bits() -> int:
-    return int.from_bytes(os.urandom(10), "big")
+    """Draw from the kernel some hundred ids' worth at a time; a forked child draws its own."""
+    global _chance, _spent  # noqa: PLW0603  what has been drawn and not used
+    start = _spent
+    _spent = start + _BITS_BYTES
+    if _spent > len(_chance):
+        _chance, start, _spent = os.urandom(_BITS_BYTES * 400), 0, _BITS_BYTES
+    return int.from_bytes(_chance[start:_spent], "big")
+
+
+def _forget_chance() -> None:
+    global _chance, _spent
+    _chance, _spent = b"", 0
+
+
+os.register_at_fork(after_in_child=_forget_chance)
 
 
 _milliseconds: Callable[[], int] = _machine_milliseconds

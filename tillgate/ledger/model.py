@@ -14,8 +14,7 @@ NormalSide = Literal["credit", "debit"]
 HoldStatus = Literal["open", "posted", "voided", "expired"]
 
 
-@dataclass(frozen=True, slots=True)
-class AccountTerms:
+class AccountTerms(msgspec.Struct, frozen=True):
     """What an account is opened with. `floor=None`: it may go anywhere."""
 
     code: str
@@ -70,8 +69,7 @@ class Posted(msgspec.Struct, frozen=True):
     repeated: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Account:
+class Account(msgspec.Struct, frozen=True):
     """An account with its balance (credits minus debits) and what is held of it."""
 
     merchant_id: int

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import datetime
 
-from tillgate.ledger import seal_store, store
+from tillgate.ledger import account_store, seal_store, store
 from tillgate.ledger.errors import AccountNotFound
 from tillgate.ledger.model import Account, AccountsWanted, Movement, Posted, TrialRow, movements_of
 from tillgate.runtime.db import Tx
@@ -107,4 +107,4 @@ async def journals_of(tx: Tx, merchant_id: int, causes: Collection[str]) -> dict
 
 async def account_page(tx: Tx, merchant_id: int, wanted: AccountsWanted) -> list[Account]:
     """Return a page of accounts, newest first."""
-    return await store.select_account_page(tx, merchant_id, wanted)
+    return await account_store.select_account_page(tx, merchant_id, wanted)

@@ -11,7 +11,6 @@ import msgspec
 from tillgate.ledger.machine import Books, Counters
 from tillgate.ledger.model import (
     Account,
-    AccountsWanted,
     AccountTerms,
     BookedLine,
     Hold,
@@ -457,68 +456,3 @@ def _booked(row: asyncpg.Record) -> BookedLine:
         credit_after=row["credit_after"],
         at=row["at"],
     )
-
-
-async def select_account_page(tx: Tx, merchant_id: int, wanted: AccountsWanted) -> list[Account]:
-    """Read a page of accounts, newest first.
-
-    Few accounts with the wanted beginning of their codes are found by their codes. Many are soon
-    met on the way through all, by number.
-    """
-    if wanted.prefix:
-        numbers = await _select_numbers(tx, merchant_id, wanted.prefix, _FEW_ACCOUNTS + 1)
-        if len(numbers) <= _FEW_ACCOUNTS:
-            return await _select_page_of(tx, merchant_id, numbers, wanted)
-    values = (
-        merchant_id,
-        wanted.before or 0,
-        _MAX_JOURNAL if wanted.after is None else wanted.after,
-        wanted.prefix,
-        wanted.prefix + "\U0010ffff",
-        wanted.currency,
-        wanted.limit,
-    )
-    if wanted.before is None:
-        rows = await tx.all(
-            "SELECT * FROM ledger.accounts WHERE merchant_id = $1 AND number > $2 AND number < $3"
-            ' AND code COLLATE "C" >= $4 AND code COLLATE "C" < $5'
-            " AND ($6::text IS NULL OR currency = $6) ORDER BY number DESC LIMIT $7",
-            *values,
-        )
-        return [_account(row) for row in rows]
-    rows = await tx.all(
-        "SELECT * FROM ledger.accounts WHERE merchant_id = $1 AND number > $2 AND number < $3"
-        ' AND code COLLATE "C" >= $4 AND code COLLATE "C" < $5'
-        " AND ($6::text IS NULL OR currency = $6) ORDER BY number LIMIT $7",
-        *values,
-    )
-    return [_account(row) for row in reversed(rows)]
-
-
-#: Up to here accounts are read by code and put in order; beyond, the way goes by number.
-_FEW_ACCOUNTS = 1_000
-
-
-async def _select_numbers(tx: Tx, merchant_id: int, prefix: str, limit: int) -> list[int]:
-    rows = await tx.all(
-        'SELECT number FROM ledger.accounts WHERE merchant_id = $1 AND code COLLATE "C" >= $2'
-        ' AND code COLLATE "C" < $3 ORDER BY code COLLATE "C" LIMIT $4',
-        merchant_id,
-        prefix,
-        prefix + "\U0010ffff",
-        limit,
-    )
-    return [row["number"] for row in rows]
-
-
-async def _select_page_of(
-    tx: Tx, merchant_id: int, numbers: Sequence[int], wanted: AccountsWanted
-) -> list[Account]:
-    low = wanted.before or 0
-    high = _MAX_JOURNAL if wanted.after is None else wanted.after
-    found = await select_accounts(
-        tx, [(merchant_id, number) for number in numbers if low < number < high]
-    )
-    fitting = [one for one in found if wanted.currency in {None, one.currency}]
-    fitting.sort(key=lambda one: one.number, reverse=True)
-    return fitting[: wanted.limit] if wanted.before is None else fitting[-wanted.limit :]

@@ -35,8 +35,9 @@ Booking = Callable[[Books], "Journal | None"]
 class Desk:
     """Payments under lock, and what is being changed about them."""
 
-    def __init__(self, at: datetime) -> None:
+    def __init__(self, at: datetime, memory: ledger.Memory | None = None) -> None:
         self.at = at
+        self._memory = memory
         self.payments: dict[Key, Payment] = {}
         self.attempts: dict[Key, Attempt] = {}
         self.refunds: dict[Key, Refund] = {}
@@ -189,7 +190,8 @@ class Desk:
     async def do_bookings(self, tx: Tx) -> None:
         """Lock the books and post what has been collected so far."""
         bookings, self._bookings = self._bookings, []
-        books = await ledger.lock(tx, {payment.merchant_id for _, payment, _, _ in bookings})
+        merchants = {payment.merchant_id for _, payment, _, _ in bookings}
+        books = await ledger.lock(tx, merchants, self._memory)
         await ledger.ensure_accounts(
             tx,
             books,

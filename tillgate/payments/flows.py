@@ -17,6 +17,7 @@ from tillgate.kernel import ids
 from tillgate.kernel.clock import Clock
 from tillgate.kernel.errors import Refusal
 from tillgate.kernel.money import CURRENCIES, Money
+from tillgate.ledger.commands import Memory
 from tillgate.payments import commands, machine, outcomes, queries, refunds
 from tillgate.payments.commands import Canceling, Capturing, Confirming, LookUps, Opening, Route
 from tillgate.payments.errors import MethodNotOffered, PaymentFailed, UnexpectedState
@@ -65,6 +66,8 @@ class Payments:
         self.providers = providers
         self.look_ups = look_ups
         self.lifetime = lifetime
+        #: Of this process's accounts; whoever posts through it need not read them again.
+        self.memory = Memory()
         self._openings = Lane(db, self._open_batch)
         self._confirmings = Lane(db, self._confirm_batch)
         self._hearings = Lane(db, self._hear_batch)
@@ -451,7 +454,7 @@ class Payments:
 
     async def _hear_batch(self, tx: Tx, items: Any) -> list[Charge | Refusal]:
         return await outcomes.record_outcomes(
-            tx, items, at=self.clock.now(), look_ups=self.look_ups
+            tx, items, at=self.clock.now(), look_ups=self.look_ups, memory=self.memory
         )
 
     async def _refund_batch(self, tx: Tx, items: Any) -> list[RefundView | Refusal]:

@@ -14,6 +14,7 @@ import msgspec
 from tillgate.connectors import port
 from tillgate.kernel import ids
 from tillgate.kernel.errors import Refusal
+from tillgate.ledger.commands import Memory
 from tillgate.ledger.machine import Books
 from tillgate.ledger.model import Journal
 from tillgate.payments import booking, machine, store
@@ -27,11 +28,16 @@ from tillgate.runtime.db import Tx
 
 
 async def record_outcomes(
-    tx: Tx, items: Sequence[Heard], *, at: datetime, look_ups: LookUps
+    tx: Tx,
+    items: Sequence[Heard],
+    *,
+    at: datetime,
+    look_ups: LookUps,
+    memory: Memory | None = None,
 ) -> list[Charge | Refusal]:
     """Move attempts by what was heard of them; book the money the first time we hear of it."""
     keys = sorted({(item.merchant_id, item.attempt_id) for item in items})
-    desk = Desk(at)
+    desk = Desk(at, memory)
     desk.take_in(payments=await store.lock_payments_of_attempts(tx, keys))
     desk.take_in(attempts=await store.select_attempts(tx, keys))
     await lay_open_attempts(tx, desk)

@@ -13,9 +13,10 @@ unavailability) are not stored.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Generic, TypeVar
+
+import msgspec
 
 from tillgate.kernel.clock import Clock
 from tillgate.kernel.errors import Kind, Refusal
@@ -71,8 +72,7 @@ class ClaimLost(Refusal):
     code = "idempotency_key_in_use"
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(msgspec.Struct, frozen=True):
     """Who asks for what: the key, the digest of the decoded request, and the request's id."""
 
     merchant_id: int
@@ -81,8 +81,7 @@ class Asked:
     request_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(msgspec.Struct, frozen=True):
     """An answer. `original_request` is set where it was given before."""
 
     status: int
@@ -90,15 +89,13 @@ class Stored:
     original_request: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Claimed:
+class Claimed(msgspec.Struct, frozen=True):
     """The key is ours. `object_id` is set where an earlier, dead request had committed something."""
 
     object_id: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class OnceItem(Generic[Payload, Result]):
+class OnceItem(msgspec.Struct, Generic[Payload, Result], frozen=True):
     """One request in a lane. `render` turns its result, refusal or bug into the answer."""
 
     asked: Asked
@@ -329,8 +326,7 @@ class Claims:
         return [None] * len(items)
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(msgspec.Struct, frozen=True):
     """A key as it stands in the table."""
 
     request_hash: bytes

@@ -26,7 +26,7 @@ class DatabaseSettings(msgspec.Struct, frozen=True, kw_only=True):
     url: str = ""
     #: For migrations, when the application's own login may not change the schema.
     migrate_url: str = ""
-    #: The role that migrations give the application's few rights to.
+    #: What the application's connections become, whoever logged in: a role with few rights.
     role: str = "tillgate_app"
     #: Connections of each process.
     pool_size: int = 8

@@ -79,7 +79,12 @@ def observe_call(provider: str, operation: str, result: str, seconds: float) -> 
 
 def observe_request(operation: str | None, status: int, seconds: float) -> None:
     """Count a request by its operation (never its path), None where there is no such address."""
-    REQUEST_SECONDS.labels(operation or "none", f"{status // 100}xx").observe(seconds)
+    _request_seconds(operation or "none", status // 100).observe(seconds)
+
+
+@cache
+def _request_seconds(operation: str, status_class: int) -> Histogram:
+    return REQUEST_SECONDS.labels(operation, f"{status_class}xx")
 
 
 @cache

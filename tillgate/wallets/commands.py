@@ -8,10 +8,11 @@ The named commands are the same door with their own result types, in the shape a
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import cast
 
 from msgspec import UNSET, UnsetType
+from msgspec.structs import replace
 
 from tillgate.kernel.errors import Refusal
 from tillgate.kernel.money import Money

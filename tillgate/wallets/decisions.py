@@ -6,10 +6,10 @@ A decision checks everything before it changes anything, so that one that is ref
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 from msgspec import UNSET
+from msgspec.structs import replace
 
 from tillgate.kernel.errors import FieldRefused, Refusal
 from tillgate.kernel.money import Money

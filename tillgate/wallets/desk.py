@@ -7,10 +7,11 @@ until the transaction ends.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 import msgspec
+from msgspec.structs import replace
 
 from tillgate.kernel.facts import Fact
 from tillgate.kernel.ids import new_id
@@ -58,6 +59,7 @@ class Desk:
     def __init__(self, books: ledger.Books) -> None:
         self.books = books
         self.wallets: dict[Key, Wallet] = {}
+        self._of_customer: dict[tuple[int, str, str], Key] = {}
         self.holds: dict[Key, WalletHold] = {}
         self.transactions: dict[Key, Refundable] = {}
         self._opened: dict[Key, None] = {}
@@ -77,14 +79,14 @@ class Desk:
 
     def wallet_of(self, merchant_id: int, customer_id: str, currency: str) -> Wallet | None:
         """Return a customer's wallet in a currency, were it loaded or opened just now."""
-        for wallet in self.wallets.values():
-            if (wallet.merchant_id, wallet.customer_id, wallet.currency.code) == (
-                merchant_id,
-                customer_id,
-                currency,
-            ):
-                return wallet
-        return None
+        key = self._of_customer.get((merchant_id, customer_id, currency))
+        return None if key is None else self.wallets[key]
+
+    def take_in(self, wallet: Wallet) -> None:
+        """Lay a wallet on the desk as it stands in the database, or is opened now."""
+        key = (wallet.merchant_id, wallet.id)
+        self.wallets[key] = wallet
+        self._of_customer[wallet.merchant_id, wallet.customer_id, wallet.currency.code] = key
 
     def available(self, wallet: Wallet) -> tuple[int, int]:
         """Return what may be debited now of principal and of bonus."""
@@ -101,9 +103,8 @@ class Desk:
 
     def open(self, wallet: Wallet) -> None:
         """Take in a new wallet."""
-        key = (wallet.merchant_id, wallet.id)
-        self.wallets[key] = wallet
-        self._opened[key] = None
+        self.take_in(wallet)
+        self._opened[wallet.merchant_id, wallet.id] = None
 
     def change(self, wallet: Wallet) -> None:
         """Take in a wallet's new terms."""
@@ -235,7 +236,7 @@ async def load_wallets(tx: Tx, desk: Desk, keys: Collection[Key]) -> None:
     wanted = [key for key in keys if key not in desk.wallets]
     if wanted:
         for wallet in await store.select_wallets(tx, wanted):
-            desk.wallets[wallet.merchant_id, wallet.id] = wallet
+            desk.take_in(wallet)
 
 
 async def load_accounts(tx: Tx, desk: Desk) -> None:
@@ -290,7 +291,7 @@ async def _open_accounts(tx: Tx, desk: Desk, openings: Sequence[OpenWallet]) -> 
         for order in reversed(openings)
     }
     for wallet in await store.select_wallets_of(tx, wanted.keys()):
-        desk.wallets[wallet.merchant_id, wallet.id] = wallet
+        desk.take_in(wallet)
     terms = [
         (order.merchant_id, account(order.id, order.currency.code))
         for order in reversed(wanted.values())

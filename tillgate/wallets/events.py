@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from tillgate.wallets.model import Transaction, WalletHold, WalletView
 
@@ -19,8 +20,7 @@ HOLD_EXPIRED: Final = "wallet.hold_expired"
 MOVED: Final = "wallet."
 
 
-@dataclass(frozen=True, slots=True)
-class WalletFact:
+class WalletFact(msgspec.Struct, frozen=True):
     """The data of every fact of this room: what is not concerned is None."""
 
     wallet: WalletView

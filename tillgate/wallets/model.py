@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Literal
 
+import msgspec
 from msgspec import UNSET, UnsetType
 
 from tillgate.kernel.ids import make_id
@@ -17,8 +17,7 @@ from tillgate.wallets.machine import News, Status
 HoldStatus = Literal["open", "captured", "released", "expired"]
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(msgspec.Struct, frozen=True):
     """In minor units; None: no limit."""
 
     single: int | None = None
@@ -29,8 +28,7 @@ class Limits:
 NO_LIMITS = Limits()
 
 
-@dataclass(frozen=True, slots=True)
-class Wallet:
+class Wallet(msgspec.Struct, frozen=True):
     """A wallet's terms. Its balances are the ledger's."""
 
     merchant_id: int
@@ -50,8 +48,7 @@ class Wallet:
     created_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class WalletView:
+class WalletView(msgspec.Struct, frozen=True):
     """A wallet with its balances, as facts and the API show it; amounts in minor units."""
 
     merchant_id: int
@@ -71,8 +68,7 @@ class WalletView:
     created_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Transaction:
+class Transaction(msgspec.Struct, frozen=True):
     """What one journal meant to one wallet; amounts are signed, plus is into the wallet."""
 
     merchant_id: int
@@ -94,8 +90,7 @@ class Transaction:
     created_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class WalletHold:
+class WalletHold(msgspec.Struct, frozen=True):
     """Value set aside in a wallet until it is captured, released or expires."""
 
     merchant_id: int
@@ -115,8 +110,7 @@ class WalletHold:
     ended_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
+class Order(msgspec.Struct, frozen=True, kw_only=True):
     """What every order to a wallet says: whose, when, and by which request."""
 
     merchant_id: int
@@ -129,8 +123,7 @@ def _no_metadata() -> Mapping[str, str]:
     return {}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OpenWallet(Order):
+class OpenWallet(Order, frozen=True, kw_only=True):
     """Open a wallet; where the customer has it already, refuse, or return it if `get`."""
 
     id: str
@@ -138,12 +131,11 @@ class OpenWallet(Order):
     currency: Currency
     limits: Limits = NO_LIMITS
     description: str | None = None
-    metadata: Mapping[str, str] = field(default_factory=_no_metadata)
+    metadata: Mapping[str, str] = msgspec.field(default_factory=_no_metadata)
     get: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UpdateWallet(Order):
+class UpdateWallet(Order, frozen=True, kw_only=True):
     """Change terms; what is unset stays. Metadata is merged, an empty value removes its key."""
 
     wallet_id: str
@@ -154,16 +146,14 @@ class UpdateWallet(Order):
     metadata: Mapping[str, str] | UnsetType | None = UNSET
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MoveWallet(Order):
+class MoveWallet(Order, frozen=True, kw_only=True):
     """Freeze, unfreeze, close or reopen a wallet."""
 
     wallet_id: str
     news: News
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Spend(Order):
+class Spend(Order, frozen=True, kw_only=True):
     """Take value out for goods; `id` is the transaction's, the same id spends once."""
 
     id: str
@@ -171,22 +161,20 @@ class Spend(Order):
     amount: Money
     source: str | None = None
     description: str | None = None
-    metadata: Mapping[str, str] = field(default_factory=_no_metadata)
+    metadata: Mapping[str, str] = msgspec.field(default_factory=_no_metadata)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RefundSpend(Order):
+class RefundSpend(Order, frozen=True, kw_only=True):
     """Give back a spend or a capture, whole (`amount=None`: what is left of it) or in part."""
 
     id: str
     transaction_id: str
     amount: Money | None = None
     description: str | None = None
-    metadata: Mapping[str, str] = field(default_factory=_no_metadata)
+    metadata: Mapping[str, str] = msgspec.field(default_factory=_no_metadata)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlaceHold(Order):
+class PlaceHold(Order, frozen=True, kw_only=True):
     """Set value aside."""
 
     id: str
@@ -194,11 +182,10 @@ class PlaceHold(Order):
     amount: Money
     expires_at: datetime | None = None
     description: str | None = None
-    metadata: Mapping[str, str] = field(default_factory=_no_metadata)
+    metadata: Mapping[str, str] = msgspec.field(default_factory=_no_metadata)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CaptureHold(Order):
+class CaptureHold(Order, frozen=True, kw_only=True):
     """Spend what is held, or less (the rest is free again); `id` is the transaction's."""
 
     id: str
@@ -207,16 +194,14 @@ class CaptureHold(Order):
     description: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReleaseHold(Order):
+class ReleaseHold(Order, frozen=True, kw_only=True):
     """Free what is held. The sweep says `expired`, and is deaf to holds that have ended."""
 
     hold_id: str
     expired: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Transfer(Order):
+class Transfer(Order, frozen=True, kw_only=True):
     """Move principal to another wallet of the merchant; `id` is the outgoing transaction's."""
 
     id: str
@@ -224,11 +209,10 @@ class Transfer(Order):
     to_wallet_id: str
     amount: Money
     description: str | None = None
-    metadata: Mapping[str, str] = field(default_factory=_no_metadata)
+    metadata: Mapping[str, str] = msgspec.field(default_factory=_no_metadata)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecordMovement(Order):
+class RecordMovement(Order, frozen=True, kw_only=True):
     """Give the wallets on a journal that others posted their transactions."""
 
     cause: str
@@ -242,8 +226,7 @@ AnyOrder = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
+class Told(msgspec.Struct, frozen=True):
     """A wallet as it stands after an order about its terms."""
 
     wallet: WalletView
@@ -251,8 +234,7 @@ class Told:
     repeated: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Moved:
+class Moved(msgspec.Struct, frozen=True):
     """A wallet and the transaction that moved its value."""
 
     wallet: WalletView
@@ -262,8 +244,7 @@ class Moved:
     hold: WalletHold | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(msgspec.Struct, frozen=True):
     """A wallet and its hold."""
 
     wallet: WalletView

@@ -7,8 +7,10 @@ from datetime import datetime, timedelta
 
 from tillgate.customers import queries as customers
 from tillgate.kernel.clock import Clock, unix
+from tillgate.kernel.errors import Refusal
 from tillgate.kernel.money import CURRENCIES, Currency, currency
-from tillgate.runtime.db import Database
+from tillgate.ledger.commands import Memory
+from tillgate.runtime.db import Database, Tx
 from tillgate.runtime.idempotency import OnceLane
 from tillgate.wallets import commands, queries, wire
 from tillgate.wallets.errors import HoldNotFound
@@ -25,13 +27,21 @@ Link = Callable[[int, str, datetime, timedelta], str]
 class Routes:
     """The handlers, over one lane of orders."""
 
-    def __init__(self, db: Database, clock: Clock, link: Link) -> None:
+    def __init__(
+        self, db: Database, clock: Clock, link: Link, memory: Memory | None = None
+    ) -> None:
         self._db = db
         self._clock = clock
         self._link = link
+        self._memory = memory
         self._lane: OnceLane[AnyOrder, Told | Moved | Held] = OnceLane(
-            db, clock, commands.carry_out, max_items=500
+            db, clock, self._carry_out, max_items=500
         )
+
+    async def _carry_out(
+        self, tx: Tx, orders: Sequence[AnyOrder]
+    ) -> list[Told | Moved | Held | Refusal]:
+        return await commands.carry_out(tx, orders, self._memory)
 
     async def _order(self, call: Call, order: AnyOrder) -> Answer:
         livemode = call.livemode

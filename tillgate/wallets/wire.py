@@ -86,6 +86,7 @@ class SpendForm(Request, frozen=True, kw_only=True):
 
     amount: Amount
     currency: CurrencyCode
+    #: What it is spent on: your own number for it.
     source: ShortText | None = None
     description: Text | None = None
     metadata: MetadataChange | UnsetType = UNSET
@@ -110,6 +111,7 @@ class ShownLink(msgspec.Struct, frozen=True, kw_only=True):
 class TransferForm(Request, frozen=True, kw_only=True):
     """Principal to be moved to another wallet of the same merchant."""
 
+    #: The other wallet.
     to: Id
     amount: Amount
     currency: CurrencyCode
@@ -137,6 +139,7 @@ class HoldForm(Request, frozen=True, kw_only=True):
 
     amount: Amount
     currency: CurrencyCode
+    #: When what is not captured is free again.
     expires_at: Unix | None = None
     description: Text | None = None
     metadata: MetadataChange | UnsetType = UNSET
@@ -145,6 +148,7 @@ class HoldForm(Request, frozen=True, kw_only=True):
 class CaptureForm(Request, frozen=True, kw_only=True):
     """How much of a hold is spent; without an amount, all of it. The rest is free again."""
 
+    #: All of it, if left out.
     amount: Amount | None = None
     description: Text | None = None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Awaitable, Callable, Sequence
+from functools import cache
 from typing import Any, Final, Literal, TypeVar
 
 import msgspec
@@ -182,13 +183,18 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def name(self) -> str:
         """A unique name, such as `post_customers_customer`."""
-        words = re.findall(r"[a-z_]+", self.path.removeprefix("/v1"))
-        return "_".join([self.method.lower(), *words])
+        return _name_of(self.method, self.path)
 
     @property
     def tag(self) -> str:
         """The resource: the first segment after /v1."""
         return self.path.split("/")[2]
+
+
+@cache
+def _name_of(method: str, path: str) -> str:
+    words = re.findall(r"[a-z_]+", path.removeprefix("/v1"))
+    return "_".join([method.lower(), *words])
 
 
 def operation(  # noqa: PLR0913  a row has columns

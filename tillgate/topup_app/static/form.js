@@ -78,7 +78,8 @@ export function startForm(form) {
       card: method === "card" ? chosen("card").value : null,
     });
     try {
-      const placed = await post(data.post, order);
+      const { reference, amount: minor, card } = order;
+      const placed = await post(data.post, { reference, amount: minor, method, card });
       leave(placed);
     } catch (error) {
       isBusy = false;
@@ -92,10 +93,11 @@ export function startForm(form) {
     }
   }
 
-  function leave(placed) {
+  /** To the provider where the customer just asked for it, else to the order's page. */
+  function leave(placed, mayGo = true) {
     draft.forget();
     const lang = new URLSearchParams(location.search).get("lang");
-    location.assign(placed.open && placed.go ? placed.go : placed.page + (lang ? `?lang=${lang}` : ""));
+    location.assign(mayGo && placed.open && placed.go ? placed.go : placed.page + (lang ? `?lang=${lang}` : ""));
   }
 
   /** An order sent earlier may have arrived although its answer did not. */
@@ -105,8 +107,8 @@ export function startForm(form) {
     const ask = `${data.post}${data.post.includes("?") ? "&" : "?"}reference=${earlier.reference}`;
     try {
       const found = await get(ask);
-      if (found) leave(found);
-      else if (message) {
+      if (found) leave(found, false);
+      else if (message || draft.isOld) {
         draft.forget();
         complain(message, null);
       } else complain(problem.dataset.unknown, null);

@@ -1,6 +1,7 @@
 // The reference of an order, minted here and kept until an answer to it has been heard.
 // Sending it again finds the same order, so a lost answer costs nothing.
 
+const OLD_MS = 600000;
 const DIGITS = "0123456789abcdefghjkmnpqrstvwxyz";
 
 function mint() {
@@ -31,9 +32,14 @@ export class Draft {
     }
   }
 
+  /** Whether it was made so long ago that it cannot be on its way any more. */
+  get isOld() {
+    return Date.now() - (this.read()?.at || 0) > OLD_MS;
+  }
+
   /** Keep an order before it is sent; one that was never answered keeps its reference. */
   keep(order) {
-    const kept = { ...order, reference: this.read()?.reference || mint() };
+    const kept = { ...order, at: Date.now(), reference: this.read()?.reference || mint() };
     this.#memory = kept;
     try {
       localStorage.setItem(this.name, JSON.stringify(kept));

@@ -1,0 +1,151 @@
+"""Both sides' books against each other, to the cent; written apart from what makes the traffic."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+import asyncpg
+
+DONE = {"success": "succeeded", "abnormal": "failed", "closed": "failed"}
+
+
+@dataclass
+class Promised:
+    """What clients were told for sure, by the id of the object they were given."""
+
+    top_ups: dict[str, str] = field(default_factory=dict)
+    refunds: dict[str, str] = field(default_factory=dict)
+    spends: dict[str, int] = field(default_factory=dict)
+
+
+async def complaints(
+    db: asyncpg.Connection, books: dict[str, dict[str, Any]], promised: Promised
+) -> list[str]:
+    """Return whatever does not agree."""
+    found = await _orders(db, books)
+    found += await _refunds(db, books)
+    found += await _balances(db, books)
+    found += await _promises(db, promised)
+    return found + await _doubles(db)
+
+
+def _took(books: dict[str, dict[str, Any]]) -> dict[str, int]:
+    return {
+        order["out_trade_no"]: order["amount"]
+        for provider in books.values()
+        for order in provider["orders"]
+        if order["state"] == "paid"
+    }
+
+
+async def _orders(db: asyncpg.Connection, books: dict[str, dict[str, Any]]) -> list[str]:
+    took = _took(books)
+    booked = {
+        row["id"]: row["amount"]
+        for row in await db.fetch(
+            "SELECT substr(cause, 9) AS id, amount FROM ledger.lines"
+            " WHERE cause LIKE 'payment:%' AND line = 0"
+        )
+    }
+    marked = {
+        row["id"]: row["amount_captured"]
+        for row in await db.fetch(
+            "SELECT id, amount_captured FROM payments.attempts WHERE status = 'paid'"
+        )
+    }
+    return [
+        f"{number}: the provider took {took.get(number)}, we booked {booked.get(number)}"
+        f" and marked {marked.get(number)}"
+        for number in sorted(took.keys() | booked.keys() | marked.keys())
+        if not took.get(number) == booked.get(number) == marked.get(number)
+    ]
+
+
+async def _refunds(db: asyncpg.Connection, books: dict[str, dict[str, Any]]) -> list[str]:
+    theirs = {
+        refund["out_refund_no"]: (DONE.get(refund["state"], refund["state"]), refund["amount"])
+        for provider in books.values()
+        for refund in provider["refunds"]
+    }
+    ours = {
+        row["id"]: (row["status"], row["amount"])
+        for row in await db.fetch("SELECT id, status, amount FROM payments.refunds")
+    }
+    found = [
+        f"refund {number}: the provider says {theirs.get(number)}, we say {ours.get(number)}"
+        for number in sorted(theirs.keys() | ours.keys())
+        if theirs.get(number) != ours.get(number)
+        and not (number not in theirs and ours[number][0] == "failed")
+    ]
+    over = await db.fetch(
+        "SELECT attempt_id, sum(amount) AS given FROM payments.refunds WHERE status <> 'failed'"
+        " GROUP BY attempt_id HAVING sum(amount) > (SELECT amount_captured FROM payments.attempts a"
+        " WHERE a.id = attempt_id)"
+    )
+    return found + [f"{row['attempt_id']} gave back {row['given']}, too much" for row in over]
+
+
+async def _balances(db: asyncpg.Connection, books: dict[str, dict[str, Any]]) -> list[str]:
+    hold = sum(_took(books).values()) - sum(
+        refund["amount"]
+        for provider in books.values()
+        for refund in provider["refunds"]
+        if refund["state"] == "success"
+    )
+    owed = await db.fetchval(
+        "SELECT coalesce(-sum(balance), 0)::bigint FROM ledger.accounts"
+        " WHERE code LIKE 'provider:%:receivable'"
+    )
+    found = [] if hold == owed else [f"providers hold {hold} for us, our books say {owed}"]
+    wrong = await db.fetch(
+        "SELECT code, balance FROM ledger.accounts"
+        " WHERE (code LIKE 'provider:%:refunds' OR code LIKE 'suspense:%') AND balance <> 0"
+    )
+    found += [f"{row['code']} is left at {row['balance']}" for row in wrong]
+    uneven = await db.fetch(
+        "SELECT currency, sum(balance) AS rest FROM ledger.accounts GROUP BY currency"
+        " HAVING sum(balance) <> 0"
+    )
+    return found + [f"the books are {row['rest']} {row['currency']} out" for row in uneven]
+
+
+async def _promises(db: asyncpg.Connection, promised: Promised) -> list[str]:
+    top_ups = {
+        row["id"]: row["status"]
+        for row in await db.fetch(
+            "SELECT t.id, p.status FROM topups.top_ups t JOIN payments.payments p"
+            " ON p.merchant_id = t.merchant_id AND p.id = t.payment_id"
+        )
+    }
+    refunds = {r["id"] for r in await db.fetch("SELECT id FROM payments.refunds")}
+    spends = {
+        r["id"]: -r["amount"]
+        for r in await db.fetch("SELECT id, amount FROM wallets.transactions WHERE type = 'spend'")
+    }
+    found = [
+        f"top-up {each} was promised and is gone" for each in promised.top_ups.keys() - top_ups
+    ]
+    found += [
+        f"top-up {each} had succeeded and is {top_ups.get(each)}"
+        for each, status in promised.top_ups.items()
+        if status == "succeeded" != top_ups.get(each)
+    ]
+    found += [
+        f"refund {each} was promised and is gone" for each in promised.refunds.keys() - refunds
+    ]
+    return found + [
+        f"spend {each} of {amount} was promised, it is {spends.get(each)}"
+        for each, amount in promised.spends.items()
+        if spends.get(each) != amount
+    ]
+
+
+async def _doubles(db: asyncpg.Connection) -> list[str]:
+    """One key, one effect: each client wrote its key into what it asked for."""
+    keys: Counter[str] = Counter()
+    for table in ("topups.top_ups", "payments.refunds", "wallets.transactions"):
+        rows = await db.fetch(f"SELECT metadata->>'key' AS key FROM {table}")
+        keys.update(row["key"] for row in rows if row["key"])
+    return [f"key {key} had {times} effects" for key, times in keys.items() if times > 1]
