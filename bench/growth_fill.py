@@ -141,6 +141,7 @@ def _tables(size: Size) -> dict[str, str]:
         "payments.payments": _payments(size),
         "payments.attempts": _attempts(size),
         "runtime.facts": _facts(size),
+        "runtime.outbox": _outbox(size),
         "ledger.lines": _lines(size),
         "topups.top_ups": _top_ups(size),
         "wallets.transactions": _transactions(size),
@@ -189,12 +190,19 @@ def _attempts(size: Size) -> str:
 
 def _facts(size: Size) -> str:
     return f"""
-        (merchant_id, id, name, object_id, sequence, data, at, relayed)
+        (merchant_id, id, name, object_id, sequence, data, at)
         SELECT {MERCHANT}, {_id("evt", "n")}, CASE WHEN n % 10 = 0 THEN 'attempt.succeeded' ELSE
             'payment.succeeded' END, {_id("pi", "n")}, 3, convert_to('{{"id":"' || {_id("pi", "n")}
             || '","amount":10,"currency":"cny","status":"succeeded","method_types":["alipay"]}}',
-            'UTF8'), {_moment("n")}, n % {max(size.payments // _DUE, 1)} <> 0
+            'UTF8'), {_moment("n")}
         FROM generate_series(1, {size.payments}) n"""
+
+
+def _outbox(size: Size) -> str:
+    every = max(size.payments // _DUE, 1)
+    return f"""
+        (merchant_id, id, at) SELECT {MERCHANT}, {_id("evt", "n")}, {_moment("n")}
+        FROM generate_series({every}, {size.payments}, {every}) n"""
 
 
 def _lines(size: Size) -> str:
