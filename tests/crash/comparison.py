@@ -113,7 +113,11 @@ async def _balances(db: asyncpg.Connection, books: dict[str, dict[str, Any]]) ->
 
 async def _promises(db: asyncpg.Connection, promised: Promised) -> list[str]:
     top_ups = {
-        r["id"]: r["status"] for r in await db.fetch("SELECT id, status FROM topups.top_ups")
+        row["id"]: row["status"]
+        for row in await db.fetch(
+            "SELECT t.id, p.status FROM topups.top_ups t JOIN payments.payments p"
+            " ON p.merchant_id = t.merchant_id AND p.id = t.payment_id"
+        )
     }
     refunds = {r["id"] for r in await db.fetch("SELECT id FROM payments.refunds")}
     spends = {

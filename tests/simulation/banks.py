@@ -174,6 +174,9 @@ class Bank:
 
         if not lost:
             loop.call_later(there, arrive)
+        return await self._hear(what, number, answer)
+
+    async def _hear(self, what: str, number: str, answer: asyncio.Future[Any]) -> Any:
         try:
             outcome = await asyncio.wait_for(answer, 10)
         except TimeoutError:

@@ -44,9 +44,11 @@ def _books(rows: Any, _truth: Any) -> list[str]:
     for line in rows["lines"]:
         moved[line["merchant_id"], line["debit"]] -= line["amount"]
         moved[line["merchant_id"], line["credit"]] += line["amount"]
-        for side in ("debit", "credit"):
-            if moved[line["merchant_id"], line[side]] != line[f"{side}_after"]:
-                found.append(f"running balance of {line['cause']} is wrong")
+        found += [
+            f"running balance of {line['cause']} is wrong"
+            for side in ("debit", "credit")
+            if moved[line["merchant_id"], line[side]] != line[f"{side}_after"]
+        ]
     for account in rows["accounts"]:
         key = (account["merchant_id"], account["number"])
         if account["balance"] != moved[key]:

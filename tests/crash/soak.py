@@ -1,0 +1,67 @@
+"""The long crash test and the long simulation: `make soak ARGS="--minutes 60"`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import itertools
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tests.crash.harness import run
+from tests.simulation.harness import run_seeds
+from tests.simulation.test_simulation import keep
+from tillgate.runtime.embedded import EmbeddedPostgres
+from tillgate.runtime.embedded_conf import Tuning
+from tillgate.runtime.migrations import migrate
+
+
+def main() -> int:
+    """Alternate both until the time is up; the exit code says whether anything was found."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--minutes", type=float, default=30)
+    options.add_argument("--seed", type=int, default=1)
+    chosen = options.parse_args()
+    until = time.monotonic() + chosen.minutes * 60
+    for turn in itertools.count(chosen.seed):
+        with tempfile.TemporaryDirectory(prefix="tillgate-soak-") as folder:
+            home = Path(folder)
+            home.chmod(0o755)
+            postgres = EmbeddedPostgres(home / "postgres", tuning=Tuning(shared_buffers="128MB"))
+            postgres.start()
+            try:
+                if not (_crash(postgres, home, turn) and _simulate(postgres, turn)):
+                    return 1
+            finally:
+                postgres.stop()
+        if time.monotonic() > until:
+            return 0
+    return 0
+
+
+def _crash(postgres: EmbeddedPostgres, home: Path, turn: int) -> bool:
+    outcome = run(postgres, home, seconds=120, seed=turn)
+    print(f"crash {turn}: {outcome}", *outcome.found, sep="\n  ", flush=True)  # noqa: T201
+    return not outcome.found
+
+
+def _simulate(postgres: EmbeddedPostgres, turn: int) -> bool:
+    postgres.ensure_database("simulation")
+    with asyncio.Runner() as runner:
+        runner.run(migrate(postgres.dsn("simulation")))
+    postgres.admit_application("simulation")
+    totals = run_seeds(
+        postgres.dsn("simulation", role="application"),
+        postgres.dsn("simulation"),
+        range(turn * 1_000_000, turn * 1_000_000 + 100_000),
+        seconds=120,
+    )
+    keep(totals)
+    print(f"simulation {turn}: {totals}", flush=True)  # noqa: T201
+    return not totals.failed
+
+
+if __name__ == "__main__":
+    sys.exit(main())
