@@ -50,15 +50,12 @@ _SETTINGS = {
 
 @dataclass(frozen=True)
 class Row:
-    """One kind of work at both sizes, in milliseconds."""
+    """One kind of work at both sizes, in milliseconds; `ratio` is the median of the rounds' own."""
 
     work: str
     small_ms: float
     large_ms: float
-
-    @property
-    def ratio(self) -> float:
-        return self.large_ms / self.small_ms
+    ratio: float
 
 
 class Measure:
@@ -68,7 +65,7 @@ class Measure:
         self._postgres = postgres
         self._dbs = dbs
         self._samples = {size.name: size.sample() for size, _ in dbs}
-        self._asked: dict[tuple[str, str], list[float]] = {}
+        self._asked: dict[tuple[str, str], list[list[float]]] = {}
         self._lanes = {size.name: PostingLane(db, SystemClock(), MERCHANT) for size, db in dbs}
 
     async def warm_up(self) -> None:
@@ -84,6 +81,10 @@ class Measure:
 
     async def round(self) -> None:
         """Ask every question some times, a few at a time at each size."""
+        names = [question.__name__ for question in (*READS, *WRITES)]
+        for name in (*names, "posting"):
+            for size, _ in self._dbs:
+                self._asked.setdefault((name, size.name), []).append([])
         for question in READS:
             await self._take_turns(question, _READS_A_ROUND, readonly=True)
         for question in WRITES:
@@ -106,17 +107,24 @@ class Measure:
         return made.per_second
 
     def _note(self, work: str, size: Size, milliseconds: float) -> None:
-        self._asked.setdefault((work, size.name), []).append(milliseconds)
+        self._asked[work, size.name][-1].append(milliseconds)
 
     def rows(self) -> list[Row]:
         """Return a row for each kind of work."""
         small, large = (size.name for size, _ in self._dbs)
         works = dict.fromkeys(work for work, _ in self._asked)
-        median = statistics.median
-        return [
-            Row(work, median(self._asked[work, small]), median(self._asked[work, large]))
-            for work in works
-        ]
+        return [_row(work, self._asked[work, small], self._asked[work, large]) for work in works]
+
+
+def _row(work: str, small: list[list[float]], large: list[list[float]]) -> Row:
+    median = statistics.median
+    pairs = [(median(one), median(other)) for one, other in zip(small, large, strict=True)]
+    return Row(
+        work,
+        median(before for before, _ in pairs),
+        median(after for _, after in pairs),
+        median(after / before for before, after in pairs),
+    )
 
 
 async def _ask(
@@ -188,7 +196,7 @@ def main() -> None:
         rows = asyncio.run(measure(postgres, sizes, rounds))
     _show(rows, sizes)
     if chosen.json is not None:
-        kept = [{**asdict(row), "ratio": row.ratio} for row in rows]
+        kept = [asdict(row) for row in rows]
         chosen.json.write_text(
             json.dumps({"sizes": [asdict(size) for size in sizes], "rows": kept})
         )

@@ -199,10 +199,10 @@ def _facts(size: Size) -> str:
 
 
 def _outbox(size: Size) -> str:
+    every = max(size.payments // _DUE, 1)
     return f"""
-        (merchant_id, id, at)
-        SELECT {MERCHANT}, {_id("evt", "n")}, {_moment("n")}
-        FROM generate_series(1, {size.payments}) n WHERE n % {max(size.payments // _DUE, 1)} = 0"""
+        (merchant_id, id, at) SELECT {MERCHANT}, {_id("evt", "n")}, {_moment("n")}
+        FROM generate_series({every}, {size.payments}, {every}) n"""
 
 
 def _lines(size: Size) -> str:
