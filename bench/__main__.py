@@ -38,6 +38,11 @@ PARTS = {
         "usual": "--rounds 3 --seconds 5",
         "full": "--rounds 5 --seconds 10",
     },
+    "ledger_peers": {
+        "quick": "--rounds 1 --seconds 1 --scale 5 --processes 2",
+        "usual": "--rounds 3 --seconds 5 --scale 20",
+        "full": "--rounds 5 --seconds 10",
+    },
     "growth": {
         "quick": "--quick",
         "usual": "--large 1000000 --rounds 3",

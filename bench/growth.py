@@ -34,7 +34,8 @@ from tillgate.runtime.embedded import EmbeddedPostgres
 TOLERANCE = 1.3
 _READS_A_ROUND = 100
 _WRITES_A_ROUND = 20
-_TURN = 10
+#: Askings of one database before it is the other's turn.
+_TURN = 2
 #: Each posting tops up one of so many wallets, spread over all there are.
 _POSTED_WALLETS = 1_000
 #: The measure compares structures, not the luck of a background job; nothing is archived.

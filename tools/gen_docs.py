@@ -130,7 +130,7 @@ def api_page() -> str:
 
 def api_operations() -> list[Operation]:
     """The rows of all rooms; nothing is served, so nothing stands behind their parts."""
-    nothing: Any = SimpleNamespace(db=None, clock=None)
+    nothing: Any = SimpleNamespace(db=None, clock=None, memory=None)
     application = app.build(
         app.Parts(
             db=nothing,

@@ -8,11 +8,10 @@ old news. The wire's "event" is drawn from it later.
 from __future__ import annotations
 
 from datetime import datetime
+from typing import NamedTuple
 
-import msgspec
 
-
-class Fact(msgspec.Struct, frozen=True):
+class Fact(NamedTuple):
     """One thing that happened to one object of one merchant.
 
     `name` is `room.past_tense` (`payment.succeeded`); `data` is the object as encoded JSON.

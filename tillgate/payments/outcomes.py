@@ -14,7 +14,8 @@ import msgspec
 from tillgate.connectors import port
 from tillgate.kernel import ids
 from tillgate.kernel.errors import Refusal
-from tillgate.ledger.machine import Books, Memory
+from tillgate.ledger.commands import Memory
+from tillgate.ledger.machine import Books
 from tillgate.ledger.model import Journal
 from tillgate.payments import booking, machine, store
 from tillgate.payments.commands import LookUps, lay_open_attempts
