@@ -153,6 +153,9 @@ async def change(
     frozen = {"amount", "currency", "payment_method", "capture_method", "method_types"}
     if payment.status not in machine.CONFIRMABLE and frozen & set(changes):
         return UnexpectedState("update", payment.status)
+    if payment.attempts and changes.get("currency", payment.currency) != payment.currency:
+        # An earlier order may still be paid, in the currency it was made in.
+        return UnexpectedState("change the currency of", "attempted")
     fixed = sorted(_BOOKED_AS & set(changes)) if payment.pay_into is not None else []
     if fixed:
         return PaidIntoWallet(fixed[0])

@@ -308,7 +308,8 @@ class Payments:
             since=attempt.created_at,
             now=self.clock.now(),
         )
-        never_arrived = isinstance(outcome, port.NotFound) and attempt.status != Status.WAITING
+        called = attempt.status in (Status.CREATED, Status.UNKNOWN)
+        never_arrived = isinstance(outcome, port.NotFound) and called
         if never_arrived and not self._may_still_arrive(attempt):
             return await self._close(attempt, trace)
         charge = await self._hear(attempt, outcome, trace)

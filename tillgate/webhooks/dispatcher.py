@@ -70,6 +70,8 @@ class Dispatcher:
                     await self.start_due()
                 except Refusal as refusal:
                     _log.warning("webhook queues could not be read: %s", refusal.message)
+                except Exception:  # noqa: BLE001  a slow query must not end the worker
+                    _log.exception("webhook queues could not be read")
                 await self._pause(stop)
             await self.finish()
         finally:

@@ -61,6 +61,7 @@ _REASONS: Final = frozenset({"duplicate", "fraudulent", "requested_by_customer"}
 _CARD_FIELDS: Final = ("brand", "last4", "exp_month", "exp_year", "country", "funding")
 #: An attempt is opened a moment before its order is made, by clocks that may differ.
 _CLOCK_SLACK_SECONDS: Final = 300
+_CALLED_WITHIN_SECONDS: Final = 600
 _LATEST_SECONDS: Final = 10**11
 
 Body = Mapping[str, Any]
@@ -97,9 +98,11 @@ def search_params(attempt_id: str) -> dict[str, str]:
 
 def list_params(since: datetime, now: datetime, after: str | None) -> dict[str, str]:
     """Return one page of all PaymentIntents that can be the attempt's."""
+    # The call goes out right after the attempt was opened: what was made later is another's.
+    latest = min(unix(now), unix(since) + _CALLED_WITHIN_SECONDS)
     page = {
         "created[gte]": str(unix(since) - _CLOCK_SLACK_SECONDS),
-        "created[lte]": str(unix(now) + _CLOCK_SLACK_SECONDS),
+        "created[lte]": str(latest + _CLOCK_SLACK_SECONDS),
         "limit": "100",
         "expand[0]": "data.latest_charge",
     }
