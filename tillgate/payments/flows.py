@@ -309,8 +309,7 @@ class Payments:
             now=self.clock.now(),
         )
         called = attempt.status in (Status.CREATED, Status.UNKNOWN)
-        never_arrived = isinstance(outcome, port.NotFound) and called
-        if never_arrived and not self._may_still_arrive(attempt):
+        if isinstance(outcome, port.NotFound) and called and not self._may_still_arrive(attempt):
             return await self._close(attempt, trace)
         charge = await self._hear(attempt, outcome, trace)
         if charge.attempt.status == Status.AUTHORISED and attempt.amount_to_capture is not None:
