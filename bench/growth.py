@@ -5,7 +5,7 @@
 
 Two databases of one server are filled (`bench.growth_fill`). Each question is asked about the same
 sample of objects, warmed up, turn by turn in both, so that what else the machine does meets both
-alike; medians are compared. A median more than 1.3 times as long is a fault.
+alike; the ratio is the median of the rounds' own. One of more than 1.3 is a fault.
 """
 
 from __future__ import annotations
