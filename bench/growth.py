@@ -1,7 +1,7 @@
 """What growth costs: the same pages and postings at 100 thousand and at 10 million payments.
 
     python -m bench.growth [--small 100000] [--large 10000000] [--rounds 5] [--json FILE]
-    python -m bench.growth --quick          10 thousand against 200 thousand, one round
+    python -m bench.growth --quick          10 thousand against 200 thousand, two rounds
 
 Two databases of one server are filled (`bench.growth_fill`). Each question is asked about the same
 sample of objects, warmed up, turn by turn in both, so that what else the machine does meets both
