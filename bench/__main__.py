@@ -44,7 +44,7 @@ PARTS = {
         "full": "--rounds 5 --seconds 10",
     },
     "growth": {
-        "quick": "--quick",
+        "quick": "--small 10000 --large 50000 --rounds 1",
         "usual": "--large 1000000 --rounds 3",
         "full": "",
     },

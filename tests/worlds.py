@@ -164,6 +164,8 @@ class World:
     async def sweep(self) -> None:
         """Let the worker do everything that is due or open, whatever its due moment."""
         async with self.db.transaction() as tx:
+            # Whoever changes several attempts at a time holds their payments.
+            await tx.all("SELECT 1 FROM payments.payments ORDER BY merchant_id, id FOR UPDATE")
             for table in ("payments.attempts", "payments.refunds"):
                 await tx.run(
                     f"UPDATE {table} SET look_up_at = '2000-01-01' WHERE look_up_at IS NOT NULL"  # type: ignore[arg-type]

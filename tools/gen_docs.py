@@ -128,9 +128,18 @@ def api_page() -> str:
     return "\n\n".join(part for part in parts if part)
 
 
+class Nothing:
+    """Stands where a running server would have a part; whatever is asked of it is nothing too."""
+
+    def __getattr__(self, name: str) -> Nothing:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return self
+
+
 def api_operations() -> list[Operation]:
     """The rows of all rooms; nothing is served, so nothing stands behind their parts."""
-    nothing: Any = SimpleNamespace(db=None, clock=None, memory=None)
+    nothing: Any = Nothing()
     application = app.build(
         app.Parts(
             db=nothing,

@@ -1,5 +1,5 @@
-"""The hard cases meet the same world as the walk: real sockets, real books."""
+"""The hard cases meet the same world as the walk: real sockets, real books, and the API."""
 
-from tests.payments.conftest import keys_file, world
+from tests.serving import application, client, db, keys_file, teahouse, world
 
-__all__ = ["keys_file", "world"]
+__all__ = ["application", "client", "db", "keys_file", "teahouse", "world"]

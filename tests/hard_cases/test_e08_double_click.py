@@ -3,6 +3,7 @@
 import asyncio
 
 from tests.hard_cases.deeds import attempts, truth
+from tests.serving import Client
 from tests.worlds import CONFIRMATIONS, World
 from tillgate.payments.errors import UnexpectedState
 from tillgate.payments.flows import NO_TRACE
@@ -20,4 +21,18 @@ async def test_two_clicks_on_pay_charge_once(world: World) -> None:
     assert len(await attempts(world, payment)) == 1
     assert [told.paid for told in (await truth(world, "card")).values()] == [10_000]
     await world.until_paid(payment)
+    await world.assert_books_hold()
+
+
+async def test_two_clicks_over_http_charge_once(world: World, client: Client) -> None:
+    made = await client.post("/v1/payment_intents", "amount=5000&currency=usd")
+    path = f"/v1/payment_intents/{made.json['id']}/confirm"
+
+    clicks = await asyncio.gather(
+        *(client.post(path, "payment_method=pm_card_visa") for _ in range(8))
+    )
+
+    assert sorted({click.status for click in clicks}) == [200, 400]
+    assert sum(click.status == 200 for click in clicks) == 1
+    assert [told.paid for told in (await truth(world, "card")).values()] == [5000]
     await world.assert_books_hold()

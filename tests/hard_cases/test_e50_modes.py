@@ -3,6 +3,7 @@
 import pytest
 
 from tests.hard_cases.deeds import nothing_moves, paid
+from tests.serving import Client, Teahouse
 from tests.worlds import MERCHANT, World
 from tillgate.kernel import ids
 from tillgate.payments import queries
@@ -49,3 +50,17 @@ async def test_mode_stands_in_every_unique_key(world: World) -> None:
             """
         )
     assert [tuple(row) for row in rows] == []
+
+
+async def test_live_key_does_not_see_what_the_test_key_made(
+    world: World, client: Client, teahouse: Teahouse
+) -> None:
+    made = await client.post("/v1/payment_intents", "amount=5000&currency=usd")
+    live = client.with_key(teahouse.live_secret)
+
+    async with nothing_moves(world):
+        path = f"/v1/payment_intents/{made.json['id']}"
+        assert (await live.get(path)).status == 404
+        assert (await live.post(f"{path}/cancel", "")).status == 404
+        listed = await live.get("/v1/payment_intents")
+    assert listed.json["data"] == []

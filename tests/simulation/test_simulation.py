@@ -18,6 +18,7 @@ MUTANT_SEEDS = 30
 REGRESSIONS = Path(__file__).parent / "regressions"
 
 
+@pytest.mark.timeout(500)
 def test_no_seed_finds_anything_to_complain_about(
     app_db_url: str, db_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
