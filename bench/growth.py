@@ -1,11 +1,11 @@
 """What growth costs: the same pages and postings at 100 thousand and at 10 million payments.
 
     python -m bench.growth [--small 100000] [--large 10000000] [--rounds 5] [--json FILE]
-    python -m bench.growth --quick          10 thousand against 200 thousand, one round
+    python -m bench.growth --quick          10 thousand against 200 thousand, two rounds
 
 Two databases of one server are filled (`bench.growth_fill`). Each question is asked about the same
 sample of objects, warmed up, turn by turn in both, so that what else the machine does meets both
-alike; medians are compared. A median more than 1.3 times as long is a fault.
+alike; the ratio is the median of the rounds' own. One of more than 1.3 is a fault.
 """
 
 from __future__ import annotations
