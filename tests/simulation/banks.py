@@ -67,6 +67,7 @@ class Order:
     reference: str
     state: str = "open"  # open, authorised, paid, declined, closed
     seen: bool = False  # the payer has opened it (until then an Alipay-like bank denies it)
+    denied: bool = False  # it was denied when it should have been closed: asking is over
     captured: int = 0
     told: int = 0
     refunds: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -279,7 +280,7 @@ class Bank:
         if self.is_over or order.state != "open" or (expired and self._rng.random() < 0.8):
             return
         order.seen = True
-        self._take(order, late=expired)
+        self._take(order, late=expired or order.denied)
 
     def _show(self, number: str) -> Any:
         order = self.orders.get(number)
@@ -289,7 +290,10 @@ class Bank:
 
     def _close(self, number: str) -> Any:
         order = self.orders.get(number)
-        if order is None or (self.is_hidden and order.state == "open" and not order.seen):
+        if order is None:
+            return port.NotFound()
+        if self.is_hidden and order.state == "open" and not order.seen:
+            order.denied = True
             return port.NotFound()
         if order.state in ("open", "authorised"):
             order.state = "closed"
