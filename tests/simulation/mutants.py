@@ -78,7 +78,7 @@ def missing_row_lock(town: Town) -> Iterator[None]:
     with _swapped(
         town.shelf,
         "rewrite",
-        lambda sql: sql.replace("FOR UPDATE OF p", ""),
+        lambda sql: sql.replace("x.id = w.id FOR UPDATE) p", "x.id = w.id) p"),
     ):
         yield
 
