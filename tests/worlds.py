@@ -168,7 +168,9 @@ class World:
             await tx.all("SELECT 1 FROM payments.payments ORDER BY merchant_id, id FOR UPDATE")
             for table in ("payments.attempts", "payments.refunds"):
                 await tx.run(
-                    f"UPDATE {table} SET look_up_at = '2000-01-01' WHERE look_up_at IS NOT NULL"  # type: ignore[arg-type]
+                    f"UPDATE {table} t SET look_up_at = '2000-01-01' FROM (SELECT merchant_id, id"  # type: ignore[arg-type]
+                    f" FROM {table} WHERE look_up_at IS NOT NULL ORDER BY 1, 2 FOR UPDATE) due"
+                    " WHERE t.merchant_id = due.merchant_id AND t.id = due.id"
                 )
             await tx.run(
                 "UPDATE runtime.notices SET next_at = '2000-01-01' WHERE next_at IS NOT NULL"

@@ -4,6 +4,7 @@ import asyncio
 
 from tests.hard_cases.deeds import simulator
 from tests.worlds import World
+from tillgate.payments import jobs
 from tillgate.payments.flows import Payments
 from tillgate.runtime.db import Database
 
@@ -45,9 +46,14 @@ async def test_lock_not_had_in_time_is_asked_for_again(world: World, app_db_url:
 
 async def test_sweeps_and_notices_of_many_payments_never_lock_each_other_up(world: World) -> None:
     payments = [await world.pay("wechat_pay", 1_000 + n) for n in range(40)]
+    async with world.db.transaction() as tx:
+        await tx.run("UPDATE payments.attempts SET look_up_at = '2001-01-01'")
     for payment in payments:
         await world.phone_pays("wechat_pay", payment)
-    await asyncio.gather(*(world.sweep() for _ in range(6)))
+    await asyncio.gather(
+        *(jobs.look_up_due(world.payments) for _ in range(6)),
+        *(jobs.apply_stored_notices(world.payments) for _ in range(6)),
+    )
     for payment in payments:
         await world.until_paid(payment, sweep=True)
 

@@ -92,6 +92,8 @@ class Bank:
         self.around_call: Callable[[str], Any] | None = None
         self.log: Callable[[str], None] = lambda _text: None
         self.is_over = False
+        #: What must be told and has not been heard yet.
+        self.untold: set[bytes] = set()
         #: A bank that trusts the merchant's own cap on refunds; others refuse what is too much.
         self.is_trusting = rng.random() < 0.5
         self.is_hidden = name == "alipay"
@@ -194,6 +196,8 @@ class Bank:
     def _notify(self, body: dict[str, Any]) -> None:
         """Tell; what nobody could learn by asking is told until it has been heard."""
         rng, weather = self._rng, self.weather
+        if body.get("must"):
+            self.untold.add(json.dumps(body).encode())
         times = 2 if rng.random() < weather.double_notice else 1
         raw = json.dumps(body).encode()
         for _ in range(times):

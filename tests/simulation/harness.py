@@ -211,7 +211,7 @@ async def _is_at_rest(town: Town) -> bool:
         for order in bank.orders.values()
         for refund in order.refunds.values()
     )
-    return left == 0 and not pending
+    return left == 0 and not pending and not any(b.untold for b in town.banks.values())
 
 
 def _watch(loop: VirtualLoop) -> None:

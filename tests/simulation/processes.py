@@ -245,6 +245,8 @@ class Town:
             else:
                 if ack.status != 200:
                     again()
+                else:
+                    self.banks[bank].untold.discard(raw)
 
         task = asyncio.get_running_loop().create_task(tell(), context=contextvars.Context())
         _KEPT.add(task)
