@@ -5,6 +5,7 @@ The same door for an answer, a notice and a look-up, in any order and any number
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -25,6 +26,8 @@ from tillgate.payments.machine import News, PaymentStatus, Status
 from tillgate.payments.model import Attempt, Charge, Heard, Payment, Refund, Trace
 from tillgate.runtime import notices
 from tillgate.runtime.db import Tx
+
+_log = logging.getLogger("tillgate.payments")
 
 
 async def record_outcomes(
@@ -125,6 +128,16 @@ def _listen_on(desk: Desk, attempt: Attempt, outcome: Any, look_ups: LookUps) ->
 def _moved(
     desk: Desk, attempt: Attempt, status: Status, outcome: Any, look_ups: LookUps
 ) -> Attempt:
+    _log.info(
+        "heard of an attempt",
+        extra={
+            "merchant": attempt.merchant_id,
+            "payment.id": attempt.payment_id,
+            "attempt.id": attempt.id,
+            "provider": attempt.provider,
+            "event.outcome": status.value,
+        },
+    )
     changes: dict[str, Any] = {"status": status.value, "look_ups": 0}
     if getattr(outcome, "reference", None):
         changes["reference"] = outcome.reference

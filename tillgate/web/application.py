@@ -184,13 +184,13 @@ class Api:
             _log.info(
                 "request",
                 extra={
-                    "request_id": request_id,
-                    "method": scope["method"],
+                    "request.id": request_id,
+                    "http.method": scope["method"],
+                    "http.route": scope["path"] if row else None,
                     "operation": row.name if row else None,
-                    "status": answer.status,
-                    "milliseconds": round(seconds * 1000, 1),
-                    "merchant_id": call.caller.merchant_id if call else None,
-                    "key_id": call.caller.key_id if call else None,
+                    "http.status": answer.status,
+                    "duration_ms": round(seconds * 1000, 1),
+                    "merchant": call.caller.merchant_id if call else None,
                 },
             )
 
