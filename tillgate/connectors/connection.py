@@ -42,7 +42,7 @@ class Connection(asyncio.Protocol):
         assert self._transport is not None, "only an open connection is asked"
         self._expect(max_bytes, until)
         answer = self._answer = self._loop.create_future()
-        self._look_at_clock()
+        self._timer = self._loop.call_at(self._due, self._look_at_clock)
         self._transport.write(message)
         try:
             return await answer
@@ -65,10 +65,13 @@ class Connection(asyncio.Protocol):
         self._is_head_whole = self._ends_with_connection = False
         self._parser = httptools.HttpResponseParser(self)
 
+    @property
+    def _due(self) -> float:
+        return min(self._until, self._heard_at + self._read_seconds)
+
     def _look_at_clock(self) -> None:
-        due = min(self._until, self._heard_at + self._read_seconds)
-        if self._loop.time() < due:
-            self._timer = self._loop.call_at(due, self._look_at_clock)
+        if self._loop.time() < self._due:
+            self._timer = self._loop.call_at(self._due, self._look_at_clock)
         else:
             self._fail(LostError("no answer in time"))
 

@@ -120,6 +120,8 @@ class _Pool:
         self, connection: Connection, request: HttpRequest, message: bytes, until: float
     ) -> HttpResponse:
         try:
+            if _now() >= until:
+                raise NotSentError("no time is left for an answer")
             return await connection.ask(message, request.max_bytes, until)
         finally:
             if connection.may_stay:
