@@ -343,7 +343,7 @@ async def test_a_question_that_is_not_answered_is_not_asked_again(
 async def test_parts_may_take_their_time_but_not_the_whole() -> None:
     async def dripping(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(OK[:-2].replace(b": 2", b": 99"))
-        for _ in range(99):
+        for _part in range(99):
             writer.write(b"x")
             await writer.drain()
             await asyncio.sleep(0.05)
