@@ -24,7 +24,7 @@ from tillgate.entry.loops import Chore, run_all
 from tillgate.entry.relay import relay
 from tillgate.ledger import flows as ledger
 from tillgate.payments import jobs
-from tillgate.runtime import heartbeats, idempotency, logs
+from tillgate.runtime import heartbeats, idempotency, logs, notices
 from tillgate.runtime.settings import Settings
 from tillgate.wallets import flows as wallets
 from tillgate.webhooks.dispatcher import Dispatcher
@@ -82,6 +82,11 @@ def chores(core: Core, dispatcher: Dispatcher) -> list[Chore]:
         async with core.db.transaction() as tx:
             return await idempotency.prune(tx, core.clock.now() - timedelta(hours=25))
 
+    async def forget_notices() -> int:
+        kept = timedelta(days=core.settings.payments.notices_kept_days)
+        async with core.db.transaction() as tx:
+            return await notices.prune(tx, core.clock.now() - kept)
+
     return [
         Chore("relay", relay_facts, poll),
         Chore("notices", lambda: jobs.apply_stored_notices(core.payments), poll * 4, 100),
@@ -92,6 +97,7 @@ def chores(core: Core, dispatcher: Dispatcher) -> list[Chore]:
         Chore("seals", lambda: ledger.seal(core.db, core.clock), 5.0, 1_000_000),
         Chore("heartbeat", beat, 2.0, 1),
         Chore("answers", forget_answers, 60.0, 10_000),
+        Chore("old notices", forget_notices, 60.0, 10_000),
         Chore("abandoned", recovery.run, 5.0, 50),
         Chore("doctor", lambda: doctor.look(core.db, core.clock), 60.0, 1_000_000),
     ]
