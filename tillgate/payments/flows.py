@@ -163,7 +163,7 @@ class Payments:
             return begun
         payment = (await self._close(begun.attempt, trace)).payment
         if payment.status == PaymentStatus.SUCCEEDED:
-            raise UnexpectedState("cancel", payment.status)
+            raise UnexpectedState("cancel", payment.status, payment)
         return payment
 
     async def refund(self, order: NewRefund, trace: Trace) -> RefundView:
