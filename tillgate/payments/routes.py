@@ -122,10 +122,8 @@ class Routes:
         changes = _changes(payment, body)
         if method is not None:
             changes["payment_method"] = method.name
-        trace = wire.trace_of(call)
-        return await self._shown(
-            call, self._payments.update(call.merchant_id, payment.id, changes, trace)
-        )
+        updating = self._payments.update(call.merchant_id, payment.id, changes, wire.trace_of(call))
+        return await self._shown(call, updating)
 
     async def capture(self, call: Call, body: wire.CaptureIntent) -> shown.ShownIntent | Answer:
         return await self._shown(
@@ -479,8 +477,7 @@ def refused(refusal: UnexpectedState, payment: Payment, call: Call) -> Answer:
     """Answer 400 with the payment as it stands inside."""
     status, error = error_of(refusal, call.request_id)
     intent = msgspec.to_builtins(shown.show_intent(payment, livemode=call.livemode))
-    error = msgspec.structs.replace(error, payment_intent=intent)
-    return Answer(status, _encode(Envelope(error)))
+    return Answer(status, _encode(Envelope(msgspec.structs.replace(error, payment_intent=intent))))
 
 
 async def _booked(tx: Tx, merchant_id: int, causes: Sequence[str]) -> dict[str, int]:
