@@ -50,6 +50,7 @@ _REFUSALS: Final = frozenset(
 #: Codes that say this refund will not be made.
 _REFUND_REFUSALS: Final = {
     "charge_already_refunded": "declined",
+    "charge_not_refundable": "declined",
     "charge_disputed": "charge_for_pending_refund_disputed",
     "refund_disputed_payment": "charge_for_pending_refund_disputed",
     "resource_missing": "declined",
