@@ -102,7 +102,7 @@ def _checked(desk: Desk, attempt: Attempt, outcome: Any, account: str | None) ->
         "reference": outcome.reference,
     }
     for kind in ("amount", "currency", "account"):
-        if kind == "account" and (account is None or outcome.account is None):
+        if kind == "account" and outcome.account is None:
             continue
         if ours[kind] != theirs[kind]:
             if attempt.status != Status.PAID or kind != "amount":
