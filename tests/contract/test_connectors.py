@@ -10,8 +10,6 @@ import contextlib
 
 import pytest
 
-from simulators.card.accounts import Account
-from simulators.card.simulator import CardSimulator
 from simulators.common.faults import FaultKind
 from simulators.common.simulator import WrongState
 from tests.contract.worlds import CLOCK, World
@@ -409,42 +407,6 @@ async def test_a_refund_never_made_is_not_found(world: World) -> None:
 
     assert isinstance(await world.refund(order), Unknown)
     assert await world.look_up_refund(order) == NotFound()
-
-
-async def test_a_refund_that_is_refused_and_not_made_has_failed(world: World) -> None:
-    charge, paid = await world.paid(1000)
-    order = world.refund_of(charge, paid, 1000)
-    world.strike(FaultKind.REFUSE, "refund")
-
-    assert isinstance(await world.refund(order), RefundFailed)
-    assert await world.look_up_refund(order) == NotFound()
-
-
-async def test_a_refusal_to_repeat_a_refund_that_was_made_is_not_believed(world: World) -> None:
-    charge, paid = await world.paid(1000)
-    order = world.refund_of(charge, paid, 1000)
-    world.strike(FaultKind.TIMEOUT_AFTER, "refund")
-    assert isinstance(await world.refund(order), Unknown)
-    if world.name == "stripe":
-        # The same key would be answered as before: as after the day for which Stripe keeps it.
-        _account_of(world).answers.clear()
-    world.strike(FaultKind.REFUSE, "refund")
-
-    assert isinstance(await world.refund(order), Refunded | RefundPending)
-
-
-async def test_a_refusal_is_not_believed_while_nobody_answers_what_was_made(world: World) -> None:
-    charge, paid = await world.paid(1000)
-    order = world.refund_of(charge, paid, 1000)
-    world.strike(FaultKind.REFUSE, "refund")
-    world.strike(FaultKind.TIMEOUT_BEFORE, "refund_query")
-
-    assert isinstance(await world.refund(order), Unknown)
-
-
-def _account_of(world: World) -> Account:
-    assert isinstance(world.simulator, CardSimulator)
-    return next(iter(world.simulator.accounts.values()))
 
 
 async def test_a_refused_connection_is_a_refund_not_sent(world: World) -> None:
