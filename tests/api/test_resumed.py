@@ -125,6 +125,39 @@ async def test_recovered_answers_expand_what_was_asked_for(client, db, applicati
     assert again.json["latest_charge"]["id"] == paid.json["latest_charge"]["id"]
 
 
+async def test_claim_of_an_older_version_is_finished_as_the_creation_it_was(
+    client, db, application
+) -> None:
+    card = {"amount": 1200, "currency": "usd", "payment_method": "pm_card_visa", "confirm": "true"}
+    paid = await client.post("/v1/payment_intents", card, key="old")
+    await _died(db, "old")
+    async with db.transaction() as tx:
+        await tx.run("UPDATE runtime.idempotency SET operation = NULL, expand = NULL")
+
+    assert await Recovery(application.api).run() == 1
+
+    again = await client.post("/v1/payment_intents", card, key="old")
+    assert (again.status, again.json["id"]) == (200, paid.json["id"])
+    assert again.headers["Idempotent-Replayed"] == "true"
+
+
+async def test_claim_of_something_unknown_does_not_hold_up_the_others(
+    client, db, application
+) -> None:
+    order = {"amount": 1200, "currency": "usd"}
+    for key in ("first", "second"):
+        await client.post("/v1/payment_intents", order, key=key)
+        await _died(db, key)
+    async with db.transaction() as tx:
+        await tx.run("UPDATE runtime.idempotency SET operation = 'post_gone' WHERE key = 'first'")
+
+    assert await Recovery(application.api).run() == 2
+
+    async with db.transaction(readonly=True) as tx:
+        rows = await tx.all("SELECT key, status FROM runtime.idempotency ORDER BY key")
+    assert [(row["key"], row["status"]) for row in rows] == [("first", None), ("second", 200)]
+
+
 async def test_publishable_key_reads_no_customer_and_decides_no_capture(client, teahouse) -> None:
     customer = (await client.post("/v1/customers", {"email": "li@teahouse.test"})).json["id"]
     made = await client.post(

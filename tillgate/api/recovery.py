@@ -15,7 +15,7 @@ from tillgate.kernel.errors import Refusal
 from tillgate.runtime.idempotency import TRANSIENT, Asked, Stored
 from tillgate.web.application import Api
 from tillgate.web.auth import Caller
-from tillgate.web.operation import Answer, Call, Operation, Resume
+from tillgate.web.operation import Answer, Call, Resume
 from tillgate.web.refusals import render_refusal
 from tillgate.webhooks.event import is_live
 
@@ -41,7 +41,12 @@ class Recovery:
         return len(found)
 
     async def _finish(self, asked: Asked, object_id: str) -> None:
-        row, resume = self._resume(asked, object_id)
+        # Claims of an older version do not say what was asked.
+        name = asked.operation or _CREATES.get(object_id.partition("_")[0], "")
+        row = self._rows.get(name)
+        if row is None or row.resume is None:
+            _log.error("an abandoned request on %s is of no operation we know: %r", object_id, name)
+            return
         call = Call(row, [object_id], asked.request_id)
         call.idempotency_key = asked.key
         call.expand = list(asked.expand)
@@ -49,7 +54,7 @@ class Recovery:
             asked.merchant_id, "", livemode=is_live(asked.merchant_id), key_id="", kind="secret"
         )
         try:
-            answer = await self._answered(call, resume, object_id)
+            answer = await self._answered(call, row.resume, object_id)
         except Refusal as refusal:
             if refusal.kind in TRANSIENT:
                 return  # it is abandoned again after a while
@@ -65,9 +70,3 @@ class Recovery:
             return handled
         rendered = _encode(handled)
         return Answer(200, await self._expand(call, rendered) if call.expand else rendered)
-
-    def _resume(self, asked: Asked, object_id: str) -> tuple[Operation, Resume]:
-        """Return what answers it; claims of an older version did not say what was asked."""
-        row = self._rows[asked.operation or _CREATES[object_id.partition("_")[0]]]
-        assert row.resume is not None, "only such operations claim"
-        return row, row.resume

@@ -105,9 +105,12 @@ class Api:
             if self._key_opens is None and (self._ask_at is None or self._ask_at <= now):
                 self._ask_at = now + _ASK_AGAIN
                 answer = await self.get("account", wire.ACCOUNT)
-                if isinstance(answer, Answer) and answer.body.get("object") == "account":
-                    self._key_opens = str(answer.body.get("id"))
-                    self.account = self.account or self._key_opens
+                match answer:
+                    case Answer(200, {"object": "account", "id": str(name)}) if name:
+                        self._key_opens = name
+                        self.account = self.account or name
+                    case _:
+                        pass
         return self._key_opens
 
     async def find_intent(
