@@ -5,7 +5,6 @@ Started again and again by the supervisor or systemd; it holds nothing that is n
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
 from socket import socket
 
 import uvicorn
@@ -15,14 +14,12 @@ from starlette.applications import Starlette
 from tillgate.api import app as api
 from tillgate.api.notices import PREFIX as NOTICES
 from tillgate.api.notices import NoticeEndpoint, Receive, Scope, Send
-from tillgate.entry import subscriptions
 from tillgate.entry.build import Core, open_core, spare_the_collector
 from tillgate.entry.health import Health
+from tillgate.entry.parts import api_parts
 from tillgate.runtime import logs, telemetry
 from tillgate.runtime.settings import Settings
-from tillgate.topup_app.links import link_for
 from tillgate.topup_app.routes import Pages, Parts
-from tillgate.wallets.routes import Link
 from tillgate.web.operation import Operation
 
 
@@ -103,34 +100,6 @@ class Listener(uvicorn.Server):
     async def shutdown(self, sockets: list[socket] | None = None) -> None:
         await self._site.close()
         await super().shutdown(sockets)
-
-
-def api_parts(core: Core) -> api.Parts:
-    """Return what the API is made of."""
-    return api.Parts(
-        db=core.db,
-        clock=core.clock,
-        vault=core.vault,
-        payments=core.payments,
-        top_ups=core.top_ups,
-        catalogue=subscriptions.CATALOGUE,
-        link=link_of(core),
-        may_be_private=core.settings.webhooks.allow_private_addresses,
-        abandoned_after_seconds=core.settings.providers.total_timeout_seconds * 2 + 5,
-        base_url=core.settings.http.base_url,
-        max_body_bytes=core.settings.http.max_body_bytes,
-        rate_per_second=core.settings.http.rate_per_second,
-    )
-
-
-def link_of(core: Core) -> Link:
-    """Return what makes the addresses of wallets' pages."""
-
-    def link(merchant_id: int, wallet_id: str, at: datetime, lifetime: timedelta) -> str:
-        base_url = core.settings.http.base_url
-        return link_for(core.vault, base_url, merchant_id, wallet_id, at=at, lifetime=lifetime)
-
-    return link
 
 
 def pages(core: Core) -> Pages:

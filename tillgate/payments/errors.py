@@ -43,7 +43,9 @@ class UnexpectedState(Refusal):
 
     code = "payment_intent_unexpected_state"
 
-    def __init__(self, verb: str, status: str) -> None:
+    def __init__(self, verb: str, status: str, payment: object) -> None:
+        #: As it stands: the answer shows it.
+        self.payment = payment
         super().__init__(verb=verb, status=status)
 
 
@@ -114,6 +116,16 @@ class AlreadyRefunded(Refusal):
 
     def __init__(self, charge_id: str) -> None:
         super().__init__(charge_id=charge_id)
+
+
+class RefundNotCancelable(Refusal):
+    """A refund that is {status} cannot be canceled: it has been ordered from the provider."""
+
+    code = "refund_unexpected_state"
+    param = "refund"
+
+    def __init__(self, status: str) -> None:
+        super().__init__(status=status)
 
 
 class RefundTooLarge(Refusal):
