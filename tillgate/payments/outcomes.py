@@ -27,6 +27,8 @@ from tillgate.payments.model import Attempt, Charge, Heard, Payment, Refund, Tra
 from tillgate.runtime import notices
 from tillgate.runtime.db import Tx
 
+#: Providers keep whole seconds, and clocks differ.
+_EARLY = timedelta(minutes=1)
 _log = logging.getLogger("tillgate.payments")
 
 
@@ -167,10 +169,7 @@ def _moved(
                 "payment_method_provider_timeout", "The provider could not be reached."
             )
         case port.Closed() | port.NotFound() if not attempt.closing or attempt.error is None:
-            changes["error"] = _failure(
-                "payment_intent_payment_attempt_expired",
-                "The customer did not pay before the order was closed.",
-            )
+            changes["error"] = _why_closed(attempt, desk.at)
         case _:
             pass
     opened = msgspec.structs.replace(attempt, status=status.value, look_ups=0)
@@ -373,6 +372,19 @@ def show_step(step: port.NextStep) -> dict[str, Any]:
 
 def _iso(moment: datetime | None) -> str | None:
     return None if moment is None else moment.isoformat()
+
+
+def _why_closed(attempt: Attempt, at: datetime) -> dict[str, Any]:
+    """An order that ended well before its time was closed by somebody; the others ran out."""
+    if attempt.expires_at is not None and at < attempt.expires_at - _EARLY:
+        return _failure(
+            "payment_intent_payment_attempt_failed",
+            "The order was closed before the customer had paid.",
+        )
+    return _failure(
+        "payment_intent_payment_attempt_expired",
+        "The customer did not pay before the order was closed.",
+    )
 
 
 def _failure(code: str, message: str) -> dict[str, Any]:

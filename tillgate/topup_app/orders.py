@@ -12,6 +12,7 @@ from tillgate.topups.model import TopUpView
 
 #: What is found in `last_error.code` of an order that was not declined by anybody.
 _EXPIRED: Final = "payment_intent_payment_attempt_expired"
+_CLOSED: Final = "payment_intent_payment_attempt_failed"
 _UNREACHABLE: Final = "payment_method_provider_timeout"
 
 
@@ -29,6 +30,7 @@ class Stage(StrEnum):
     DECLINED = "declined"
     UNREACHABLE = "unreachable"
     EXPIRED = "expired"
+    CLOSED = "closed"  # before its time, by the customer in the app or by the provider
     CANCELED = "canceled"
 
 
@@ -60,6 +62,7 @@ WORD: Final = {
     Stage.DECLINED: "declined",
     Stage.UNREACHABLE: "declined",
     Stage.EXPIRED: "expired",
+    Stage.CLOSED: "closed",
     Stage.CANCELED: "canceled",
 }
 
@@ -155,6 +158,8 @@ def _failed(payment: Payment) -> Stage:
     code = (payment.last_error or {}).get("code")
     if code in {None, _EXPIRED}:
         return Stage.EXPIRED
+    if code == _CLOSED:
+        return Stage.CLOSED
     return Stage.UNREACHABLE if code == _UNREACHABLE else Stage.DECLINED
 
 
