@@ -49,14 +49,12 @@ class Phone:
                     return _PAGES.static(name)
                 case "GET", [""]:
                     return self._list(request)
-                case "GET", ["scan"]:
-                    return self._scan(request, request.query().get("content", ""))
                 case "GET", ["order", provider, number]:
                     return self._order(request, provider, number)
                 case "POST", _ if not _is_own_form(request):
                     return self._missing(request, 403)
-                case "POST", ["scan"]:
-                    return self._scan(request, request.form().get("content", ""))
+                case "GET" | "POST", ["scan"]:
+                    return self._scan(request)
                 case "POST", ["order", provider, number, deed] if deed in _DEEDS:
                     return self._act(provider, number, deed)
                 case _:
@@ -97,9 +95,10 @@ class Phone:
         is_refused = order.status == "waiting"
         return _see(f"{address}?note=declined" if is_refused else address)
 
-    def _scan(self, request: Request, content: str) -> Response:
-        """Open the order behind a code: the camera's, or an address `scan?content=…`."""
-        content = content.strip()
+    def _scan(self, request: Request) -> Response:
+        """Open the order behind a code, which was typed in or stands in the address."""
+        given = request.form() if request.method == "POST" else request.query()
+        content = given.get("content", "").strip()
         for name, simulator in self._simulators.items():
             found = simulator.scan(content) if content else None
             if found is not None:

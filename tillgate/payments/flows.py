@@ -60,12 +60,16 @@ class Payments:
         providers: Providers,
         look_ups: LookUps,
         lifetime: timedelta,
+        *,
+        pages_url: str | None = None,
     ) -> None:
         self.db = db
         self.clock = clock
         self.providers = providers
         self.look_ups = look_ups
         self.lifetime = lifetime
+        #: Where payments have their pages (`hosted`); without it they have none.
+        self.pages_url = pages_url
         #: Of this process's accounts; whoever posts through it need not read them again.
         self.memory = Memory()
         self._openings = Lane(db, self._open_batch)
@@ -375,6 +379,7 @@ class Payments:
                 attempt_id=attempt.id,
                 outcome=outcome,
                 account=await self._account(attempt.merchant_id, attempt.provider_account_id),
+                pages_url=self.pages_url,
                 trace=trace,
             )
         )

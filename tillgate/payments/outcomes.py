@@ -18,7 +18,7 @@ from tillgate.kernel.errors import Refusal
 from tillgate.ledger.commands import Memory
 from tillgate.ledger.machine import Books
 from tillgate.ledger.model import Journal
-from tillgate.payments import booking, machine, store
+from tillgate.payments import booking, hosted, machine, store
 from tillgate.payments.commands import LookUps, lay_open_attempts
 from tillgate.payments.desk import Desk
 from tillgate.payments.errors import ChargeNotFound
@@ -246,7 +246,9 @@ def _carry(desk: Desk, attempt: Attempt, payment: Payment, item: Heard) -> Payme
 def _carry_open(desk: Desk, attempt: Attempt, payment: Payment, item: Heard) -> Payment:
     on = item.outcome.on if isinstance(item.outcome, port.Waiting) else "provider"
     status = machine.payment_status(attempt.status, on=on, canceling=False)
-    action = attempt.next_step if status == PaymentStatus.REQUIRES_ACTION else None
+    action = None
+    if status == PaymentStatus.REQUIRES_ACTION:
+        action = _with_page(attempt.next_step, payment, item.pages_url)
     payment = desk.change_payment(payment, status=status.value, next_action=action)
     name = "requires_action" if status == PaymentStatus.REQUIRES_ACTION else "processing"
     desk.say_payment(f"payment.{name}", payment, item.trace)
@@ -372,6 +374,15 @@ def show_step(step: port.NextStep) -> dict[str, Any]:
 
 def _iso(moment: datetime | None) -> str | None:
     return None if moment is None else moment.isoformat()
+
+
+def _with_page(
+    step: dict[str, Any] | None, payment: Payment, pages_url: str | None
+) -> dict[str, Any] | None:
+    """A code can be shown by whoever holds it, or by our own page of the payment."""
+    if step is None or step["type"] != "show_qr" or pages_url is None:
+        return step
+    return {**step, "hosted_url": hosted.page_url(pages_url, payment)}
 
 
 def _why_closed(attempt: Attempt, at: datetime) -> dict[str, Any]:

@@ -1,14 +1,24 @@
 // Every page: the connection's state, local times, the order form, the live order.
 
-import { startCancel, startForm } from "./form.js";
+import { startDeeds, startForm } from "./form.js";
 import { Live } from "./live.js";
 import { watchConnection } from "./net.js";
 import { countDown, writeTimes } from "./times.js";
 
+const RETURN_MS = 4000;
+let returning = 0;
+
+/** A paid payment of a shop leads back there; the page does not stay in the way of "back". */
+function goBack() {
+  const target = document.querySelector("[data-return]")?.dataset.return;
+  if (target && !returning) returning = setTimeout(() => location.replace(target), RETURN_MS);
+}
+
 function draw() {
   writeTimes();
   countDown();
-  startCancel(document.getElementById("cancel-form"));
+  startDeeds();
+  goBack();
 }
 
 watchConnection();
