@@ -113,7 +113,7 @@ async def test_only_its_own_token_opens_a_payment(stage: Stage, guests: Guests) 
             answer = await guest.page.goto(wrong + path)
             assert answer is not None
             assert answer.status == 404, wrong + path
-    await stage.advance(**{"days": timedelta(days=31).days})
+    await stage.advance(days=timedelta(days=31).days)
     answer = await guest.page.goto(url)
     await guest.says("This link has expired")
 

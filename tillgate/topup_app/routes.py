@@ -25,13 +25,14 @@ from tillgate.payments.flows import Payments
 from tillgate.payments.providers import Providers
 from tillgate.runtime.db import Database
 from tillgate.runtime.secrets import Vault
-from tillgate.topup_app import amounts, reading
+from tillgate.topup_app import amounts, offline, reading
 from tillgate.topup_app.assets import Assets
 from tillgate.topup_app.devices import device_of, presentation_of
 from tillgate.topup_app.door import Answer, Door
 from tillgate.topup_app.hosted import HostedPages
 from tillgate.topup_app.links import PREFIX, Link, read_token
 from tillgate.topup_app.live import Live, code_of
+from tillgate.topup_app.offline import OFFLINE
 from tillgate.topup_app.ordering import Asked, Caller, Ordering, Renewal
 from tillgate.topup_app.orders import Order
 from tillgate.topup_app.rendering import Renderer
@@ -88,6 +89,8 @@ class Pages:
         wallet, order = f"{PREFIX}/{{token}}", f"{PREFIX}/{{token}}/orders/{{order}}"
         return [
             Route(f"{PREFIX}/static/{{name}}", self._static),
+            Route(f"{PREFIX}/worker.js", self._worker),
+            Route(OFFLINE, self._offline),
             *self._hosted.routes(),
             Route(wallet, self._guarded(self._home)),
             Route(f"{wallet}/history", self._guarded(self._history)),
@@ -158,6 +161,12 @@ class Pages:
         if "gzip" in request.headers.get("accept-encoding", ""):
             return Response(asset.zipped, headers={**headers, "Content-Encoding": "gzip"})
         return Response(asset.body, headers=headers)
+
+    async def _worker(self, request: Request) -> Response:
+        return offline.script_of(self._assets)
+
+    async def _offline(self, request: Request) -> Response:
+        return self._renderer.page(request, "offline.html")
 
     # Live --------------------------------------------------------------------------------------
 

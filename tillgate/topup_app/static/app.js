@@ -2,7 +2,8 @@
 
 import { startDeeds, startForm } from "./form.js";
 import { Live } from "./live.js";
-import { watchConnection } from "./net.js";
+import { waitForNetwork, watchConnection } from "./net.js";
+import { beFresh, isStale, keepPages, tellStale } from "./stale.js";
 import { countDown, writeTimes } from "./times.js";
 
 const RETURN_MS = 4000;
@@ -21,8 +22,15 @@ function draw() {
   goBack();
 }
 
+tellStale();
 watchConnection();
-const live = new Live(draw);
+const live = new Live(() => {
+  beFresh();
+  draw();
+});
 draw();
 startForm(document.getElementById("order-form"));
 live.start();
+if (isStale()) live.redraw();
+if (document.querySelector("[data-unreached]")) waitForNetwork();
+else keepPages();
