@@ -61,10 +61,12 @@ class Payments:
         lifetime: timedelta,
         pages_url: str | None = None,
     ) -> None:
-        self.db, self.clock = db, clock
+        self.db = db
+        self.clock = clock
         self.providers = providers
         self.look_ups = look_ups
-        self.lifetime, self.pages_url = lifetime, pages_url
+        self.lifetime = lifetime
+        self.pages_url = pages_url
         #: Of this process's accounts; whoever posts through it need not read them again.
         self.memory = Memory()
         self._openings = Lane(db, self._open_batch)
