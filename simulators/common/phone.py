@@ -131,7 +131,7 @@ def _card(order: PhoneOrder) -> Card:
         order=order,
         amount=money(order.amount, order.currency.upper()),
         address=f"/phone/order/{order.provider}/{quote(order.id, safe='')}",
-        created=in_beijing(order.created_at).strftime("%m-%d %H:%M:%S"),
+        created=in_beijing(order.created_at).strftime("%m-%d %H:%M"),
         expires=in_beijing(order.expires_at).strftime("%m-%d %H:%M:%S"),
     )
 

@@ -75,6 +75,7 @@ async function keepCode(html) {
 /** A customer opens a page. */
 async function visited(request) {
   const answer = asked(request);
+  answer.catch(() => undefined); // heard below, perhaps later
   const known = await lastKnown(request);
   if (!known) return answer.catch(() => nothingKnown(request));
   const enough = new Promise((done) => setTimeout(done, PATIENCE_MS));

@@ -80,6 +80,8 @@ export async function get(url) {
 /** GET a page once and return it parsed. */
 export async function getPage(url) {
   const answer = await once(url, { headers: { Accept: "text/html" } });
+  // What has gone, or its link has expired, says so itself.
+  if (answer.status === 404) location.reload();
   if (!answer.ok) throw new NoAnswer();
   return new DOMParser().parseFromString(await answer.text(), "text/html");
 }
