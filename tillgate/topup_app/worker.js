@@ -4,7 +4,8 @@
 
 const { version, shell, offline } = self.FILLED_IN;
 const SHELL = `tillgate-shell-${version}`;
-const PAGES = "tillgate-pages";
+// A page is of no use without the files it was made with.
+const PAGES = `tillgate-pages-${version}`;
 const MOST_PAGES = 12;
 const OLD_MS = 24 * 3600 * 1000;
 const PATIENCE_MS = 8000;
@@ -20,7 +21,7 @@ self.addEventListener("activate", (event) => {
   event.waitUntil(
     (async () => {
       for (const name of await caches.keys()) {
-        if (name.startsWith("tillgate-shell-") && name !== SHELL) await caches.delete(name);
+        if (name.startsWith("tillgate-") && name !== SHELL && name !== PAGES) await caches.delete(name);
       }
       await forgetOld();
       await self.clients.claim();
