@@ -11,6 +11,8 @@ from tests.browser.stage import Stage
 from tests.browser.test_looks import Album
 from tests.worlds import MERCHANT
 from tillgate.kernel import ids
+from tillgate.kernel.paging import Page
+from tillgate.payments import queries
 from tillgate.payments.model import Confirmation, NewPayment, Payment, Trace
 from tillgate.payments.shown import show_action
 
@@ -79,6 +81,24 @@ async def test_without_a_shop_to_return_to_the_page_says_so(stage: Stage, guests
     await guest.stage("paid")
     await guest.says("Teahouse knows. You can close this page.")
     assert await guest.page.locator("[data-return]").count() == 0
+
+
+async def test_it_does_not_give_away_the_wallet(stage: Stage, guests: Guests) -> None:
+    customer = await guests.arrive(stage.link(await stage.open_wallet()))
+    await customer.order(10_000, "wechat_pay")
+    await customer.stage("scan")
+    async with stage.world.db.transaction(readonly=True) as tx:
+        (payment,) = (await queries.payment_page(tx, MERCHANT, Page())).data
+    assert payment.return_url is not None
+
+    friend = await guests.arrive(page_of(payment))
+
+    await friend.stage("scan")
+    assert payment.return_url not in await friend.page.content()
+    await pay(friend, stage, "wechat_pay")
+    await friend.stage("paid")
+    await customer.stage("paid")
+    assert payment.return_url not in await friend.page.content()
 
 
 async def test_without_event_stream_the_page_asks(stage: Stage, guests: Guests) -> None:

@@ -23,6 +23,7 @@ from tillgate.payments.errors import PaymentNotFound
 from tillgate.payments.model import Payment
 from tillgate.runtime.db import Database, Tx
 from tillgate.topup_app.door import Door
+from tillgate.topup_app.links import PREFIX as WALLETS
 from tillgate.topup_app.links import LinkExpired, LinkUnknown
 from tillgate.topup_app.live import Live, code_of
 from tillgate.topup_app.orders import Order, Stage, payment_order
@@ -58,13 +59,21 @@ class HostedPages:
     """The pages of payments."""
 
     def __init__(
-        self, db: Database, clock: Clock, renderer: Renderer, door: Door, live: Live
+        self,
+        db: Database,
+        clock: Clock,
+        renderer: Renderer,
+        door: Door,
+        live: Live,
+        *,
+        base_url: str,
     ) -> None:
         self._db = db
         self._clock = clock
         self._renderer = renderer
         self._door = door
         self._live = live
+        self._base_url = base_url
 
     def routes(self) -> list[BaseRoute]:
         """Return the routes, to be mounted at the root before the wallets'."""
@@ -107,7 +116,7 @@ class HostedPages:
             merchant=merchant,
             payment=bill.payment,
             order=order,
-            way_back=way_back(bill.payment, order),
+            way_back=way_back(bill.payment, order, self._base_url),
             now=self._clock.now(),
         )
 
@@ -140,10 +149,13 @@ async def _order(tx: Tx, payment: Payment) -> Order:
     return payment_order(payment, found.attempt)
 
 
-def way_back(payment: Payment, order: Order) -> str | None:
-    """Return where the customer goes on, with the result, in Stripe's words."""
+def way_back(payment: Payment, order: Order, base_url: str) -> str | None:
+    """Return where the customer goes on, with the result, in Stripe's words.
+
+    The pages of a wallet are no such place: their address opens them to whoever has it.
+    """
     target = payment.return_url
-    if target is None:
+    if target is None or target.startswith(f"{base_url}{WALLETS}/"):
         return None
     status = "succeeded" if order.stage == Stage.PAID else "failed"
     result = {"payment_intent": payment.id}

@@ -82,7 +82,14 @@ class Pages:
         )
         self.watcher = Watcher(parts.db, parts.clock)
         self._live = Live(self.watcher, parts.clock)
-        self._hosted = HostedPages(parts.db, parts.clock, self._renderer, self._door, self._live)
+        self._hosted = HostedPages(
+            parts.db,
+            parts.clock,
+            self._renderer,
+            self._door,
+            self._live,
+            base_url=parts.base_url,
+        )
 
     def routes(self) -> list[BaseRoute]:
         """Return the routes, to be mounted at the root."""
