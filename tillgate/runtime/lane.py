@@ -110,26 +110,30 @@ class Lane(Generic[Item, Result]):
             await self._write(self._next_batch(set()))
 
     async def _run_ahead(self, ahead: Ahead[Item, Result]) -> None:
-        under_way: _UnderWay | None = None
+        under_way: _UnderWay[Item, Result] | None = None
         while self._waiting or under_way is not None:
             batch = await self._next_ahead(under_way)
-            if under_way is not None and not under_way.is_drafted:
+            if under_way is not None and under_way.draft is None:
                 await under_way.task
                 under_way = None
             draft = await self._drafted(ahead, batch)
             if under_way is not None and not await under_way.task:
                 ahead.forget()
+                under_way = None
                 draft = await self._drafted(ahead, batch)
-            under_way = None
+            written, under_way = under_way, None
             if batch:
                 task = asyncio.create_task(self._write_draft(ahead, batch, draft))
-                under_way = _UnderWay(self._keys_of(batch), task, draft is not None)
+                under_way = _UnderWay(batch, draft, self._keys_of(batch), task)
+            if written is not None and written.draft is not None:
+                # Last, so that the database has its next work before all who waited have theirs.
+                self._settle(written.batch, written.draft.results)
 
     async def _next_ahead(
-        self, under_way: _UnderWay | None
+        self, under_way: _UnderWay[Item, Result] | None
     ) -> list[tuple[Item, asyncio.Future[Result]]]:
         """Return what can be decided beside the batch under way; nothing, once that is written."""
-        if under_way is not None and not under_way.is_drafted:
+        if under_way is not None and under_way.draft is None:
             await asyncio.wait([under_way.task])  # only then is known what it leaves
         elif under_way is not None and not self._waiting:
             self._bell = asyncio.get_running_loop().create_future()
@@ -168,7 +172,7 @@ class Lane(Generic[Item, Result]):
         batch: list[tuple[Item, asyncio.Future[Result]]],
         draft: Draft[Result] | None,
     ) -> bool:
-        """Write a batch; return whether what was drafted has come true."""
+        """Write a batch; return whether what was drafted has come true, and is to be told."""
         if draft is None:
             await self._write(batch)
             return False
@@ -185,7 +189,6 @@ class Lane(Generic[Item, Result]):
         except BaseException as error:
             _fail(batch, error)
             raise
-        self._settle(batch, draft.results)
         return True
 
     def _keys_of(self, batch: list[tuple[Item, asyncio.Future[Result]]]) -> set[Hashable]:
@@ -255,12 +258,13 @@ class Lane(Generic[Item, Result]):
 
 
 @dataclass(frozen=True, slots=True)
-class _UnderWay:
-    """A batch that is being written: its keys, whether it was drafted, and if that came true."""
+class _UnderWay(Generic[Item, Result]):
+    """A batch that is being written, on its draft or the careful way."""
 
+    batch: list[tuple[Item, asyncio.Future[Result]]]
+    draft: Draft[Result] | None
     keys: set[Hashable]
     task: asyncio.Task[bool]
-    is_drafted: bool
 
 
 def _settle(future: asyncio.Future[Result], result: Result | Refusal) -> None:
