@@ -26,7 +26,7 @@ from tillgate.kernel import ids
 
 #: How long after the faults have stopped everything must have come to rest.
 SETTLE_HOURS = 6
-#: Wall-clock seconds after which a seed is stuck for good.
+#: Wall-clock seconds without a statement after which a seed is stuck for good.
 STUCK_SECONDS = 20
 
 _TABLES = (
@@ -107,6 +107,11 @@ class _Bench:
 async def _open(app_url: str, owner_url: str) -> _Bench:
     owner = await asyncpg.connect(owner_url)
     await owner.execute("SET synchronous_commit = off")
+    # What the server does when it finds the time would differ from run to run.
+    database = await owner.fetchval("SELECT quote_ident(current_database())")
+    await owner.execute(f"ALTER DATABASE {database} SET deadlock_timeout = '10min'")
+    for table in _TABLES:
+        await owner.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = off)")
     return _Bench(Shelf(app_url), owner, await asyncpg.connect(owner_url))
 
 
@@ -123,9 +128,10 @@ async def _one(bench: _Bench, seed: int, mutant: Mutant | None) -> Verdict:
     loop.is_busy = lambda: True
     loop.set_exception_handler(lambda _loop, _context: None)
     logging.disable(logging.CRITICAL)
-    await bench.owner.execute("; ".join(f"DELETE FROM {table}" for table in _TABLES))
+    await bench.owner.execute(f"TRUNCATE {', '.join(_TABLES)}")
     accounts = await _lay_out(bench.owner)
     await bench.shelf.fill()
+    await bench.shelf.dust()
     if mutant is not None and mutant.prepare:
         await bench.owner.execute(mutant.prepare)
     town = _town(bench, seed)
@@ -137,7 +143,7 @@ async def _one(bench: _Bench, seed: int, mutant: Mutant | None) -> Verdict:
             length = len(town.trace)
         except asyncio.CancelledError:
             length = len(town.trace)
-            found = ["it is stuck for good", *_who_waits(town)]
+            found = [town.gate.failure or "it is stuck for good", *_who_waits(town)]
         finally:
             await _bring_home(bench, town, loop)
     if town.gate.deadlocks:
@@ -178,7 +184,7 @@ def _town(bench: _Bench, seed: int) -> Town:
 async def _live(town: Town, seed: int, accounts: Accounts, loop: VirtualLoop) -> None:
     rng = random.Random(f"{seed}:crowd")
     loop.is_busy = town.is_busy
-    _watch(loop)
+    _watch(loop, town.gate)
     for _ in range(rng.choice([1, 2, 2, 3])):
         town.start()
     crowd = asyncio.create_task(Crowd(town, rng, accounts).live())
@@ -214,14 +220,17 @@ async def _is_at_rest(town: Town) -> bool:
     return left == 0 and not pending and not any(b.untold for b in town.banks.values())
 
 
-def _watch(loop: VirtualLoop) -> None:
+def _watch(loop: VirtualLoop, gate: Gate) -> None:
     """A seed whose time does not move for long is stuck: a lock is held over a wait."""
-    deadline = time.monotonic() + STUCK_SECONDS
     stalled, main = loop.stalled, asyncio.current_task()
     assert main is not None, "called by the seed's own task"
+    moved, deadline = 0, time.monotonic() + STUCK_SECONDS
 
     def check() -> None:
+        nonlocal moved, deadline
         stalled()
+        if gate.statements != moved:
+            moved, deadline = gate.statements, time.monotonic() + STUCK_SECONDS
         if time.monotonic() > deadline:
             main.cancel()
             loop.stalled = stalled
