@@ -15,7 +15,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-EPOCH = datetime(2026, 3, 1, tzinfo=UTC)
+#: Shortly before midnight, so that a day ends in the middle of each seed.
+EPOCH = datetime(2026, 2, 28, 23, 54, tzinfo=UTC)
 _PATIENCE = 0.004
 
 

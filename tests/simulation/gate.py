@@ -53,6 +53,9 @@ class Gate:
         self._waiting: list[Statement] = []
         self._blocked: list[Statement] = []
         self._running: Statement | None = None
+        #: Blocked ones whose lock is theirs by now; looked up again when locks may have changed.
+        self._free: set[Statement] = set()
+        self._locks_changed = False
         self._wake = asyncio.Event()
         self._stall = asyncio.Event()
         self.holds = 0
@@ -135,7 +138,8 @@ class Gate:
     async def _turn(self, statement: Statement) -> None:
         """Let one statement run until it is done, or waits for a lock."""
         self._running = statement
-        if statement in self._waiting:
+        was_blocked = statement in self._blocked
+        if not was_blocked:
             self._waiting.remove(statement)
             if not statement.allowed.done():  # else its process has died meanwhile
                 self.statements += 1
@@ -144,10 +148,12 @@ class Gate:
             self._blocked.remove(statement)
             statement.session.thaw()
         if await self._is_done_before_blocked(statement):
-            self._running = None
-            return
-        statement.session.freeze()
-        self._blocked.append(statement)
+            session = statement.session
+            self._locks_changed |= was_blocked or session.is_closed() or session.is_idle()
+        else:
+            statement.session.freeze()
+            self._blocked.append(statement)
+            self._locks_changed = True
         self._running = None
 
     async def _is_done_before_blocked(self, statement: Statement) -> bool:
@@ -161,14 +167,20 @@ class Gate:
     async def _thawable(self) -> list[Statement]:
         """Those who have waited for a lock and could go on now."""
         self._blocked = [each for each in self._blocked if not each.done.done()]
-        blockers = await self._blockers([each.session for each in self._blocked])
-        return [each for each in self._blocked if each.session.pid not in blockers]
+        if self._locks_changed:
+            self._locks_changed = False
+            blockers = await self._blockers([each.session for each in self._blocked])
+            self._free = {each for each in self._blocked if each.session.pid not in blockers}
+        return [each for each in self._blocked if each in self._free]
 
     async def _break_deadlock(self) -> bool:
         """Where all wait for each other, the last to come is sent away, as PostgreSQL would."""
         waiting = {each.session.pid for each in self._blocked}
         blockers = await self._blockers([each.session for each in self._blocked])
-        if not waiting or not all(waiting.intersection(pids) for pids in blockers.values()):
+        if blockers.keys() != waiting or not waiting:
+            self._locks_changed = bool(waiting)
+            return bool(waiting)
+        if not all(waiting.intersection(pids) for pids in blockers.values()):
             return False
         self.deadlocks += 1
         victim = self._blocked[-1]
@@ -209,6 +221,7 @@ class Gate:
         try:
             await work
         finally:
+            self._locks_changed = True
             self.holds -= 1
             self._wake.set()
 
@@ -261,6 +274,10 @@ class Session:
     def _signal(self, number: int) -> None:
         with suppress(ProcessLookupError):
             os.kill(self.pid, number)
+
+    def is_idle(self) -> bool:
+        """Whether no transaction is open, so that all its locks are gone."""
+        return not self.connection.is_in_transaction()
 
     def is_closed(self) -> bool:
         return self.connection.is_closed()
