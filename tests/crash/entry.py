@@ -1,56 +1,137 @@
-"""A server or a worker that dies at a step of the walk: for tests only, nothing of it is shipped.
+"""Servers and workers that die at a step of the walk: for tests only, nothing of it is shipped.
 
-    python -m tests.crash.entry serve|worker CHANCE SEED
+    python -m tests.crash.entry
 
-At each commit and each call to a provider, before and after, it kills itself with the given chance.
+It imports everything once, and then for each line on its standard input (a fate, as JSON) it forks
+a process and says its number: dying at thirty steps is quick then, even where starting is not.
+
+A step is a commit, named by what it writes (`insert payments.attempts`), or a call to a provider,
+named by what is asked (`call refund`); it is met twice, right before and right after it. The process
+kills itself when it meets the step it was given as its target, and with the given chance at any.
+What it died of it writes down first.
 """
 
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import random
+import re
 import signal
 import sys
+from pathlib import Path
 from typing import Any
+
+import asyncpg
+import msgspec
 
 from tillgate.connectors.client import AiohttpTransport
 from tillgate.entry import build
 from tillgate.payments.commands import LookUps
-from tillgate.runtime.db import Database
 from tillgate.runtime.settings import load
 
+_WRITES = re.compile(r"\b(insert\s+into|update|delete\s+from)\s+(?:only\s+)?(\w+\.\w+)", re.IGNORECASE)
+_ASKED = (
+    ("query", re.compile(r"^GET|\.query")),
+    ("refund", re.compile(r"trade\.refund|/refunds")),
+    ("close", re.compile(r"trade\.(close|cancel)|/close|/cancel")),
+)
+_RUNS = ("execute", "fetch", "fetchrow", "fetchval", "executemany")
 
-class Fate:
-    """Draws at each step whether it is the last one."""
 
-    def __init__(self, chance: float, seed: int) -> None:
-        self._chance = chance
-        self._random = random.Random(seed)
+class Fate(msgspec.Struct):
+    """When this process dies."""
 
-    def meet(self, point: str) -> None:
-        if self._random.random() < self._chance:
-            os.write(2, f"died {point}\n".encode())
+    #: `serve` or `worker`.
+    process: str
+    #: Where it says what it has to say.
+    log: str
+    seed: int = 1
+    chance: float = 0.0
+    #: Before or after, and the step.
+    target: tuple[str, str] | None = None
+    #: Where to write down what it died of.
+    diary: str = ""
+    #: A bug planted on purpose: facts are written by a transaction of their own, after the commit.
+    tells_after_commit: bool = False
+
+    def meet(self, when: str, steps: set[str]) -> None:
+        """Live on, or not."""
+        chosen = self.target is not None and self.target[0] == when and self.target[1] in steps
+        if chosen or random.random() < self.chance:
+            step = self.target[1] if chosen and self.target else min(steps, default="commit nothing")
+            with Path(self.diary).open("a") as diary:
+                diary.write(json.dumps([self.process, when, step]) + "\n")
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def arm(fate: Fate) -> None:
-    """Put a step's two ends in fate's hands."""
-    commit, send = Database._commit, AiohttpTransport.send
+class Witness:
+    """Sees what each connection's transaction has written so far."""
 
-    async def fateful_commit(self: Database, connection: Any) -> None:
-        fate.meet("before a commit")
-        await commit(self, connection)
-        fate.meet("after a commit")
+    def __init__(self, fate: Fate) -> None:
+        self._fate = fate
+        self._steps: dict[int, set[str]] = {}
+        self._late: dict[int, list[tuple[str, tuple[Any, ...]]]] = {}
 
-    async def fateful_send(self: AiohttpTransport, request: Any) -> Any:
-        fate.meet("before a call")
-        answer = await send(self, request)
-        fate.meet("after a call")
+    def watch(self, name: str) -> None:
+        """See all that goes through this method of a connection."""
+        run = getattr(asyncpg.Connection, name)
+        commit = self._commit
+
+        async def seen(connection: Any, sql: str, *args: Any, **more: Any) -> Any:
+            if sql == "COMMIT":
+                return await commit(connection, run)
+            if sql in ("BEGIN", "ROLLBACK"):
+                self._steps.pop(id(connection), None)
+                self._late.pop(id(connection), None)
+            elif self._fate.tells_after_commit and "runtime.outbox" in sql and "INSERT" in sql:
+                self._late.setdefault(id(connection), []).append((sql, args))
+                return "INSERT 0 0" if name == "execute" else []
+            else:
+                self._steps.setdefault(id(connection), set()).update(writes(sql))
+            return await run(connection, sql, *args, **more)
+
+        setattr(asyncpg.Connection, name, seen)
+
+    async def _commit(self, connection: Any, run: Any) -> Any:
+        steps = self._steps.pop(id(connection), set())
+        late = self._late.pop(id(connection), [])
+        self._fate.meet("before", steps)
+        answer = await run(connection, "COMMIT")
+        self._fate.meet("after", steps)
+        for sql, args in late:
+            await run(connection, sql, *args)
         return answer
 
-    Database._commit = fateful_commit  # type: ignore[method-assign]
+
+def writes(sql: str) -> set[str]:
+    """What a statement writes: `insert payments.attempts`, for one."""
+    return {f"{verb.split()[0].lower()} {table.lower()}" for verb, table in _WRITES.findall(sql)}
+
+
+def arm(fate: Fate) -> None:
+    """Put both ends of each step in fate's hands."""
+    random.seed(fate.seed)
+    witness = Witness(fate)
+    for name in _RUNS:
+        witness.watch(name)
+    send = AiohttpTransport.send
+
+    async def fateful_send(self: AiohttpTransport, request: Any) -> Any:
+        step = {f"call {asked(request)}"}
+        fate.meet("before", step)
+        answer = await send(self, request)
+        fate.meet("after", step)
+        return answer
+
     AiohttpTransport.send = fateful_send  # type: ignore[method-assign]
+
+
+def asked(request: Any) -> str:
+    """What a provider is asked for."""
+    text = f"{request.method} {request.url} {request.body[:400]!r}"
+    return next((name for name, pattern in _ASKED if pattern.search(text)), "charge")
 
 
 def hurry(**_: float) -> LookUps:
@@ -58,7 +139,31 @@ def hurry(**_: float) -> LookUps:
     return LookUps(first_seconds=0.3, most_seconds=2.0, calling_seconds=4.0)
 
 
-if __name__ == "__main__":
-    arm(Fate(float(sys.argv[2]), int(sys.argv[3])))
+def live(fate: Fate) -> None:
+    """Be a process until the end."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    log = os.open(fate.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    for number, file in ((0, os.open(os.devnull, os.O_RDONLY)), (1, log), (2, log)):
+        os.dup2(file, number)
+    arm(fate)
     build.LookUps = hurry  # type: ignore[misc, assignment]
-    importlib.import_module(f"tillgate.entry.{sys.argv[1]}").run(load(dict(os.environ)))
+    sys.modules[f"tillgate.entry.{fate.process}"].run(load(dict(os.environ)))
+
+
+def main() -> None:
+    """Fork for each line."""
+    for process in ("serve", "worker"):
+        importlib.import_module(f"tillgate.entry.{process}")
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for them
+    while line := sys.stdin.buffer.readline():
+        number = os.fork()
+        if number == 0:
+            try:
+                live(msgspec.json.decode(line, type=Fate))
+            finally:
+                os._exit(1)
+        os.write(1, b"%d\n" % number)
+
+
+if __name__ == "__main__":
+    main()

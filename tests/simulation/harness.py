@@ -205,7 +205,7 @@ async def _live(town: Town, seed: int, loop: VirtualLoop) -> None:
         await asyncio.sleep(600)
         if await _is_at_rest(town):
             return
-    town.longest_nap = 3600.0
+    town.naps = (1800.0, 3600.0)
     for _ in range(FAR_DAYS):
         await asyncio.sleep(86_400)
         if await _is_at_rest(town):

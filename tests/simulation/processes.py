@@ -129,9 +129,10 @@ class Process:
                 " (SELECT min(next_at) FROM runtime.notices))"
             )
         if moment is None:
-            return 30.0
+            return max(30.0, self.town.naps[0])
         wait = (moment - self.town.clock.now()).total_seconds()
-        return min(max(wait, 0.0), self.town.longest_nap)
+        shortest, longest = self.town.naps
+        return min(max(wait, shortest), longest)
 
 
 @dataclass
@@ -151,8 +152,8 @@ class Town:
     acknowledged: list[tuple[str, str, str]] = field(default_factory=list)
     crashes: int = 0
     births: int = 0
-    #: How long a worker sleeps at most; at the end of time, longer.
-    longest_nap: float = 120.0
+    #: How long a worker sleeps at least and at most; at the end of time, long.
+    naps: tuple[float, float] = (0.0, 120.0)
     is_over: bool = False
 
     def say(self, text: str) -> None:
