@@ -13,6 +13,7 @@ What it died of it writes down first.
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import json
 import os
@@ -31,7 +32,9 @@ from tillgate.entry import build
 from tillgate.payments.commands import LookUps
 from tillgate.runtime.settings import load
 
-_WRITES = re.compile(r"\b(insert\s+into|update|delete\s+from)\s+(?:only\s+)?(\w+\.\w+)", re.IGNORECASE)
+_WRITES = re.compile(
+    r"\b(insert\s+into|update|delete\s+from)\s+(?:only\s+)?(\w+\.\w+)", re.IGNORECASE
+)
 _ASKED = (
     ("query", re.compile(r"^GET|\.query")),
     ("refund", re.compile(r"trade\.refund|/refunds")),
@@ -53,26 +56,38 @@ class Fate(msgspec.Struct):
     target: tuple[str, str] | None = None
     #: Where to write down what it died of.
     diary: str = ""
-    #: A bug planted on purpose: facts are written by a transaction of their own, after the commit.
-    tells_after_commit: bool = False
+    #: A bug planted on purpose, see `Witness`.
+    mutant: str | None = None
 
     def meet(self, when: str, steps: set[str]) -> None:
         """Live on, or not."""
         chosen = self.target is not None and self.target[0] == when and self.target[1] in steps
         if chosen or random.random() < self.chance:
-            step = self.target[1] if chosen and self.target else min(steps, default="commit nothing")
+            step = (
+                self.target[1] if chosen and self.target else min(steps, default="commit nothing")
+            )
             with Path(self.diary).open("a") as diary:
                 diary.write(json.dumps([self.process, when, step]) + "\n")
             os.kill(os.getpid(), signal.SIGKILL)
 
 
+#: Seconds between a commit's answer and the commit, where that bug is planted.
+LATE = 0.5
+
+
 class Witness:
-    """Sees what each connection's transaction has written so far."""
+    """Sees what each connection's transaction has written so far.
+
+    Two bugs may be planted. `tells_after_commit`: facts are written by a transaction of their own,
+    after the one that made them true. `commits_not_durable`: a commit is answered half a second
+    before it is one.
+    """
 
     def __init__(self, fate: Fate) -> None:
         self._fate = fate
         self._steps: dict[int, set[str]] = {}
         self._late: dict[int, list[tuple[str, tuple[Any, ...]]]] = {}
+        self._owed: dict[int, asyncio.Task[Any]] = {}
 
     def watch(self, name: str) -> None:
         """See all that goes through this method of a connection."""
@@ -80,12 +95,18 @@ class Witness:
         commit = self._commit
 
         async def seen(connection: Any, sql: str, *args: Any, **more: Any) -> Any:
+            if (owed := self._owed.get(id(connection))) is not None:
+                await asyncio.wait([owed])
             if sql == "COMMIT":
                 return await commit(connection, run)
             if sql in ("BEGIN", "ROLLBACK"):
                 self._steps.pop(id(connection), None)
                 self._late.pop(id(connection), None)
-            elif self._fate.tells_after_commit and "runtime.outbox" in sql and "INSERT" in sql:
+            elif (
+                self._fate.mutant == "tells_after_commit"
+                and "runtime.outbox" in sql
+                and "INSERT" in sql
+            ):
                 self._late.setdefault(id(connection), []).append((sql, args))
                 return "INSERT 0 0" if name == "execute" else []
             else:
@@ -98,11 +119,20 @@ class Witness:
         steps = self._steps.pop(id(connection), set())
         late = self._late.pop(id(connection), [])
         self._fate.meet("before", steps)
-        answer = await run(connection, "COMMIT")
+        if self._fate.mutant == "commits_not_durable":
+            self._owed[id(connection)] = asyncio.create_task(_commit_late(connection, run))
+            answer = "COMMIT"
+        else:
+            answer = await run(connection, "COMMIT")
         self._fate.meet("after", steps)
         for sql, args in late:
             await run(connection, sql, *args)
         return answer
+
+
+async def _commit_late(connection: Any, run: Any) -> None:
+    await asyncio.sleep(LATE)
+    await run(connection, "COMMIT")
 
 
 def writes(sql: str) -> set[str]:

@@ -19,7 +19,6 @@ import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +30,7 @@ from bench import installation as bench
 from bench.installation import DATABASE, PROVIDERS, Installation
 from bench.processes import CHECKOUT, family, first_line, running
 from tests.crash.comparison import Promised, complaints
+from tests.crash.walk import POSTGRES, Outcome, Plan, every_step
 from tillgate.runtime.embedded import EmbeddedPostgres
 from tillgate.runtime.settings import environment
 
@@ -66,92 +66,10 @@ SHORT = {
 }
 
 
-#: The walk, by process: what a commit writes, and what a provider is asked. Dying before and after.
-WALK = {
-    "serve": (
-        "insert runtime.idempotency",
-        "insert payments.attempts",
-        "call charge",
-        "update payments.attempts",
-        "update runtime.idempotency",
-        "update ledger.books",
-        "insert wallets.transactions",
-        "insert runtime.notices",
-        "insert payments.refunds",
-        "call refund",
-        "update payments.refunds",
-    ),
-    "worker": (
-        "delete runtime.outbox",
-        "insert wallets.transactions",
-        "update payments.attempts",
-        "call query",
-    ),
-}
-#: Times PostgreSQL is killed before a run counts as complete.
-POSTGRES = 2
+#: How much sooner than in life the providers do what they do later, and tell again what went unheard.
+SPEED = "100"
 #: Seconds a process may live without meeting its step, before another one's turn comes.
-PATIENCE = 8.0
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a run is to do."""
-
-    seconds: float
-    seed: int = 1
-    #: Of dying at any step, beside the one that a process was given.
-    chance: float = 0.0
-    #: Stop as soon as each step has been died at; else go round again until the time is up.
-    until_walked: bool = False
-    mutant: str | None = None
-    #: How long everything may take to come to rest.
-    settle_seconds: float = 60.0
-
-
-@dataclass
-class Outcome:
-    """What came of it."""
-
-    found: list[str]
-    #: By process, moment and step.
-    deaths: Counter[tuple[str, str, str]] = field(default_factory=Counter)
-    done: Counter[str] = field(default_factory=Counter)
-    seconds: float = 0.0
-
-    @property
-    def missed(self) -> list[tuple[str, str, str]]:
-        """Where nobody has died."""
-        postgres = ("postgres", "at any time", "-")
-        missing = [] if self.deaths[postgres] >= POSTGRES else [postgres]
-        return missing + [each for each in every_step() if not self.deaths[each]]
-
-    def table(self) -> str:
-        """Deaths by step."""
-        moments = ("before", "after", "at any time")
-        lines = ["".join([f"{'process':<10}{'step':<30}", *(f"{when:>13}" for when in moments)])]
-        for process, step in sorted({(who, step) for who, _, step in [*self.deaths, *every_step()]}):
-            counts = [f"{self.deaths[process, when, step] or '':>13}" for when in moments]
-            lines.append("".join([f"{process:<10}{step:<30}", *counts]))
-        return "\n".join(lines)
-
-    def __str__(self) -> str:
-        return (
-            f"{dict(self.done)} in {self.seconds:.0f} s, {self.deaths.total()} deaths,"
-            f" {len(self.found)} complaints\n{self.table()}"
-        )
-
-
-def every_step() -> list[tuple[str, str, str]]:
-    """Each process, moment and step of the walk, in the order in which they are died at."""
-    return [
-        (process, when, step)
-        for process, steps in WALK.items()
-        for step in steps
-        for when in ("before", "after")
-    ]
-
-
+PATIENCE = 12.0
 _NOBODY = 2**22 + 1
 
 
@@ -164,7 +82,8 @@ class Child:
         self.pid: int | None = None
         self.births = 0
         self.born = 0.0
-        self._targets = [(when, step) for who, when, step in every_step() if who == name]
+        walk = run.plan.only or every_step()
+        self._targets = [(when, step) for who, when, step in walk if who == name]
 
     def start(self) -> None:
         self.births += 1
@@ -185,7 +104,7 @@ class Child:
         log = str(run.installation.home / "logs" / f"{self.name}.log")
         if not run.is_dying:
             return {"process": self.name, "log": log}
-        left = [each for each in self._targets if not run.died(self.name, *each)]
+        left = [each for each in self._targets if not run.has_died(self.name, *each)]
         if not left and not run.plan.until_walked:
             left = self._targets
         return {
@@ -195,7 +114,7 @@ class Child:
             "chance": run.plan.chance,
             "target": left[self.births % len(left)] if left else None,
             "diary": str(run.diary),
-            "tells_after_commit": run.plan.mutant == "tells_after_commit",
+            "mutant": run.plan.mutant,
         }
 
     def kill(self) -> None:
@@ -225,7 +144,8 @@ class Nursery:
     def bear(self, fate: Mapping[str, Any]) -> int:
         """Start a process; return its number."""
         into, out = self._process.stdin, self._process.stdout
-        assert into is not None and out is not None, "both are piped"
+        assert into is not None, "it is piped"
+        assert out is not None, "it is piped"
         into.write(msgspec.json.encode(fate) + b"\n")
         into.flush()
         return int(out.readline())
@@ -260,6 +180,7 @@ class Run:
         try:
             self._spoil()
             await self._traffic(clients)
+            deaths = self.deaths()
             found = await self._settle()
             found += await self._compare()
         finally:
@@ -270,23 +191,22 @@ class Run:
             for child in self.children:
                 child.kill()
             self.nursery.close()
-        return Outcome(found, self.deaths(), self.done, time.monotonic() - began)
+        return Outcome(found, deaths, self.done, time.monotonic() - began)
 
     def deaths(self) -> Counter[tuple[str, str, str]]:
         """All deaths so far."""
         lines = [json.loads(line) for line in self.diary.read_text().splitlines()]
         return self.random_deaths + Counter((who, when, step) for who, when, step in lines)
 
-    def died(self, who: str, when: str, step: str) -> bool:
-        """Whether somebody has died there yet."""
-        return bool(self.deaths()[who, when, step])
+    def has_died(self, who: str, when: str, step: str) -> bool:
+        """Whether somebody has died there often enough."""
+        return self.deaths()[who, when, step] >= self.plan.times
 
     def is_walked(self) -> bool:
         """Whether each step has been died at."""
+        walk = self.plan.only or [*every_step(), *[("postgres", "at any time", "-")] * POSTGRES]
         deaths = self.deaths()
-        return all(deaths[each] for each in every_step()) and (
-            self.random_deaths["postgres", "at any time", "-"] >= POSTGRES
-        )
+        return all(deaths[each] >= walk.count(each) * self.plan.times for each in walk)
 
     def _spoil(self) -> None:
         for provider in PROVIDERS:
@@ -434,18 +354,25 @@ class Run:
             await asyncio.sleep(0.5)
             async with self._connected() as db:
                 left = await db.fetchval(_UNDER_WAY)
-            if left == 0:
+            if left == 0 and not await self._untold():
                 return []
-        return [f"{left} things are still under way after {seconds:.0f} s"]
+        return [f"{left} things are still under way after {seconds:.0f} s"] if left else []
+
+    async def _untold(self) -> int:
+        """Notices that the providers will send again: what happened while nobody listened."""
+        return sum(each["notices"]["unfinished"] for each in (await self._books()).values())
 
     async def _compare(self) -> list[str]:
+        async with self._connected() as db:
+            return await complaints(db, await self._books(), self.promised)
+
+    async def _books(self) -> dict[str, dict[str, Any]]:
         books: dict[str, dict[str, Any]] = {}
         async with aiohttp.ClientSession() as session:
             for name, url in self.installation.controls.items():
                 async with session.get(f"{url}/_control/books") as answer:
                     books[name] = await answer.json()
-        async with self._connected() as db:
-            return await complaints(db, books, self.promised)
+        return books
 
     @asynccontextmanager
     async def _connected(self) -> AsyncGenerator[asyncpg.Connection]:
@@ -459,11 +386,9 @@ class Run:
 def run(postgres: EmbeddedPostgres, home: Path, plan: Plan) -> Outcome:
     """Prepare an installation of its own on this server, kill it for a while, and compare."""
     installation = asyncio.run(bench.prepare(postgres, home, count=20))
-    if plan.mutant == "commits_not_durable":
-        asyncio.run(_forget_commits(postgres))
     (home / "logs").mkdir(exist_ok=True)
     keys = installation.settings.data_path / "keys.json"
-    words = [sys.executable, "-m", "simulators", "--keys", str(keys), "--speed", "20"]
+    words = [sys.executable, "-m", "simulators", "--keys", str(keys), "--speed", SPEED]
     log = home / "logs" / "simulators.log"
     with running(words, environment(installation.settings), log) as child:
         ready = first_line(child)["ready"]
@@ -471,14 +396,3 @@ def run(postgres: EmbeddedPostgres, home: Path, plan: Plan) -> Outcome:
         configs = bench.open_accounts(installation, Path(ready["merchants_file"]))
         asyncio.run(bench.keep_accounts(installation, configs))
         return asyncio.run(Run(installation, plan).go())
-
-
-async def _forget_commits(postgres: EmbeddedPostgres) -> None:
-    """A bug planted on purpose: commits are answered long before they are on the disk."""
-    db = await asyncpg.connect(postgres.dsn(DATABASE))
-    try:
-        await db.execute(f"ALTER DATABASE {DATABASE} SET synchronous_commit = off")
-        await db.execute("ALTER SYSTEM SET wal_writer_delay = '10s'")
-        await db.execute("SELECT pg_reload_conf()")
-    finally:
-        await db.close()

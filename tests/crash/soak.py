@@ -10,7 +10,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.crash.harness import Plan, run
+from tests.crash.harness import run
+from tests.crash.walk import Plan
 from tests.simulation.harness import run_seeds
 from tests.simulation.test_simulation import keep
 from tillgate.runtime.embedded import EmbeddedPostgres

@@ -276,9 +276,9 @@ def _suspense(rows: Any) -> list[str]:
     for account in rows["accounts"]:
         code = account["code"]
         left = sum(stranded.values()) if code == "suspense:second_payment" else 0
-        if code.endswith(":refunds") or code.startswith("suspense:"):
-            if account["balance"] != left:
-                found.append(f"{code} is left at {account['balance']}, stranded is {left}")
+        is_passage = code.endswith(":refunds") or code.startswith("suspense:")
+        if is_passage and account["balance"] != left:
+            found.append(f"{code} is left at {account['balance']}, stranded is {left}")
     return found
 
 

@@ -299,7 +299,9 @@ def _promises(rows: Any, acknowledged: list[tuple[str, str, str]]) -> list[str]:
         elif deed == "hold":
             kept = holds[thing]["amount"] if thing in holds else None
         elif deed == "release":
-            kept = 0 if thing in holds and holds[thing]["status"] in ("released", "expired") else None
+            kept = (
+                0 if thing in holds and holds[thing]["status"] in ("released", "expired") else None
+            )
         else:
             continue
         if kept is None or amount not in ("all", str(kept)):
