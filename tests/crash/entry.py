@@ -13,7 +13,6 @@ What it died of it writes down first.
 
 from __future__ import annotations
 
-import asyncio
 import importlib
 import json
 import os
@@ -71,23 +70,17 @@ class Fate(msgspec.Struct):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-#: Seconds between a commit's answer and the commit, where that bug is planted.
-LATE = 0.5
-
-
 class Witness:
     """Sees what each connection's transaction has written so far.
 
-    Two bugs may be planted. `tells_after_commit`: facts are written by a transaction of their own,
-    after the one that made them true. `commits_not_durable`: a commit is answered half a second
-    before it is one.
+    A bug may be planted, `tells_after_commit`: facts are then written by a transaction of their own,
+    after the one that made them true.
     """
 
     def __init__(self, fate: Fate) -> None:
         self._fate = fate
         self._steps: dict[int, set[str]] = {}
         self._late: dict[int, list[tuple[str, tuple[Any, ...]]]] = {}
-        self._owed: dict[int, asyncio.Task[Any]] = {}
 
     def watch(self, name: str) -> None:
         """See all that goes through this method of a connection."""
@@ -95,8 +88,6 @@ class Witness:
         commit = self._commit
 
         async def seen(connection: Any, sql: str, *args: Any, **more: Any) -> Any:
-            if (owed := self._owed.get(id(connection))) is not None:
-                await asyncio.wait([owed])
             if sql == "COMMIT":
                 return await commit(connection, run)
             if sql in ("BEGIN", "ROLLBACK"):
@@ -119,20 +110,11 @@ class Witness:
         steps = self._steps.pop(id(connection), set())
         late = self._late.pop(id(connection), [])
         self._fate.meet("before", steps)
-        if self._fate.mutant == "commits_not_durable":
-            self._owed[id(connection)] = asyncio.create_task(_commit_late(connection, run))
-            answer = "COMMIT"
-        else:
-            answer = await run(connection, "COMMIT")
+        answer = await run(connection, "COMMIT")
         self._fate.meet("after", steps)
         for sql, args in late:
             await run(connection, sql, *args)
         return answer
-
-
-async def _commit_late(connection: Any, run: Any) -> None:
-    await asyncio.sleep(LATE)
-    await run(connection, "COMMIT")
 
 
 def writes(sql: str) -> set[str]:

@@ -52,17 +52,11 @@ def test_nothing_is_lost_and_nothing_doubled(
 
 
 @pytest.mark.timeout(400)
-@pytest.mark.parametrize(
-    ("mutant", "step"),
-    [("commits_not_durable", "call charge"), ("tells_after_commit", "insert payments.attempts")],
-)
-def test_planted_bug_is_found(
-    postgres: EmbeddedPostgres, home: Path, mutant: str, step: str
-) -> None:
-    where = ("serve", "after", step)
+def test_planted_bug_is_found(postgres: EmbeddedPostgres, home: Path) -> None:
+    where = ("serve", "after", "insert payments.attempts")
+    plan = Plan(SECONDS, until_walked=True, only=(where,), times=2, settle_seconds=10)
 
-    plan = Plan(SECONDS, mutant=mutant, until_walked=True, only=(where,), times=3)
-    outcome = run(postgres, home, replace(plan, settle_seconds=10))
+    outcome = run(postgres, home, replace(plan, mutant="tells_after_commit"))
 
-    assert outcome.deaths[where] >= 3
-    assert outcome.found, f"{mutant} survived {outcome}"
+    assert outcome.deaths[where] >= 2
+    assert outcome.found, f"it survived {outcome}"
