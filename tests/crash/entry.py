@@ -13,6 +13,7 @@ What it died of it writes down first.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import json
 import os
@@ -20,16 +21,20 @@ import random
 import re
 import signal
 import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import asyncpg
 import msgspec
 
-from tillgate.connectors.client import AiohttpTransport
+from tillgate.connectors.transport import HttpTransport
 from tillgate.entry import build
+from tillgate.kernel.facts import Fact
 from tillgate.payments.commands import LookUps
+from tillgate.runtime import outbox
 from tillgate.runtime.settings import load
+from tillgate.runtime.writes import Notebook
 
 _WRITES = re.compile(
     r"\b(insert\s+into|update|delete\s+from)\s+(?:only\s+)?(\w+\.\w+)", re.IGNORECASE
@@ -39,6 +44,8 @@ _ASKED = (
     ("refund", re.compile(r"trade\.refund|/refunds")),
     ("close", re.compile(r"trade\.(close|cancel)|/close|/cancel")),
 )
+Run = Callable[[], Awaitable[Any]]
+_publish, _execute = outbox.publish, asyncpg.Connection.execute
 _RUNS = ("execute", "fetch", "fetchrow", "fetchval", "executemany")
 
 
@@ -79,8 +86,10 @@ class Witness:
 
     def __init__(self, fate: Fate) -> None:
         self._fate = fate
+        #: By connection, while a transaction is open.
         self._steps: dict[int, set[str]] = {}
-        self._late: dict[int, list[tuple[str, tuple[Any, ...]]]] = {}
+        #: Facts that the planted bug has kept back.
+        self._late: list[Fact] = []
 
     def watch(self, name: str) -> None:
         """See all that goes through this method of a connection."""
@@ -90,31 +99,43 @@ class Witness:
         async def seen(connection: Any, sql: str, *args: Any, **more: Any) -> Any:
             if sql == "COMMIT":
                 return await commit(connection, run)
-            if sql in ("BEGIN", "ROLLBACK"):
+            if sql == "BEGIN":
+                self._steps[id(connection)] = set()
+            elif sql == "ROLLBACK":
                 self._steps.pop(id(connection), None)
-                self._late.pop(id(connection), None)
-            elif (
-                self._fate.mutant == "tells_after_commit"
-                and "runtime.outbox" in sql
-                and "INSERT" in sql
-            ):
-                self._late.setdefault(id(connection), []).append((sql, args))
-                return "INSERT 0 0" if name == "execute" else []
+            elif id(connection) not in self._steps:
+                work = functools.partial(run, connection, sql, *args, **more)
+                return await self._alone(connection, writes(sql), work)
             else:
-                self._steps.setdefault(id(connection), set()).update(writes(sql))
+                self._steps[id(connection)].update(writes(sql))
             return await run(connection, sql, *args, **more)
 
         setattr(asyncpg.Connection, name, seen)
 
+    async def _alone(self, connection: Any, steps: set[str], run: Run) -> Any:
+        """A statement that is a transaction by itself."""
+        if not steps:
+            return await run()
+        self._fate.meet("before", steps)
+        answer = await run()
+        self._fate.meet("after", steps)
+        await self._tell(connection)
+        return answer
+
     async def _commit(self, connection: Any, run: Any) -> Any:
         steps = self._steps.pop(id(connection), set())
-        late = self._late.pop(id(connection), [])
-        self._fate.meet("before", steps)
-        answer = await run(connection, "COMMIT")
-        self._fate.meet("after", steps)
-        for sql, args in late:
-            await run(connection, sql, *args)
-        return answer
+        return await self._alone(connection, steps, lambda: run(connection, "COMMIT"))
+
+    def hold_back(self) -> None:
+        """Plant the bug."""
+        outbox.publish = lambda _notes, facts: self._late.extend(facts)
+
+    async def _tell(self, connection: Any) -> None:
+        facts, self._late = self._late, []
+        notebook = Notebook()
+        _publish(notebook, facts)
+        for write in notebook._writes:
+            await _execute(connection, write.sql, *write.args)
 
 
 def writes(sql: str) -> set[str]:
@@ -128,16 +149,18 @@ def arm(fate: Fate) -> None:
     witness = Witness(fate)
     for name in _RUNS:
         witness.watch(name)
-    send = AiohttpTransport.send
+    if fate.mutant == "tells_after_commit":
+        witness.hold_back()
+    send = HttpTransport.send
 
-    async def fateful_send(self: AiohttpTransport, request: Any) -> Any:
+    async def fateful_send(self: HttpTransport, request: Any) -> Any:
         step = {f"call {asked(request)}"}
         fate.meet("before", step)
         answer = await send(self, request)
         fate.meet("after", step)
         return answer
 
-    AiohttpTransport.send = fateful_send  # type: ignore[method-assign]
+    HttpTransport.send = fateful_send  # type: ignore[method-assign]
 
 
 def asked(request: Any) -> str:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import re
 import signal
 from collections.abc import Awaitable, Callable, Iterable, Sized
 from contextlib import suppress
@@ -30,6 +31,7 @@ SESSION = {
     "synchronous_commit": "off",
     "role": "tillgate_app",
 }
+_WRITES = re.compile(r"\b(insert\s+into|update|delete\s+from)\s", re.IGNORECASE)
 
 
 @dataclass(eq=False)
@@ -287,7 +289,10 @@ class Session:
 
     async def _pass(self, sql: str, run: Callable[[], Awaitable[Any]]) -> Any:
         assert self._shelf.gate is not None
-        return await self._shelf.gate.pass_through(self, sql, run)
+        answer = await self._shelf.gate.pass_through(self, sql, run)
+        if self.is_idle() and _WRITES.search(sql) and self._shelf.committed is not None:
+            await self._shelf.committed(self)  # it was a transaction by itself
+        return answer
 
 
 @dataclass

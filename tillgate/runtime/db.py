@@ -8,7 +8,7 @@ happened, and only looking can tell.
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from functools import cache
@@ -17,6 +17,13 @@ from typing import Any, Final, LiteralString
 import asyncpg
 
 from tillgate.kernel.errors import Kind, Refusal
+from tillgate.runtime.writes import (
+    NOT_AS_WANTED,
+    Notebook,
+    Write,
+    first_of_each_table,
+    joined,
+)
 
 _holding: ContextVar[int] = ContextVar("connections_held", default=0)
 
@@ -40,8 +47,14 @@ CONTENDED = (
 
 
 #: Sessions that only ever look rows up by key. Whatever the statistics say, and there are none yet
-#: for a table that fills up for the first time, a batch must not meet a scan of a table that grew.
-BY_INDEX: Final = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
+#: for a table that fills up for the first time, a batch must not meet a scan of a table that grew;
+#: nor must it be planned anew each time because it happens to be small.
+BY_INDEX: Final = {
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "plan_cache_mode": "force_generic_plan",
+}
 
 
 class DatabaseUnavailable(Refusal):
@@ -63,50 +76,107 @@ def assert_outside_transaction() -> None:
     assert _holding.get() == 0, "a database connection is held over a network call"
 
 
-class Tx:
-    """An open transaction."""
+class Tx(Notebook):
+    """A transaction, begun with the first thing it says.
 
-    __slots__ = ("_connection",)
+    Writes may be put off with `later`: they are sent together, in one statement and one round trip,
+    before whatever else the transaction says next, and at the latest before it commits. Where that
+    is all it has to say, the one statement is the transaction.
+    """
 
-    def __init__(self, connection: asyncpg.pool.PoolConnectionProxy) -> None:
+    __slots__ = ("_connection", "is_begun")
+
+    def __init__(self, connection: asyncpg.pool.PoolConnectionProxy, *, is_begun: bool) -> None:
+        super().__init__()
         self._connection = connection
+        self.is_begun = is_begun
 
     async def all(self, sql: LiteralString, *args: object) -> list[asyncpg.Record]:
         """Return all rows."""
+        await self._catch_up()
         return await self._connection.fetch(sql, *args)
 
     async def maybe(self, sql: LiteralString, *args: object) -> asyncpg.Record | None:
         """Return the first row, if there is one."""
+        await self._catch_up()
         return await self._connection.fetchrow(sql, *args)
 
     async def one(self, sql: LiteralString, *args: object) -> asyncpg.Record:
         """Return the first row, which must exist."""
-        row = await self._connection.fetchrow(sql, *args)
+        row = await self.maybe(sql, *args)
         assert row is not None, "a row was expected"
         return row
 
     async def value(self, sql: LiteralString, *args: object) -> Any:
         """Return the first column of the first row, or None."""
+        await self._catch_up()
         return await self._connection.fetchval(sql, *args)
 
     async def run(self, sql: LiteralString, *args: object) -> int:
         """Execute and return the number of rows touched."""
-        tag = await self._connection.execute(sql, *args)
-        last = tag.rpartition(" ")[2]
-        return int(last) if last.isdigit() else 0
+        await self._catch_up()
+        return _touched(await self._connection.execute(sql, *args))
 
     async def many(self, sql: LiteralString, rows: Sequence[Sequence[object]]) -> None:
         """Execute once per row, pipelined."""
+        await self._catch_up()
         await self._connection.executemany(sql, rows)
 
-    async def copy(
-        self, schema: str, table: str, columns: Sequence[str], rows: Iterable[Sequence[object]]
-    ) -> int:
-        """Write rows by COPY, the fastest way in; return how many."""
-        tag = await self._connection.copy_records_to_table(
-            table, schema_name=schema, columns=list(columns), records=rows
-        )
-        return int(tag.rpartition(" ")[2])
+    async def _catch_up(self) -> None:
+        """Say first what comes first."""
+        if not self.is_begun:
+            self.is_begun = True
+            try:
+                await self._connection.execute("BEGIN")
+            except LOST_CONNECTION as error:
+                raise DatabaseUnavailable from error
+        if self._writes or self._copies:
+            await self.flush()
+
+    async def prepare(self) -> None:
+        """Send all that must be said before the commit."""
+        if self.is_begun or not self.is_one_statement:
+            await self._catch_up()
+
+    async def commit(self) -> None:
+        """Commit, or send the one statement that is all there is."""
+        if self.is_begun:
+            tag = await self._connection.execute("COMMIT")
+            assert tag == "COMMIT", "the transaction had failed before, and was rolled back"
+        else:
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Send what was put off: writes to different tables in one statement, in any order;
+        a second write to a table sees what the first has done."""
+        copies, self._copies = self._copies, []
+        waiting, self._writes = self._writes, []
+        while waiting:
+            together, waiting = first_of_each_table(waiting)
+            await self._send(together)
+        for copy in copies:
+            tag = await self._connection.copy_records_to_table(
+                copy.table, schema_name=copy.schema, columns=list(copy.columns), records=copy.rows
+            )
+            assert _touched(tag) == len(copy.rows), "rows were lost"
+
+    async def _send(self, writes: list[Write]) -> None:
+        if len(writes) == 1 and writes[0].rows is None:
+            await self._connection.execute(writes[0].sql, *writes[0].args)
+            return
+        sql = joined(*((write.sql, len(write.args)) for write in writes))
+        args = [arg for write in writes for arg in write.args]
+        try:
+            await self._connection.fetchrow(sql, *args, [write.rows for write in writes])
+        except asyncpg.PostgresError as error:
+            if getattr(error, "sqlstate", None) != NOT_AS_WANTED:
+                raise
+            raise writes[int(str(error)) - 1].failure from error
+
+
+def _touched(tag: str) -> int:
+    last = tag.rpartition(" ")[2]
+    return int(last) if last.isdigit() else 0
 
 
 class Reading(Tx):
@@ -133,13 +203,17 @@ class Reading(Tx):
     async def run(self, sql: LiteralString, *args: object) -> int:
         raise AssertionError(f"a reading only reads: {sql}")
 
-    async def many(self, sql: LiteralString, rows: Sequence[Sequence[object]]) -> None:
+    def later(
+        self,
+        sql: LiteralString,
+        *args: object,
+        rows: int | None = None,
+        otherwise: str | Exception = "",
+    ) -> None:
         raise AssertionError(f"a reading only reads: {sql}")
 
-    async def copy(
-        self, schema: str, table: str, columns: Sequence[str], rows: Iterable[Sequence[object]]
-    ) -> int:
-        raise AssertionError(f"a reading only reads: {schema}.{table}")
+    async def many(self, sql: LiteralString, rows: Sequence[Sequence[object]]) -> None:
+        raise AssertionError(f"a reading only reads: {sql}")
 
 
 _CHANGES = re.compile(
@@ -192,6 +266,9 @@ class Database:
                 server_settings=server_settings,
                 reset=_keep_session,
                 max_inactive_connection_lifetime=0,
+                # All texts are literals, so there are as many as the code has; joined ones are long.
+                statement_cache_size=1000,
+                max_cacheable_statement_size=0,
             )
         except LOST_CONNECTION as error:
             raise DatabaseUnavailable from error
@@ -218,20 +295,18 @@ class Database:
             return
         connection = await self._take()
         token = _holding.set(_holding.get() + 1)
+        tx = Tx(connection, is_begun=False)
         try:
             try:
-                await connection.execute("BEGIN")
-            except LOST_CONNECTION as error:
-                raise DatabaseUnavailable from error
-            try:
-                yield Tx(connection)
+                yield tx
+                await tx.prepare()
             except CONNECTION_FAILED as error:
                 connection.terminate()
                 raise DatabaseUnavailable from error
             except BaseException:
-                await _roll_back(connection)
+                await _roll_back(connection, tx)
                 raise
-            await self._commit(connection)
+            await self._commit(connection, tx)
         finally:
             _holding.reset(token)
             self.busy -= 1
@@ -242,7 +317,7 @@ class Database:
         connection = await self._take()
         token = _holding.set(_holding.get() + 1)
         try:
-            yield Reading(connection)
+            yield Reading(connection, is_begun=True)
         except CONNECTION_FAILED as error:
             connection.terminate()
             raise DatabaseUnavailable from error
@@ -262,18 +337,17 @@ class Database:
             self.busy -= 1
             raise
 
-    async def _commit(self, connection: asyncpg.pool.PoolConnectionProxy) -> None:
+    async def _commit(self, connection: asyncpg.pool.PoolConnectionProxy, tx: Tx) -> None:
         try:
             if self.before_commit is not None:
                 await self.before_commit()
-            tag = await connection.execute("COMMIT")
-            assert tag == "COMMIT", "the transaction had failed before, and was rolled back"
+            await tx.commit()
         except LOST_CONNECTION as error:
             # Were it used again, what follows would be committed, or not, together with this.
             connection.terminate()
             raise CommitUnknown from error
         except BaseException:
-            await _roll_back(connection)
+            await _roll_back(connection, tx)
             raise
 
     @property
@@ -291,8 +365,8 @@ async def _keep_session(_: asyncpg.Connection) -> None:
     """Nothing of a session outlives its transaction here, so there is nothing to reset."""
 
 
-async def _roll_back(connection: asyncpg.pool.PoolConnectionProxy) -> None:
-    if connection.is_closed():
+async def _roll_back(connection: asyncpg.pool.PoolConnectionProxy, tx: Tx) -> None:
+    if connection.is_closed() or not tx.is_begun:
         return
     try:
         await connection.execute("ROLLBACK")
