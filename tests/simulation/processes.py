@@ -124,7 +124,6 @@ class Process:
             moment = await tx.value(
                 "SELECT least((SELECT min(look_up_at) FROM payments.attempts),"
                 " (SELECT min(look_up_at) FROM payments.refunds),"
-                " (SELECT min(expires_at) FROM ledger.holds WHERE status = 'open'),"
                 " (SELECT min(at) FROM runtime.outbox),"
                 " (SELECT min(next_at) FROM runtime.notices))"
             )

@@ -16,6 +16,8 @@ from tests.simulation.processes import Died, Town
 from tillgate.kernel import ids
 from tillgate.kernel.errors import Refusal
 from tillgate.kernel.money import CNY, Money
+from tillgate.ledger import commands as ledger
+from tillgate.ledger.model import Journal, Line
 from tillgate.runtime.db import CommitUnknown, DatabaseUnavailable
 from tillgate.wallets import commands
 from tillgate.wallets.machine import News
@@ -26,6 +28,7 @@ from tillgate.wallets.model import (
     MoveWallet,
     OpenWallet,
     PlaceHold,
+    RecordMovement,
     RefundSpend,
     ReleaseHold,
     Spend,
@@ -60,7 +63,7 @@ async def open_purses(town: Town, rng: random.Random, count: int) -> list[Purse]
             currency=CNY,
             limits=Limits(
                 rng.choice([None, None, 4_000]),
-                rng.choice([None, 5_000, 9_000]),
+                rng.choice([None, 3_000, 6_000]),
                 rng.choice([None, 15_000]),
             ),
         )
@@ -68,7 +71,28 @@ async def open_purses(town: Town, rng: random.Random, count: int) -> list[Purse]
             pass
         principal, bonus = await _accounts(town, order.id)
         found.append(Purse(order.id, principal, bonus, FIRST_OWED + number))
+        await _fund(town, found[-1])
     return found
+
+
+async def _fund(town: Town, purse: Purse) -> None:
+    """Something to begin with, or the first minutes would be all refusals."""
+    cause = f"funding:{purse.id}"
+    lines = (Line(PROMOTIONS, purse.principal, 12_000), Line(PROMOTIONS, purse.bonus, 1_500))
+
+    async def give(process: Any) -> None:
+        at = town.clock.now()
+        async with process.db.transaction() as tx:
+            await ledger.post(tx, [Journal(MERCHANT, cause, lines)], at=at)
+        async with process.db.transaction() as tx:
+            movement = RecordMovement(merchant_id=MERCHANT, at=at, cause=cause)
+            await commands.record_movements(tx, [movement])
+
+    while True:
+        try:
+            return await town.ask_process(give)
+        except (Died, CommitUnknown, DatabaseUnavailable):
+            continue
 
 
 async def _accounts(town: Town, wallet_id: str) -> tuple[int, int]:
@@ -103,10 +127,10 @@ class Spenders:
     def journeys(self) -> Iterable[Coroutine[Any, Any, None]]:
         """Some of each kind."""
         rng = self._rng
-        yield from [self._spend() for _ in range(rng.randint(0, 3))]
-        yield from [self._set_aside() for _ in range(rng.randint(0, 3))]
+        yield from [self._spend() for _ in range(rng.randint(1, 4))]
+        yield from [self._set_aside() for _ in range(rng.randint(1, 4))]
         yield from [self._pass_on() for _ in range(rng.randint(0, 2))]
-        yield from [self._freeze() for _ in range(rng.choice([0, 0, 1]))]
+        yield from [self._freeze() for _ in range(rng.choice([0, 1, 1]))]
 
     async def _spend(self) -> None:
         rng = self._rng
@@ -225,7 +249,10 @@ class Spenders:
         return self._rng.choice(self._purses).id
 
     def _amount(self) -> Money:
-        return Money(self._rng.choice([1, 40, 700, self._rng.randint(1, 6_000)]), CNY)
+        return Money(
+            self._rng.choice([40, 900, self._rng.randint(1, 3_000), self._rng.randint(1, 6_000)]),
+            CNY,
+        )
 
     async def _wait(self) -> None:
         await asyncio.sleep(self._rng.choice([0.0, self._rng.uniform(1, 200)]))
