@@ -28,6 +28,7 @@ async def complaints(
     found += await _refunds(db, books)
     found += await _balances(db, books)
     found += await _promises(db, promised)
+    found += await _facts(db)
     return found + await _doubles(db)
 
 
@@ -109,6 +110,39 @@ async def _balances(db: asyncpg.Connection, books: dict[str, dict[str, Any]]) ->
         " HAVING sum(balance) <> 0"
     )
     return found + [f"the books are {row['rest']} {row['currency']} out" for row in uneven]
+
+
+async def _facts(db: asyncpg.Connection) -> list[str]:
+    """Whatever came to be is told once, and nothing else is."""
+    wrong = await db.fetch(
+        """
+        WITH true_of AS (
+            SELECT id, 'payment.created' AS name FROM payments.payments
+            UNION ALL SELECT id, 'payment.succeeded' FROM payments.payments WHERE status = 'succeeded'
+            UNION ALL SELECT id, 'refund.created' FROM payments.refunds
+            UNION ALL SELECT id, 'refund.failed' FROM payments.refunds WHERE status = 'failed'
+        ), told AS (
+            SELECT object_id AS id, name, count(*) AS times FROM runtime.facts
+            WHERE name IN (SELECT name FROM true_of) GROUP BY object_id, name
+        )
+        SELECT id, name, coalesce(times, 0) AS times, t.id IS NOT NULL AS is_true
+        FROM true_of t FULL JOIN told USING (id, name)
+        WHERE t.id IS NULL OR times IS DISTINCT FROM 1
+        """
+    )
+    moved = await db.fetch(
+        """
+        SELECT t.id, count(f.id) AS times FROM wallets.transactions t
+        LEFT JOIN runtime.facts f ON f.object_id = t.wallet_id
+            AND f.name IN ('wallet.debited', 'wallet.credited')
+            AND convert_from(f.data, 'UTF8')::jsonb->'transaction'->>'id' = t.id
+        GROUP BY t.id HAVING count(f.id) <> 1
+        """
+    )
+    return [
+        *(f"{row['name']} of {row['id']} was told {row['times']} times" for row in wrong),
+        *(f"transaction {row['id']} was told {row['times']} times" for row in moved),
+    ]
 
 
 async def _promises(db: asyncpg.Connection, promised: Promised) -> list[str]:

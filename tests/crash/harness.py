@@ -1,13 +1,15 @@
-"""Real processes killed at random, and at every step, while money moves through faulty providers.
+"""Real processes killed at every step, and at random, while money moves through faulty providers.
 
 The API, the worker and PostgreSQL are killed with SIGKILL; the simulators live on, since they are
-the truth everything is compared with in the end.
+the truth everything is compared with in the end. Each start of a process is given the next step of
+the walk to die at, before it or after it, until it has died at all of them; the deaths are counted.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import random
 import signal
@@ -15,9 +17,8 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from bench import installation as bench
 from bench.installation import DATABASE, PROVIDERS, Installation
 from bench.processes import CHECKOUT, family, first_line, running
 from tests.crash.comparison import Promised, complaints
+from tests.crash.walk import POSTGRES, Outcome, Plan, every_step
 from tillgate.runtime.embedded import EmbeddedPostgres
 from tillgate.runtime.settings import environment
 
@@ -64,82 +66,147 @@ SHORT = {
 }
 
 
-@dataclass
-class Outcome:
-    """What came of it."""
-
-    found: list[str]
-    deaths: Counter[str] = field(default_factory=Counter)
-    done: Counter[str] = field(default_factory=Counter)
-
-    def __str__(self) -> str:
-        return f"{dict(self.done)}, killed {dict(self.deaths)}, {len(self.found)} complaints"
+#: How much sooner than in life the providers do what they do later, and tell again what went unheard.
+SPEED = "100"
+#: Seconds a process may live without meeting its step, before another one's turn comes.
+PATIENCE = 12.0
+_NOBODY = 2**22 + 1
 
 
 class Child:
-    """A process that is started again whenever it dies."""
+    """A process that is started again whenever it dies, each time with the next step to die at."""
 
     def __init__(self, run: Run, name: str) -> None:
         self._run = run
         self.name = name
-        self.process: subprocess.Popen[bytes] | None = None
+        self.pid: int | None = None
         self.births = 0
+        self.born = 0.0
+        walk = run.plan.only or every_step()
+        self._targets = [(when, step) for who, when, step in walk if who == name]
 
     def start(self) -> None:
         self.births += 1
-        log = self._run.installation.home / "logs" / f"{self.name}.log"
-        words = [sys.executable, "-m", "tests.crash.entry", self.name]
-        words += [str(self._run.chance), str(self._run.seed * 1000 + self.births)]
-        with log.open("ab") as errors:
-            self.process = subprocess.Popen(
-                words, cwd=CHECKOUT, env=self._run.words, stdout=errors, stderr=errors
-            )
+        self.born = time.monotonic()
+        self.pid = self._run.nursery.bear(self._fate())
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it still lives."""
+        try:
+            os.kill(self.pid or _NOBODY, 0)
+        except ProcessLookupError:
+            return False
+        return True
+
+    def _fate(self) -> dict[str, Any]:
+        run = self._run
+        log = str(run.installation.home / "logs" / f"{self.name}.log")
+        if not run.is_dying:
+            return {"process": self.name, "log": log}
+        left = [each for each in self._targets if not run.has_died(self.name, *each)]
+        if not left and not run.plan.until_walked:
+            left = self._targets
+        return {
+            "process": self.name,
+            "log": log,
+            "seed": run.plan.seed * 1000 + self.births,
+            "chance": run.plan.chance,
+            "target": left[self.births % len(left)] if left else None,
+            "diary": str(run.diary),
+            "mutant": run.plan.mutant,
+        }
 
     def kill(self) -> None:
-        if self.process is not None and self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
+        if self.pid is not None and self.is_alive:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
+            self._run.random_deaths[self.name, "at any time", "-"] += 1
 
     async def keep_alive(self) -> None:
         while True:
-            if self.process is None or self.process.poll() is not None:
-                if self.process is not None:
-                    self._run.deaths[self.name] += 1
+            if not self.is_alive:
                 self.start()
-            await asyncio.sleep(0.1)
+            elif self._run.is_dying and time.monotonic() - self.born > PATIENCE:
+                self.kill()
+            await asyncio.sleep(0.05)
+
+
+class Nursery:
+    """The process that the others are forked from."""
+
+    def __init__(self, words: Mapping[str, str]) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.crash.entry"],
+            cwd=CHECKOUT, env=words, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        )  # fmt: skip
+
+    def bear(self, fate: Mapping[str, Any]) -> int:
+        """Start a process; return its number."""
+        into, out = self._process.stdin, self._process.stdout
+        assert into is not None, "it is piped"
+        assert out is not None, "it is piped"
+        into.write(msgspec.json.encode(fate) + b"\n")
+        into.flush()
+        return int(out.readline())
+
+    def close(self) -> None:
+        """No more births."""
+        self._process.kill()
+        self._process.communicate()
 
 
 class Run:
     """One run against one installation."""
 
-    def __init__(self, installation: Installation, seed: int) -> None:
+    def __init__(self, installation: Installation, plan: Plan) -> None:
         self.installation = installation
-        self.seed = seed
-        self.chance = 0.002
-        self.random = random.Random(seed)
-        self.words = {**environment(installation.settings), **SHORT}
-        self.deaths: Counter[str] = Counter()
+        self.plan = plan
+        self.is_dying = True
+        self.random = random.Random(plan.seed)
+        self.nursery = Nursery({**environment(installation.settings), **SHORT})
+        self.diary = installation.home / "deaths.jsonl"
+        self.diary.touch()
+        self.random_deaths: Counter[tuple[str, str, str]] = Counter()
         self.done: Counter[str] = Counter()
         self.promised = Promised()
         self.paid: list[str] = []
         self.children = [Child(self, "serve"), Child(self, "worker")]
 
-    async def go(self, seconds: float, *, clients: int = 16) -> Outcome:
-        """Kill for so long, let it settle, compare."""
+    async def go(self, *, clients: int = 16) -> Outcome:
+        """Kill as planned, let it settle, compare."""
         watching = [asyncio.create_task(child.keep_alive()) for child in self.children]
+        began = time.monotonic()
         try:
-            await self._until_it_answers()
             self._spoil()
-            await self._traffic(seconds, clients)
+            await self._traffic(clients)
+            deaths = self.deaths()
             found = await self._settle()
             found += await self._compare()
         finally:
             for task in watching:
                 task.cancel()
             await asyncio.gather(*watching, return_exceptions=True)
+            self.is_dying = False
             for child in self.children:
                 child.kill()
-        return Outcome(found, self.deaths, self.done)
+            self.nursery.close()
+        return Outcome(found, deaths, self.done, time.monotonic() - began)
+
+    def deaths(self) -> Counter[tuple[str, str, str]]:
+        """All deaths so far."""
+        lines = [json.loads(line) for line in self.diary.read_text().splitlines()]
+        return self.random_deaths + Counter((who, when, step) for who, when, step in lines)
+
+    def has_died(self, who: str, when: str, step: str) -> bool:
+        """Whether somebody has died there often enough."""
+        return self.deaths()[who, when, step] >= self.plan.times
+
+    def is_walked(self) -> bool:
+        """Whether each step has been died at."""
+        walk = self.plan.only or [*every_step(), *[("postgres", "at any time", "-")] * POSTGRES]
+        deaths = self.deaths()
+        return all(deaths[each] >= walk.count(each) * self.plan.times for each in walk)
 
     def _spoil(self) -> None:
         for provider in PROVIDERS:
@@ -159,8 +226,8 @@ class Run:
                     },
                 )
 
-    async def _traffic(self, seconds: float, clients: int) -> None:
-        until = time.monotonic() + seconds
+    async def _traffic(self, clients: int) -> None:
+        until = time.monotonic() + self.plan.seconds
         killer = asyncio.create_task(self._kill())
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=8)) as session:
             await asyncio.gather(*(self._client(session, until, n) for n in range(clients)))
@@ -168,12 +235,12 @@ class Run:
         await asyncio.gather(killer, return_exceptions=True)
 
     async def _kill(self) -> None:
+        """PostgreSQL dies at random; who the others die with is theirs to know."""
         while True:
-            await asyncio.sleep(self.random.uniform(2, 6))
-            if self.random.random() < 0.25:
-                await self._kill_postgres()
-            else:
-                self.random.choice(self.children).kill()
+            await asyncio.sleep(self.random.uniform(4, 8))
+            await self._kill_postgres()
+            if self.plan.until_walked:
+                await asyncio.sleep(self.random.uniform(6, 10))
 
     async def _kill_postgres(self) -> None:
         postgres = self.installation.postgres
@@ -181,7 +248,7 @@ class Run:
         for pid in family(postgres.pid):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        self.deaths["postgres"] += 1
+        self.random_deaths["postgres", "at any time", "-"] += 1
         await asyncio.shield(asyncio.to_thread(self._start_postgres))
 
     def _start_postgres(self) -> None:
@@ -197,11 +264,11 @@ class Run:
     # Clients -----------------------------------------------------------------------------------
 
     async def _client(self, session: aiohttp.ClientSession, until: float, number: int) -> None:
-        chance = random.Random(f"{self.seed}:{number}")
+        chance = random.Random(f"{self.plan.seed}:{number}")
         count = 0
-        while time.monotonic() < until:
+        while time.monotonic() < until and not (self.plan.until_walked and self.is_walked()):
             count += 1
-            key = f"client-{self.seed}-{number}-{count}"
+            key = f"client-{self.plan.seed}-{number}-{count}"
             draw = chance.random()
             if draw < 0.15 and self.paid:
                 await self._refund(session, key, chance)
@@ -272,35 +339,40 @@ class Run:
 
     # The end -----------------------------------------------------------------------------------
 
-    async def _until_it_answers(self) -> None:
-        await asyncio.to_thread(bench._until_it_answers, self.installation)
-
-    async def _settle(self, seconds: float = 60) -> list[str]:
+    async def _settle(self) -> list[str]:
         """No more deaths and no more faults: everything must come to rest."""
-        self.chance = 0.0
+        self.is_dying = False
         await asyncio.to_thread(self._start_postgres)
         for child in self.children:
             child.kill()
         async with aiohttp.ClientSession() as session:
             for url in self.installation.controls.values():
                 await session.delete(f"{url}/_control/rules")
+        seconds = self.plan.settle_seconds
         until, left = time.monotonic() + seconds, -1
         while time.monotonic() < until:
             await asyncio.sleep(0.5)
             async with self._connected() as db:
                 left = await db.fetchval(_UNDER_WAY)
-            if left == 0:
+            if left == 0 and not await self._untold():
                 return []
-        return [f"{left} things are still under way after {seconds:.0f} s"]
+        return [f"{left} things are still under way after {seconds:.0f} s"] if left else []
+
+    async def _untold(self) -> int:
+        """Notices that the providers will send again: what happened while nobody listened."""
+        return sum(each["notices"]["unfinished"] for each in (await self._books()).values())
 
     async def _compare(self) -> list[str]:
+        async with self._connected() as db:
+            return await complaints(db, await self._books(), self.promised)
+
+    async def _books(self) -> dict[str, dict[str, Any]]:
         books: dict[str, dict[str, Any]] = {}
         async with aiohttp.ClientSession() as session:
             for name, url in self.installation.controls.items():
                 async with session.get(f"{url}/_control/books") as answer:
                     books[name] = await answer.json()
-        async with self._connected() as db:
-            return await complaints(db, books, self.promised)
+        return books
 
     @asynccontextmanager
     async def _connected(self) -> AsyncGenerator[asyncpg.Connection]:
@@ -311,16 +383,16 @@ class Run:
             await db.close()
 
 
-def run(postgres: EmbeddedPostgres, home: Path, *, seconds: float, seed: int = 1) -> Outcome:
+def run(postgres: EmbeddedPostgres, home: Path, plan: Plan) -> Outcome:
     """Prepare an installation of its own on this server, kill it for a while, and compare."""
     installation = asyncio.run(bench.prepare(postgres, home, count=20))
     (home / "logs").mkdir(exist_ok=True)
     keys = installation.settings.data_path / "keys.json"
-    words = [sys.executable, "-m", "simulators", "--keys", str(keys), "--speed", "20"]
+    words = [sys.executable, "-m", "simulators", "--keys", str(keys), "--speed", SPEED]
     log = home / "logs" / "simulators.log"
     with running(words, environment(installation.settings), log) as child:
         ready = first_line(child)["ready"]
         installation.controls = {name: ready[name]["url"] for name in PROVIDERS.values()}
         configs = bench.open_accounts(installation, Path(ready["merchants_file"]))
         asyncio.run(bench.keep_accounts(installation, configs))
-        return asyncio.run(Run(installation, seed).go(seconds))
+        return asyncio.run(Run(installation, plan).go())

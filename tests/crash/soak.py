@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 from tests.crash.harness import run
+from tests.crash.walk import Plan
 from tests.simulation.harness import run_seeds
 from tests.simulation.test_simulation import keep
 from tillgate.runtime.embedded import EmbeddedPostgres
@@ -42,7 +43,7 @@ def main() -> int:
 
 
 def _crash(postgres: EmbeddedPostgres, home: Path, turn: int) -> bool:
-    outcome = run(postgres, home, seconds=120, seed=turn)
+    outcome = run(postgres, home, Plan(120, seed=turn, chance=0.001))
     print(f"crash {turn}: {outcome}", *outcome.found, sep="\n  ", flush=True)  # noqa: T201
     return not outcome.found
 

@@ -8,11 +8,15 @@ a lock.
 from __future__ import annotations
 
 import asyncio
+import heapq
+import itertools
 import selectors
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
-EPOCH = datetime(2026, 3, 1, tzinfo=UTC)
+#: Shortly before midnight, so that a day ends in the middle of each seed.
+EPOCH = datetime(2026, 2, 28, 23, 54, tzinfo=UTC)
 _PATIENCE = 0.004
 
 
@@ -34,12 +38,22 @@ class _Selector(selectors.DefaultSelector):  # type: ignore[valid-type, misc]
         return []
 
 
+class _Timer(asyncio.TimerHandle):
+    """Of timers for one moment, the one set first rings first; asyncio's own heap does not say."""
+
+    order = 0
+
+    def __lt__(self, other: _Timer) -> bool:
+        return (self.when(), self.order) < (other.when(), other.order)
+
+
 class VirtualLoop(asyncio.SelectorEventLoop):
     """An event loop on virtual time."""
 
     def __init__(self) -> None:
         selector = _Selector()
         self.virtual = 0.0
+        self._orders = itertools.count()
         self.is_busy: Callable[[], bool] = lambda: True
         self.stalled: Callable[[], None] = lambda: None
         selector.loop = self
@@ -47,6 +61,15 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def time(self) -> float:
         return self.virtual
+
+    def call_at(  # type: ignore[override]
+        self, when: float, callback: Any, *args: Any, context: Any = None
+    ) -> asyncio.TimerHandle:
+        timer = _Timer(when, callback, args, self, context)
+        timer.order = next(self._orders)
+        heapq.heappush(self._scheduled, timer)  # type: ignore[attr-defined]
+        timer._scheduled = True  # type: ignore[attr-defined]
+        return timer
 
 
 class VirtualClock:

@@ -1,15 +1,21 @@
 """The gate before the database: one statement at a time, the next one drawn from the seed.
 
-Many transactions of several processes are open at once, so locks are met as they are in life; but
-which statement goes next is the seed's choice, so the same seed meets the same interleaving. A
-statement that waits for a lock (PostgreSQL says so) steps aside until somebody commits.
+Many transactions of several processes are open at once, so locks are met as they are in life, in
+the real server; but which statement goes next is the seed's choice, so the same seed meets the same
+interleaving. A statement that waits for a lock (PostgreSQL says so) is frozen where it stands: its
+backend is stopped as by a debugger. A commit may wake several of them at once, and on a busy machine
+the one that comes first is anybody's guess; here each goes on when the seed draws it, and alone.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import random
-from collections.abc import Awaitable, Callable, Sized
+import re
+import signal
+from collections.abc import Awaitable, Callable, Iterable, Sized
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,11 +25,13 @@ from tests.simulation.clockwork import VirtualLoop
 
 SESSION = {
     "timezone": "UTC",
-    "lock_timeout": "15s",
+    "lock_timeout": "0",  # real seconds say nothing here; who waits for good is seen by the harness
+    "plan_cache_mode": "force_generic_plan",  # or the plan would depend on what ran before
     "jit": "off",
     "synchronous_commit": "off",
     "role": "tillgate_app",
 }
+_WRITES = re.compile(r"\b(insert\s+into|update|delete\s+from)\s", re.IGNORECASE)
 
 
 @dataclass(eq=False)
@@ -35,7 +43,6 @@ class Statement:
     start: Callable[[], Awaitable[Any]]
     allowed: asyncio.Future[None]
     done: asyncio.Future[None]
-    blocked: bool = False
 
 
 class Gate:
@@ -48,9 +55,11 @@ class Gate:
         self._waiting: list[Statement] = []
         self._blocked: list[Statement] = []
         self._running: Statement | None = None
+        #: Blocked ones whose lock is theirs by now; looked up again when locks may have changed.
+        self._free: set[Statement] = set()
+        self._locks_changed = False
         self._wake = asyncio.Event()
         self._stall = asyncio.Event()
-        self._closed = False
         self.holds = 0
         self.statements = 0
         self.deadlocks = 0
@@ -59,6 +68,17 @@ class Gate:
         assert isinstance(loop, VirtualLoop), "virtual time"
         loop.stalled = self._stall.set
         self._dispatcher = asyncio.create_task(self._dispatch())
+        main = asyncio.current_task()
+        assert main is not None, "called by the seed's own task"
+        self._ended: Callable[[Any], Any] = lambda _: main.cancel()
+        self._dispatcher.add_done_callback(self._ended)
+
+    @property
+    def failure(self) -> str | None:
+        """What ended the gate before its time."""
+        task = self._dispatcher
+        failed = task.done() and not task.cancelled() and task.exception()
+        return f"the gate failed: {failed!r}" if failed else None
 
     @property
     def is_busy(self) -> bool:
@@ -89,23 +109,26 @@ class Gate:
 
     async def close(self) -> None:
         """Stop."""
+        self._dispatcher.remove_done_callback(self._ended)
         self._dispatcher.cancel()
         await asyncio.gather(self._dispatcher, return_exceptions=True)
+        for statement in self._blocked:
+            statement.session.thaw()
 
     async def _dispatch(self) -> None:
         while True:
-            while self.holds or not self._waiting:
-                self._wake.clear()
-                if self._blocked and not self.holds:
-                    await self._unblock()
-                    if self._waiting:
-                        break
-                await self._wake.wait()
             await self._until_quiet()
-            if self.holds or not self._waiting:
+            self._wake.clear()
+            if self.holds:
+                await self._wake.wait()
                 continue
-            chosen = self._waiting.pop(self._rng.randrange(len(self._waiting)))
-            await self._let_through(chosen)
+            ready = [*self._waiting, *await self._thawable()]
+            if self.holds:
+                continue
+            if ready:
+                await self._turn(ready[self._rng.randrange(len(ready))])
+            elif not await self._break_deadlock():
+                await self._wake.wait()
 
     async def _until_quiet(self) -> None:
         """Let everybody who is about to ask, ask: how long that takes must not show."""
@@ -114,71 +137,95 @@ class Gate:
         while len(ready):
             await asyncio.sleep(0)
 
-    async def _let_through(self, statement: Statement) -> None:
-        if statement.allowed.done():  # its process has died meanwhile
-            return
+    async def _turn(self, statement: Statement) -> None:
+        """Let one statement run until it is done, or waits for a lock."""
         self._running = statement
-        self.statements += 1
-        statement.allowed.set_result(None)
-        await self._until_done_or_blocked(statement)
-        self._running = None
-        if statement.blocked:
+        was_blocked = statement in self._blocked
+        if not was_blocked:
+            self._waiting.remove(statement)
+            if not statement.allowed.done():  # else its process has died meanwhile
+                self.statements += 1
+                statement.allowed.set_result(None)
+        else:
+            self._blocked.remove(statement)
+            statement.session.thaw()
+        if await self._is_done_before_blocked(statement):
+            session = statement.session
+            self._locks_changed |= was_blocked or session.is_closed() or session.is_idle()
+        else:
+            statement.session.freeze()
             self._blocked.append(statement)
-        elif self._blocked and statement.sql in ("COMMIT", "ROLLBACK"):
-            await self._until_quiet()
-            await self._unblock()
+            self._locks_changed = True
+        self._running = None
 
-    async def _unblock(self) -> None:
-        """Somebody has let go of locks: those who waited for them go on, first come first served."""
-        for statement in list(self._blocked):
-            if not statement.done.done() and await self._is_blocked(statement):
-                continue
-            self._running = statement
-            statement.session.listen()
-            await self._until_done_or_blocked(statement)
-            self._running = None
-            if not statement.blocked:
-                self._blocked.remove(statement)
-            await self._until_quiet()
-
-    async def _until_done_or_blocked(self, statement: Statement) -> None:
-        statement.blocked = False
+    async def _is_done_before_blocked(self, statement: Statement) -> bool:
         while not statement.done.done():
             self._stall.clear()
             await self._stall.wait()
-            if not statement.done.done() and await self._is_blocked(statement):
-                # Its answer will come when somebody commits; it is heard when it is its turn.
-                statement.session.close_ears()
-                statement.blocked = True
-                return
+            if not statement.done.done() and await self._blockers([statement.session]):
+                return False
+        return True
 
-    async def _is_blocked(self, statement: Statement) -> bool:
-        if statement.session.is_closed():
+    async def _thawable(self) -> list[Statement]:
+        """Those who have waited for a lock and could go on now."""
+        self._blocked = [each for each in self._blocked if not each.done.done()]
+        if self._locks_changed:
+            self._locks_changed = False
+            blockers = await self._blockers([each.session for each in self._blocked])
+            self._free = {each for each in self._blocked if each.session.pid not in blockers}
+        return [each for each in self._blocked if each in self._free]
+
+    async def _break_deadlock(self) -> bool:
+        """Where all wait for each other, the last to come is sent away, as PostgreSQL would."""
+        waiting = {each.session.pid for each in self._blocked}
+        blockers = await self._blockers([each.session for each in self._blocked])
+        if blockers.keys() != waiting or not waiting:
+            self._locks_changed = bool(waiting)
+            return bool(waiting)
+        if not all(waiting.intersection(pids) for pids in blockers.values()):
             return False
-        pid = statement.session.pid
-        return bool(await self._see("SELECT cardinality(pg_blocking_pids($1)) > 0", pid))
+        self.deadlocks += 1
+        victim = self._blocked[-1]
+        await self._see("SELECT pg_cancel_backend($1)", victim.session.pid)
+        await self._turn(victim)
+        return True
 
-    async def _see(self, sql: str, value: object) -> Any:
+    async def _blockers(self, sessions: Iterable[Session]) -> dict[int, list[int]]:
+        """Who waits for a lock, and for whom."""
+        pids = [session.pid for session in sessions if not session.is_closed()]
+        if not pids:
+            return {}
+        rows = await self._see(
+            "SELECT pid, pg_blocking_pids(pid) AS by FROM unnest($1::int[]) pid", pids
+        )
+        return {row["pid"]: row["by"] for row in rows if row["by"]}
+
+    async def _see(self, sql: str, value: object) -> list[asyncpg.Record]:
         async with self._watching:
-            return await self._watcher.fetchval(sql, value)
+            return await self._watcher.fetch(sql, value)
 
     async def bury(self, sessions: list[Session]) -> None:
-        """End a dead process's sessions, and wait until the server has rolled them back."""
-        pids = [session.pid for session in sessions]
-        for session in sessions:
+        """End a dead process's sessions, and wait until the server has rolled them back.
+
+        One after the other, those first that wait for locks: what they wait for must not come.
+        """
+        waiting = {each.session.pid for each in self._blocked}
+        for session in sorted(sessions, key=lambda each: each.pid not in waiting):
             session.terminate()
-        while await self._see(
-            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE pid = ANY($1)",
-            pids,
-        ):
-            pass
+            while await self._see(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = $1", session.pid
+            ):
+                session.thaw()
 
     async def hold(self, work: Awaitable[Any]) -> None:
         """Do something real while no statement runs and no time passes."""
         self.holds += 1
-        await work
-        self.holds -= 1
-        self._wake.set()
+        try:
+            await work
+        finally:
+            self._locks_changed = True
+            self.holds -= 1
+            self._wake.set()
 
 
 class Session:
@@ -218,14 +265,21 @@ class Session:
             f"COPY {table}", lambda: connection.copy_records_to_table(table, **given)
         )
 
-    def close_ears(self) -> None:
-        """Let what the server says wait."""
-        self.connection._transport.pause_reading()
+    def freeze(self) -> None:
+        """Stop the server's process for this connection where it stands."""
+        self._signal(signal.SIGSTOP)
 
-    def listen(self) -> None:
-        """Hear what the server says."""
-        if not self.is_closed():
-            self.connection._transport.resume_reading()
+    def thaw(self) -> None:
+        """Let it go on."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: int) -> None:
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, number)
+
+    def is_idle(self) -> bool:
+        """Whether no transaction is open, so that all its locks are gone."""
+        return not self.connection.is_in_transaction()
 
     def is_closed(self) -> bool:
         return self.connection.is_closed()
@@ -235,7 +289,10 @@ class Session:
 
     async def _pass(self, sql: str, run: Callable[[], Awaitable[Any]]) -> Any:
         assert self._shelf.gate is not None
-        return await self._shelf.gate.pass_through(self, sql, run)
+        answer = await self._shelf.gate.pass_through(self, sql, run)
+        if self.is_idle() and _WRITES.search(sql) and self._shelf.committed is not None:
+            await self._shelf.committed(self)  # it was a transaction by itself
+        return answer
 
 
 @dataclass
@@ -255,6 +312,11 @@ class Shelf:
         while len(self.free) < spare:
             connection = await asyncpg.connect(self.url, server_settings=SESSION)
             self.free.append(Session(self, connection))
+
+    async def dust(self) -> None:
+        """Let connections forget what they planned, so that none remembers an earlier seed."""
+        for session in self.free:
+            await session.connection.execute("DISCARD PLANS")
 
     def take(self) -> Session:
         """Return a connection that is ready."""

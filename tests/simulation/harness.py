@@ -15,23 +15,30 @@ from typing import Any
 
 import asyncpg
 
-from tests.simulation import checker
+from tests.simulation import checker, wallet_checker
 from tests.simulation.banks import Bank, Weather
 from tests.simulation.clockwork import VirtualClock, VirtualLoop
 from tests.simulation.gate import Gate, Shelf
 from tests.simulation.mutants import MUTANTS, Mutant
 from tests.simulation.processes import Town
-from tests.simulation.workload import HORIZON, MERCHANT, Accounts, Crowd
+from tests.simulation.wallet_life import HORIZON, MERCHANT, open_purses
+from tests.simulation.workload import Crowd
 from tillgate.kernel import ids
 
 #: How long after the faults have stopped everything must have come to rest.
 SETTLE_HOURS = 6
-#: Wall-clock seconds after which a seed is stuck for good.
+#: Where something is left, even then, the clock runs on as far as this: time to try again is there.
+FAR_DAYS = 4
+#: Wallets of a seed.
+PURSES = 2
+#: Wall-clock seconds without a statement after which a seed is stuck for good.
 STUCK_SECONDS = 20
 
 _TABLES = (
     "payments.payments", "payments.attempts", "payments.refunds", "payments.breaks",
-    "ledger.lines", "ledger.accounts", "ledger.books", "runtime.outbox", "runtime.facts", "runtime.notices",
+    "ledger.lines", "ledger.accounts", "ledger.books", "ledger.holds", "ledger.seals",
+    "wallets.wallets", "wallets.transactions", "wallets.holds", "webhooks.deliveries",
+    "runtime.outbox", "runtime.facts", "runtime.notices", "runtime.parked_facts",
 )  # fmt: skip
 
 
@@ -107,6 +114,11 @@ class _Bench:
 async def _open(app_url: str, owner_url: str) -> _Bench:
     owner = await asyncpg.connect(owner_url)
     await owner.execute("SET synchronous_commit = off")
+    # What the server does when it finds the time would differ from run to run.
+    database = await owner.fetchval("SELECT quote_ident(current_database())")
+    await owner.execute(f"ALTER DATABASE {database} SET deadlock_timeout = '10min'")
+    for table in _TABLES:
+        await owner.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = off)")
     return _Bench(Shelf(app_url), owner, await asyncpg.connect(owner_url))
 
 
@@ -123,21 +135,23 @@ async def _one(bench: _Bench, seed: int, mutant: Mutant | None) -> Verdict:
     loop.is_busy = lambda: True
     loop.set_exception_handler(lambda _loop, _context: None)
     logging.disable(logging.CRITICAL)
-    await bench.owner.execute("; ".join(f"DELETE FROM {table}" for table in _TABLES))
-    accounts = await _lay_out(bench.owner)
+    await bench.owner.execute(f"TRUNCATE {', '.join(_TABLES)}")
+    await _lay_out(bench.owner)
     await bench.shelf.fill()
+    await bench.shelf.dust()
     if mutant is not None and mutant.prepare:
         await bench.owner.execute(mutant.prepare)
     town = _town(bench, seed)
     with mutant.patch(town) if mutant is not None else nullcontext():
         try:
-            await _live(town, seed, accounts, loop)
+            await _live(town, seed, loop)
             loop.is_busy = lambda: True  # nothing goes on while the judge reads
             found = await checker.complaints(bench.owner, _truth(town), town.acknowledged)
+            found += await wallet_checker.complaints(bench.owner, town.acknowledged)
             length = len(town.trace)
         except asyncio.CancelledError:
             length = len(town.trace)
-            found = ["it is stuck for good", *_who_waits(town)]
+            found = [town.gate.failure or "it is stuck for good", *_who_waits(town)]
         finally:
             await _bring_home(bench, town, loop)
     if town.gate.deadlocks:
@@ -175,19 +189,25 @@ def _town(bench: _Bench, seed: int) -> Town:
     return town
 
 
-async def _live(town: Town, seed: int, accounts: Accounts, loop: VirtualLoop) -> None:
+async def _live(town: Town, seed: int, loop: VirtualLoop) -> None:
     rng = random.Random(f"{seed}:crowd")
     loop.is_busy = town.is_busy
-    _watch(loop)
+    _watch(loop, town.gate)
     for _ in range(rng.choice([1, 2, 2, 3])):
         town.start()
-    crowd = asyncio.create_task(Crowd(town, rng, accounts).live())
+    purses = await open_purses(town, rng, PURSES)
+    crowd = asyncio.create_task(Crowd(town, rng, purses).live())
     await asyncio.sleep(HORIZON)
     for name in vars(town.weather):
         setattr(town.weather, name, 1.0 if name == "slow" else 0.0)
     await crowd
     for _ in range(SETTLE_HOURS * 6):
         await asyncio.sleep(600)
+        if await _is_at_rest(town):
+            return
+    town.naps = (1800.0, 3600.0)
+    for _ in range(FAR_DAYS):
+        await asyncio.sleep(86_400)
         if await _is_at_rest(town):
             return
 
@@ -204,6 +224,9 @@ async def _is_at_rest(town: Town) -> bool:
             " OR (status = 'authorised' AND amount_to_capture IS NOT NULL)))"
             " + (SELECT count(*) FROM payments.refunds WHERE look_up_at IS NOT NULL)"
             " + (SELECT count(*) FROM runtime.notices WHERE next_at IS NOT NULL)"
+            " + (SELECT count(*) FROM ledger.holds WHERE status = 'open' AND expires_at IS NOT NULL)"
+            " + (SELECT count(*) FROM runtime.outbox)"
+            " + (SELECT count(*) FROM ledger.accounts WHERE code LIKE 'suspense:%' AND balance <> 0)"
         )
     pending = any(
         refund["state"] == "pending"
@@ -214,14 +237,17 @@ async def _is_at_rest(town: Town) -> bool:
     return left == 0 and not pending and not any(b.untold for b in town.banks.values())
 
 
-def _watch(loop: VirtualLoop) -> None:
+def _watch(loop: VirtualLoop, gate: Gate) -> None:
     """A seed whose time does not move for long is stuck: a lock is held over a wait."""
-    deadline = time.monotonic() + STUCK_SECONDS
     stalled, main = loop.stalled, asyncio.current_task()
     assert main is not None, "called by the seed's own task"
+    moved, deadline = 0, time.monotonic() + STUCK_SECONDS
 
     def check() -> None:
+        nonlocal moved, deadline
         stalled()
+        if gate.statements != moved:
+            moved, deadline = gate.statements, time.monotonic() + STUCK_SECONDS
         if time.monotonic() > deadline:
             main.cancel()
             loop.stalled = stalled
@@ -259,19 +285,14 @@ def _truth(town: Town) -> dict[str, Any]:
     return {name: bank.truth() for name, bank in town.banks.items()}
 
 
-async def _lay_out(owner: asyncpg.Connection) -> Accounts:
-    """A merchant's books with one wallet."""
-    await owner.execute("INSERT INTO ledger.books (merchant_id, last_account) VALUES (3, 5)")
-    codes = [
-        ("wallet:wal_li:principal", "credit", 0),
-        ("wallet:wal_li:bonus", "credit", 0),
-        ("promotions:bonus", "debit", None),
-        ("wallet:wal_li:owed", "debit", None),
-        ("shop", "credit", None),
-    ]
+async def _lay_out(owner: asyncpg.Connection) -> None:
+    """A merchant's books before the first wallet."""
+    codes = [("promotions:bonus", "debit"), *((f"owed:{n}", "debit") for n in range(PURSES))]
+    await owner.execute(
+        "INSERT INTO ledger.books (merchant_id, last_account) VALUES ($1, $2)", MERCHANT, len(codes)
+    )
     await owner.executemany(
-        "INSERT INTO ledger.accounts (merchant_id, number, code, currency, normal_side, floor,"
-        " created_at) VALUES ($1, $2, $3, 'cny', $4, $5, '2026-01-01')",
+        "INSERT INTO ledger.accounts (merchant_id, number, code, currency, normal_side, created_at)"
+        " VALUES ($1, $2, $3, 'cny', $4, '2026-01-01')",
         [(MERCHANT, number, *terms) for number, terms in enumerate(codes, 1)],
     )
-    return Accounts(1, 2, 3, 4, 5)

@@ -7,6 +7,8 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from msgspec.structs import replace
+
 from tests.simulation.processes import Town
 from tillgate.connectors import port
 from tillgate.kernel import ids
@@ -16,6 +18,8 @@ from tillgate.payments.flows import Payments
 from tillgate.payments.model import Heard
 from tillgate.payments.orders import charge_of
 from tillgate.payments.outcomes import record_outcomes
+from tillgate.wallets import decisions, flows
+from tillgate.wallets.machine import Status
 
 
 @dataclass(frozen=True)
@@ -188,6 +192,36 @@ def unknown_ages_into_declined(_town: Town) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def daily_limit_forgets(_town: Town) -> Iterator[None]:
+    """What was spent today is not counted when the next spend is looked at."""
+    with _swapped(decisions, "spent_on_day", lambda _wallet, _at: 0):
+        yield
+
+
+@contextmanager
+def frozen_wallet_spends(_town: Town) -> Iterator[None]:
+    """Whether a wallet is frozen is not looked at."""
+    may_spend = decisions._may_spend
+
+    def lenient(desk: Any, wallet: Any, order: Any, **more: Any) -> Any:
+        return may_spend(desk, replace(wallet, status=Status.OPEN), order, **more)
+
+    with _swapped(decisions, "_may_spend", lenient):
+        yield
+
+
+@contextmanager
+def holds_never_expire(_town: Town) -> Iterator[None]:
+    """The sweep finds nothing."""
+
+    async def blind(_db: Any, _clock: Any) -> int:
+        return 0
+
+    with _swapped(flows, "expire_holds", blind):
+        yield
+
+
 _CAP = "payments_check"
 MUTANTS = {
     "new_provider_key_per_try": Mutant(new_provider_key_per_try),
@@ -205,4 +239,7 @@ MUTANTS = {
     "commits_not_durable": Mutant(commits_not_durable),
     "notice_applied_each_time": Mutant(notice_applied_each_time),
     "unknown_ages_into_declined": Mutant(unknown_ages_into_declined),
+    "daily_limit_forgets": Mutant(daily_limit_forgets),
+    "frozen_wallet_spends": Mutant(frozen_wallet_spends),
+    "holds_never_expire": Mutant(holds_never_expire),
 }

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import functools
+import inspect
 import random
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
@@ -13,14 +15,26 @@ from typing import Any, TypeVar
 from tests.simulation.banks import Bank, Weather
 from tests.simulation.clockwork import VirtualClock
 from tests.simulation.gate import Gate, Pool, Session, Shelf
+from tillgate.entry.relay import relay
+from tillgate.entry.subscriptions import TABLE
 from tillgate.payments import jobs
 from tillgate.payments.commands import LookUps, Route
 from tillgate.payments.flows import Payments
 from tillgate.runtime.db import Database
+from tillgate.wallets import flows as wallets
 
 Result = TypeVar("Result")
 LIFETIME = timedelta(seconds=600)
 LOOK_UPS = LookUps(first_seconds=2, most_seconds=300, calling_seconds=30)
+
+#: All the jobs of the money path there are, also those that come later.
+_JOBS: dict[str, Callable[[Payments], Awaitable[int]]] = {
+    name: job
+    for name, job in vars(jobs).items()
+    if inspect.iscoroutinefunction(job)
+    and job.__module__ == jobs.__name__
+    and not name.startswith("_")
+}
 
 _process: contextvars.ContextVar[Process | None] = contextvars.ContextVar("process", default=None)
 
@@ -74,6 +88,7 @@ class Process:
             LOOK_UPS,
             LIFETIME,
         )
+        self.wallets = wallets.open_lane(self.db)
 
     def spawn(self, work: Coroutine[Any, Any, Result]) -> asyncio.Task[Result]:
         """Start a task that dies with this process, and so do the tasks it starts."""
@@ -85,23 +100,23 @@ class Process:
         """The worker: look at whatever is due, then sleep until something else is."""
         rng = self.town.chance
         while True:
-            due = [
-                await self._safely(job)
-                for job in (
-                    jobs.apply_stored_notices,
-                    jobs.look_up_due,
-                    jobs.look_up_due_refunds,
-                    jobs.cancel_overdue,
-                )
-            ]
+            due = [await self._safely(name, job) for name, job in self._chores()]
             if not any(due):
                 await asyncio.sleep(await self._until_next() + rng.uniform(0.1, 2))
 
-    async def _safely(self, job: Callable[[Payments], Awaitable[int]]) -> int:
+    def _chores(self) -> list[tuple[str, Callable[[], Awaitable[int]]]]:
+        """Whatever the money path has for a worker to do, the relay of facts, and holds."""
+        return [
+            *((name, functools.partial(job, self.payments)) for name, job in _JOBS.items()),
+            ("relay", lambda: relay(self.db, self.town.clock, TABLE)),
+            ("expire_holds", lambda: wallets.expire_holds(self.db, self.town.clock)),
+        ]
+
+    async def _safely(self, name: str, job: Callable[[], Awaitable[int]]) -> int:
         try:
-            return await job(self.payments)
+            return await job()
         except Exception as error:  # noqa: BLE001  the worker's own loop logs and goes on
-            self.town.say(f"{self.name} {job.__name__} {type(error).__name__}")
+            self.town.say(f"{self.name} {name} {type(error).__name__}")
             return 0
 
     async def _until_next(self) -> float:
@@ -109,12 +124,14 @@ class Process:
             moment = await tx.value(
                 "SELECT least((SELECT min(look_up_at) FROM payments.attempts),"
                 " (SELECT min(look_up_at) FROM payments.refunds),"
+                " (SELECT min(at) FROM runtime.outbox),"
                 " (SELECT min(next_at) FROM runtime.notices))"
             )
         if moment is None:
-            return 30.0
+            return max(30.0, self.town.naps[0])
         wait = (moment - self.town.clock.now()).total_seconds()
-        return min(max(wait, 0.0), 120.0)
+        shortest, longest = self.town.naps
+        return min(max(wait, shortest), longest)
 
 
 @dataclass
@@ -134,6 +151,8 @@ class Town:
     acknowledged: list[tuple[str, str, str]] = field(default_factory=list)
     crashes: int = 0
     births: int = 0
+    #: How long a worker sleeps at least and at most; at the end of time, long.
+    naps: tuple[float, float] = (0.0, 120.0)
     is_over: bool = False
 
     def say(self, text: str) -> None:
@@ -166,13 +185,17 @@ class Town:
         return process
 
     async def ask(self, do: Callable[[Payments], Awaitable[Result]]) -> Result:
+        """Ask the money path of some process that lives."""
+        return await self.ask_process(lambda process: do(process.payments))
+
+    async def ask_process(self, do: Callable[[Process], Awaitable[Result]]) -> Result:
         """Ask some process that lives; it may die over it."""
         while not (alive := [process for process in self.processes if process.is_alive]):
             await asyncio.sleep(0.5)
         process = self.chance.choice(alive)
 
         async def work() -> Result:
-            return await do(process.payments)
+            return await do(process)
 
         task = process.spawn(work())
         await asyncio.wait([task])

@@ -1,11 +1,17 @@
-"""The money path under virtual time: faults from a seed, truth from the banks, a judge apart.
+"""The money path and the wallets under virtual time: faults from a seed, the banks' own truth, a
+judge apart.
 
 `make soak` runs on for as long as one likes. A seed that fails is written to `regressions/`, and
-from then on it is replayed by every run.
+from then on it is replayed by every run. A seed is a story to the generator of its day: where that
+has changed since, an old file is one seed more, no longer the very same story.
 """
 
 import json
-from collections import Counter
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,6 +20,9 @@ from tests.simulation.harness import Totals, run_seeds
 from tests.simulation.mutants import MUTANTS
 
 SEEDS = 60
+#: Wall-clock seconds for them; on a machine that has little time for us it may be fewer, and the
+#: number really run is printed, but never fewer than these.
+SECONDS, FEWEST = 150.0, 15
 #: Each planted bug must be found within so many seeds.
 MUTANT_SEEDS = 30
 REGRESSIONS = Path(__file__).parent / "regressions"
@@ -23,15 +32,16 @@ REGRESSIONS = Path(__file__).parent / "regressions"
 def test_no_seed_finds_anything_to_complain_about(
     app_db_url: str, db_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    totals = run_seeds(app_db_url, db_url, range(SEEDS))
+    totals = run_seeds(app_db_url, db_url, range(SEEDS), seconds=SECONDS)
 
     with capsys.disabled():
         print(f"\nsimulation: {totals}")  # noqa: T201
     keep(totals)
-    assert len(totals.verdicts) == SEEDS
+    assert len(totals.verdicts) >= FEWEST
     assert {verdict.seed: verdict.complaints for verdict in totals.failed} == {}
 
 
+@pytest.mark.timeout(500)
 @pytest.mark.parametrize("mutant", MUTANTS)
 def test_planted_bug_is_found(app_db_url: str, db_url: str, mutant: str) -> None:
     totals = run_seeds(app_db_url, db_url, range(MUTANT_SEEDS), mutant=mutant, until_failure=True)
@@ -39,16 +49,31 @@ def test_planted_bug_is_found(app_db_url: str, db_url: str, mutant: str) -> None
     assert totals.failed, f"{mutant} survived {len(totals.verdicts)} seeds"
 
 
+@pytest.mark.timeout(500)
 def test_same_seed_tells_the_same_story(app_db_url: str, db_url: str) -> None:
-    # The database is a real one: on a busy machine two transactions that wait for one lock are now
-    # and then let through the other way round. Most tellings agree all the same.
-    seeds = [2, 5, 9]
-    stories: dict[int, Counter[str]] = {seed: Counter() for seed in seeds}
-    for order in (seeds, seeds[::-1], seeds):
-        for verdict in run_seeds(app_db_url, db_url, order).verdicts:
-            stories[verdict.seed][verdict.trace] += 1
+    seeds = [2, 5, 7]
+    stories: dict[int, set[str]] = {seed: set() for seed in seeds}
+    with busy_machine():
+        first = run_seeds(app_db_url, db_url, seeds)
+    tellings = [first, *(run_seeds(app_db_url, db_url, order) for order in (seeds[::-1], seeds))]
+    for verdict in (verdict for totals in tellings for verdict in totals.verdicts):
+        stories[verdict.seed].add(verdict.trace)
 
-    assert all(told.most_common(1)[0][1] >= 2 for told in stories.values()), stories
+    assert sum(len(totals.verdicts) for totals in tellings) == 3 * len(seeds)
+    assert {seed: len(told) for seed, told in stories.items()} == dict.fromkeys(seeds, 1)
+
+
+@contextmanager
+def busy_machine() -> Iterator[None]:
+    """Have others take the processors away all the time: that must not show in any story."""
+    words = [sys.executable, "-c", "while True: pass"]
+    idlers = [subprocess.Popen(words) for _ in range(2 * (os.cpu_count() or 1))]
+    try:
+        yield
+    finally:
+        for idler in idlers:
+            idler.kill()
+            idler.wait()
 
 
 @pytest.mark.parametrize("file", sorted(REGRESSIONS.glob("*.json")), ids=lambda file: file.stem)

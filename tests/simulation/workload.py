@@ -1,51 +1,36 @@
-"""What customers and merchants do in a seed. The checker knows nothing of this."""
+"""What those who pay do in a seed. The checker knows nothing of this."""
 
 from __future__ import annotations
 
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any
 
 from tests.simulation.processes import Died, Town
+from tests.simulation.wallet_life import HORIZON, MERCHANT, PROMOTIONS, Purse, Spenders
 from tillgate.kernel import ids
 from tillgate.kernel.errors import Refusal
-from tillgate.ledger import commands as ledger
-from tillgate.ledger.model import Journal, Line
 from tillgate.payments import queries
 from tillgate.payments.flows import NO_TRACE, Payments
 from tillgate.payments.model import Confirmation, Gift, NewPayment, NewRefund, Payment
 
-MERCHANT = 3
 METHODS = ("alipay", "card")
-HORIZON = 700.0
-
-
-@dataclass(frozen=True)
-class Accounts:
-    """The ledger accounts of the seed's one wallet."""
-
-    wallet: int
-    bonus: int
-    promotions: int
-    owed: int
-    shop: int
 
 
 class Crowd:
     """The customers of one seed."""
 
-    def __init__(self, town: Town, rng: random.Random, accounts: Accounts) -> None:
+    def __init__(self, town: Town, rng: random.Random, purses: list[Purse]) -> None:
         self._town = town
         self._rng = rng
-        self._accounts = accounts
+        self._purses = purses
 
     async def live(self) -> None:
         """Everybody does what they do until the horizon."""
         journeys = [self._buy() for _ in range(self._rng.randint(3, 9))]
-        journeys += [self._spend() for _ in range(self._rng.randint(0, 4))]
-        await asyncio.gather(*journeys)
+        spenders = Spenders(self._town, self._rng, self._purses)
+        await asyncio.gather(*journeys, *spenders.journeys())
 
     # A payment's life --------------------------------------------------------------------------
 
@@ -113,24 +98,6 @@ class Crowd:
         )
         await self._try("refund", order.id, lambda p: p.refund(order, NO_TRACE))
 
-    # Spending ----------------------------------------------------------------------------------
-
-    async def _spend(self) -> None:
-        for _ in range(self._rng.randint(1, 4)):
-            await asyncio.sleep(self._rng.uniform(5, 200))
-            cause, amount = ids.new_id("spend"), self._rng.randint(1, 6_000)
-            await self._try("spend", cause, lambda p, c=cause, a=amount: self._post(p, c, a))
-
-    async def _post(self, payments: Payments, cause: str, amount: int) -> str:
-        journal = Journal(
-            MERCHANT, cause, (Line(self._accounts.wallet, self._accounts.shop, amount),)
-        )
-        async with payments.db.transaction() as tx:
-            [posted] = await ledger.post(tx, [journal], at=self._town.clock.now())
-        if isinstance(posted, Refusal):
-            raise posted
-        return cause
-
     # Pieces ------------------------------------------------------------------------------------
 
     def _order(self) -> NewPayment:
@@ -140,8 +107,8 @@ class Crowd:
         method = "card" if manual else rng.choice(METHODS)
         into_wallet = rng.random() < 0.6
         policy = rng.choice(["block", "partial", "receivable"])
-        accounts = self._accounts
-        gifts = [Gift(accounts.promotions, accounts.bonus, amount // 7 + 1)]
+        purse = rng.choice(self._purses)
+        gifts = [Gift(PROMOTIONS, purse.bonus, amount // 7 + 1)]
         return NewPayment(
             merchant_id=MERCHANT,
             id=ids.new_id("pi"),
@@ -149,10 +116,10 @@ class Crowd:
             currency="cny",
             method_types=list(METHODS),
             capture_method="manual" if manual else "automatic",
-            pay_into=accounts.wallet if into_wallet else None,
+            pay_into=purse.principal if into_wallet else None,
             gifts=gifts if into_wallet and rng.random() < 0.5 else [],
             refund_policy=policy,
-            owed_account=accounts.owed if policy == "receivable" else None,
+            owed_account=purse.owed if policy == "receivable" else None,
             confirmation=None if rng.random() < 0.2 else _confirmation(method),
         )
 
