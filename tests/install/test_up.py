@@ -22,7 +22,8 @@ PROVIDERS = ("ALIPAY", "WECHAT", "CARD", "SHOP")
 
 
 def ports() -> dict[str, str]:
-    names = ("HTTP__PORT", "DATABASE__PORT", *(f"SIMULATORS__{p}_PORT" for p in PROVIDERS))
+    ours = ("HTTP__PORT", "METRICS__WORKER_PORT", "DATABASE__PORT")
+    names = (*ours, *(f"SIMULATORS__{p}_PORT" for p in PROVIDERS))
     return {f"TILLGATE_{name}": str(free_port()) for name in names}
 
 
@@ -90,9 +91,8 @@ def test_comes_up_heals_ends_in_seconds_and_comes_up_again(open_dir: Path) -> No
         until(lambda: not is_alive(answer["pids"]["api"]))
         until(lambda: is_ready(answer))
 
-        (postmaster,) = (
-            p for p in postmasters(open_dir) if _parent(p) not in postmasters(open_dir)
-        )
+        family = {pid: _parent(pid) for pid in postmasters(open_dir)}
+        (postmaster,) = (p for p, parent in family.items() if parent not in {None, *family})
         os.kill(postmaster, signal.SIGKILL)
         until(lambda: not is_alive(postmaster))
         until(lambda: bool(postmasters(open_dir)) and is_ready(answer))
@@ -109,6 +109,10 @@ def test_comes_up_heals_ends_in_seconds_and_comes_up_again(open_dir: Path) -> No
         assert is_ready(again)
 
 
-def _parent(pid: int) -> int:
-    stat = Path(f"/proc/{pid}/stat").read_text()
+def _parent(pid: int) -> int | None:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        # One of the server's short-lived children has ended since.
+        return None
     return int(stat.rsplit(")", 1)[1].split()[1])

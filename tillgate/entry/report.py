@@ -17,6 +17,8 @@ class Up:
     """Everything is up: where, and with which keys."""
 
     base_url: str
+    #: Each process shows its own.
+    metrics: Sequence[str]
     simulators: Mapping[str, Mapping[str, str] | str]
     seeded: Mapping[str, Any]
     logs: str
@@ -62,7 +64,7 @@ class Screen:
         if self._as_json:
             _write(sys.stdout, json.dumps({"ok": True, **asdict(up), "links": links(up)}))
             return
-        rows = {**links(up), **keys(up), "Logs": up.logs}
+        rows = {**links(up), **keys(up), "Metrics": " ".join(up.metrics), "Logs": up.logs}
         if with_stats:
             rows["Memory, MB"] = ", ".join(f"{name} {mb:.0f}" for name, mb in up.memory_mb.items())
         width = max(map(len, rows)) + 2

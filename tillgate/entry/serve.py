@@ -5,6 +5,7 @@ Started again and again by the supervisor or systemd; it holds nothing that is n
 
 from __future__ import annotations
 
+import signal
 from datetime import datetime, timedelta
 from socket import socket
 
@@ -15,7 +16,7 @@ from starlette.applications import Starlette
 from tillgate.api import app as api
 from tillgate.api.notices import PREFIX as NOTICES
 from tillgate.api.notices import NoticeEndpoint, Receive, Scope, Send
-from tillgate.entry import subscriptions
+from tillgate.entry import listening, subscriptions
 from tillgate.entry.build import Core, open_core, spare_the_collector
 from tillgate.entry.health import Health
 from tillgate.runtime import logs, telemetry
@@ -33,29 +34,15 @@ def run(settings: Settings) -> None:
 
 
 async def _main(settings: Settings) -> None:
-    async with open_core(settings) as core:
-        spare_the_collector()
-        site = application(core)
-        server = Listener(
-            uvicorn.Config(
-                site,
-                host=settings.http.host,
-                port=settings.http.port,
-                loop="none",
-                http="httptools",
-                ws="none",
-                lifespan="off",
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                date_header=False,
-                timeout_keep_alive=75,
-                timeout_graceful_shutdown=10,
-                backlog=2048,
-            ),
-            site,
-        )
-        await server.serve()
+    http = settings.http
+    use, setting = "the API and the pages", "TILLGATE_HTTP__PORT"
+    with listening.bound(http.host, http.port, use, setting) as listener:
+        async with open_core(settings) as core:
+            spare_the_collector()
+            site = application(core)
+            server = Listener(listening.config_of(site), site)
+            server.end_on(signal.SIGTERM, signal.SIGINT)
+            await server.serve(sockets=[listener])
 
 
 def application(core: Core) -> Server:
@@ -67,9 +54,9 @@ def application(core: Core) -> Server:
     health = Health(
         site,
         core.clock,
-        url=core.settings.database.url,
-        role=core.settings.database.role or None,
+        database=core.settings.database,
         db=core.db,
+        metrics_token=core.settings.metrics.token,
     )
     return Server(notices=NoticeEndpoint(core.payments), rest=health, pages=shown)
 
@@ -93,7 +80,7 @@ class Server:
             await self._rest(scope, receive, send)
 
 
-class Listener(uvicorn.Server):
+class Listener(listening.Server):
     """Ends at once although pages wait: their streams would hold it up."""
 
     def __init__(self, config: uvicorn.Config, site: Server) -> None:

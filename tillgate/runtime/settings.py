@@ -114,6 +114,17 @@ class WebhookSettings(msgspec.Struct, frozen=True, kw_only=True):
     allow_private_addresses: bool = True
 
 
+class MetricsSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """`/metrics`: who may read it, and where the worker shows its own."""
+
+    #: Whoever sends it as `Authorization: Bearer …` may read; without one only this machine may.
+    token: str = ""
+    #: Where the worker listens for `/metrics`, `/healthz` and `/readyz`.
+    worker_host: str = "127.0.0.1"
+    #: 0: the worker does not listen. A second worker on a machine needs a port of its own.
+    worker_port: int = 8081
+
+
 class LogSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Structured logs."""
 
@@ -134,6 +145,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     providers: ProviderSettings = ProviderSettings()
     payments: PaymentSettings = PaymentSettings()
     webhooks: WebhookSettings = WebhookSettings()
+    metrics: MetricsSettings = MetricsSettings()
     log: LogSettings = LogSettings()
 
     @property
