@@ -1,68 +1,14 @@
 """What a Prometheus reads: each process's own metrics, and the installation's where they are true."""
 
 import os
-import signal
 import socket
-import subprocess
-import sys
 import time
-from collections.abc import Generator
-from contextlib import contextmanager
-from http.client import HTTPConnection
-from pathlib import Path
 
 import asyncpg
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tillgate.runtime.ports import free_port
-
-CHECKOUT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture
-def environment(app_db_url: str, tmp_path: Path) -> dict[str, str]:
-    return {
-        "PATH": os.environ["PATH"],
-        "TILLGATE_DATABASE_URL": app_db_url,
-        "TILLGATE_DATA_DIR": str(tmp_path),
-        "TILLGATE_HTTP__PORT": str(free_port()),
-        "TILLGATE_METRICS__WORKER_PORT": str(free_port()),
-        "TILLGATE_METRICS__TOKEN": "m3trics",
-    }
-
-
-@contextmanager
-def running(name: str, environment: dict[str, str]) -> Generator[None]:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tillgate.entry.cli", name],
-        cwd=CHECKOUT,
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        yield
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=20) == 0
-    finally:
-        process.kill()
-
-
-def ask(port: str, path: str, headers: dict[str, str] | None = None) -> tuple[int, str]:
-    """Ask until it listens."""
-    deadline = time.monotonic() + 30
-    while True:
-        connection = HTTPConnection("127.0.0.1", int(port), timeout=10)
-        try:
-            connection.request("GET", path, headers=headers or {})
-            answer = connection.getresponse()
-            return answer.status, answer.read().decode()
-        except ConnectionError:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        finally:
-            connection.close()
+from tests.entry.processes import ask, running, tillgate
 
 
 def scraped(port: str) -> dict[str, float]:
@@ -129,15 +75,7 @@ def test_a_taken_port_is_said_plainly(
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as holder:
         port = str(holder.getsockname()[1])
-        done = subprocess.run(
-            [sys.executable, "-m", "tillgate.entry.cli", name],
-            cwd=CHECKOUT,
-            env={**environment, setting: port},
-            capture_output=True,
-            text=True,
-            timeout=30,
-            check=False,
-        )
+        done = tillgate({**environment, setting: port}, name)
 
     assert done.returncode == 3
     assert f"Port {port} on 127.0.0.1, wanted for {use}, is taken by" in done.stderr

@@ -80,8 +80,11 @@ class Parts:
 class Application:
     """`/v1` is the API, `/docs` and `/openapi.json` its documents; the rest is the pages'."""
 
-    def __init__(self, api: Api, documents: dict[str, docs.Document], pages: AsgiApp) -> None:
+    def __init__(
+        self, api: Api, keys: KeyRing, documents: dict[str, docs.Document], pages: AsgiApp
+    ) -> None:
         self.api = api
+        self.keys = keys
         self._documents = documents
         self._pages = pages
 
@@ -143,9 +146,10 @@ def _compose(
     observe: Observe | None,
 ) -> Application:
     table = Table(rows)
+    keys = KeyRing(_holder_of(parts.db), per_second=parts.rate_per_second)
     api = Api(
         table,
-        KeyRing(_holder_of(parts.db), per_second=parts.rate_per_second),
+        keys,
         Claims(parts.db, parts.clock, abandoned_after_seconds=parts.abandoned_after_seconds),
         expand=expander,
         max_body_bytes=parts.max_body_bytes,
@@ -153,6 +157,7 @@ def _compose(
     )
     return Application(
         api,
+        keys,
         docs.documents(openapi.document(table.operations, parts.base_url)),
         pages or _nothing_here(api),
     )

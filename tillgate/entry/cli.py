@@ -203,7 +203,11 @@ def keys() -> None:
 @as_json
 @click.pass_obj
 def list_keys(settings: Settings, *, merchant: str | None, as_json: bool) -> None:
-    """List keys without their secrets, which nobody can read back."""
+    """List keys without their secrets, which nobody can read back, and when each was last used.
+
+    \b
+    tillgate keys list --json | jq '.[] | select(.last_used_at == null) | .id'
+    """
     door = "keys list"
     found = _with_database(settings, lambda reachable: _call(door, reachable, merchant=merchant))
     _show(found, as_json=as_json)

@@ -5,7 +5,11 @@ Started again and again by the supervisor or systemd; it holds nothing that is n
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import signal
+import sys
+from collections.abc import AsyncGenerator
 from datetime import datetime, timedelta
 from socket import socket
 
@@ -19,12 +23,18 @@ from tillgate.api.notices import NoticeEndpoint, Receive, Scope, Send
 from tillgate.entry import listening, subscriptions
 from tillgate.entry.build import Core, open_core, spare_the_collector
 from tillgate.entry.health import Health
+from tillgate.entry.keys import LastUses
+from tillgate.entry.loops import Chore, keep_doing
 from tillgate.runtime import logs, telemetry
+from tillgate.runtime.db import LOST_CONNECTION, DatabaseUnavailable
 from tillgate.runtime.settings import Settings
 from tillgate.topup_app.links import link_for
 from tillgate.topup_app.routes import Pages, Parts
 from tillgate.wallets.routes import Link
+from tillgate.web.auth import KeyRing
 from tillgate.web.operation import Operation
+
+KEY_USES_SECONDS = 60.0
 
 
 def run(settings: Settings) -> None:
@@ -42,7 +52,24 @@ async def _main(settings: Settings) -> None:
             site = application(core)
             server = Listener(listening.config_of(site), site)
             server.end_on(signal.SIGTERM, signal.SIGINT)
-            await server.serve(sockets=[listener])
+            async with _noting(LastUses(core.db, core.clock, site.keys)):
+                await server.serve(sockets=[listener])
+
+
+@contextlib.asynccontextmanager
+async def _noting(uses: LastUses) -> AsyncGenerator[None]:
+    """Once a minute, and at the end, write down which keys were used."""
+    stop = asyncio.Event()
+    chore = Chore("key uses", uses.write, KEY_USES_SECONDS, sys.maxsize)
+    noting = asyncio.create_task(keep_doing(chore, stop))
+    try:
+        yield
+    finally:
+        stop.set()
+        await noting
+        # A database that is away must not keep us from ending.
+        with contextlib.suppress(*LOST_CONNECTION, DatabaseUnavailable):
+            await uses.write()
 
 
 def application(core: Core) -> Server:
@@ -58,13 +85,17 @@ def application(core: Core) -> Server:
         db=core.db,
         metrics_token=core.settings.metrics.token,
     )
-    return Server(notices=NoticeEndpoint(core.payments), rest=health, pages=shown)
+    notices = NoticeEndpoint(core.payments)
+    return Server(notices=notices, rest=health, pages=shown, keys=site.keys)
 
 
 class Server:
     """Sends notices, which are many, straight to where they belong."""
 
-    def __init__(self, notices: NoticeEndpoint, rest: api.AsgiApp, pages: Pages) -> None:
+    def __init__(
+        self, notices: NoticeEndpoint, rest: api.AsgiApp, pages: Pages, keys: KeyRing
+    ) -> None:
+        self.keys = keys
         self._notices = notices
         self._rest = rest
         self._pages = pages
