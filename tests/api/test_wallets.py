@@ -122,7 +122,8 @@ async def test_the_books_and_the_balance_can_be_read(client) -> None:
     assert charge["balance_transaction"]["amount"] == 1200
     refund = (await client.post("/v1/refunds", {"charge": charge["id"], "amount": 200})).json
     balance = (await client.get("/v1/balance")).json
-    assert balance["available"] == [
+    assert [funds["amount"] for funds in balance["available"]] == [0] * len(balance["pending"])
+    assert balance["pending"] == [
         {"amount": 1000, "currency": "usd", "source_types": {"card": 1000}}
     ]
     listed = (await client.get("/v1/balance_transactions")).json["data"]

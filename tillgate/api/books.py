@@ -2,7 +2,8 @@
 
 The ledger knows no HTTP, so its face stands here. The balance is what the providers owe the
 merchant, less refunds ordered and not yet made; a balance transaction is what one journal did to
-that. Provider fees are zero here until the providers' bills are reconciled.
+that. All of it is pending: the providers have the money, and that they paid it out is in no
+account of these books until their bills are reconciled. Until then fees are zero, too.
 """
 
 from __future__ import annotations
@@ -96,7 +97,7 @@ class ShownFunds(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ShownBalance(msgspec.Struct, frozen=True, kw_only=True):
-    """What the providers owe the merchant."""
+    """What the providers owe the merchant: all of it pending until settlements are booked."""
 
     object: str = "balance"
     available: list[ShownFunds]
@@ -113,7 +114,7 @@ class ShownBalanceTransaction(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     object: str = "balance_transaction"
     amount: int
-    available_on: int
+    available_on: int | None = None
     balance_type: str = "payments"
     created: int
     currency: str
@@ -124,7 +125,7 @@ class ShownBalanceTransaction(msgspec.Struct, frozen=True, kw_only=True):
     net: int
     reporting_category: str
     source: str | None
-    status: str = "available"
+    status: str = "pending"
     type: str
 
 
@@ -340,7 +341,6 @@ def show_transaction(movement: Movement) -> ShownBalanceTransaction:
     return ShownBalanceTransaction(
         id=f"txn_{movement.journal:012d}",
         amount=change,
-        available_on=unix(movement.at),
         created=unix(movement.at),
         currency=movement.currency,
         description=None,
@@ -360,15 +360,15 @@ def show_balance(accounts: Sequence[Account], *, livemode: bool) -> ShownBalance
         kind = "card" if provider == "stripe" else provider
         mine = funds.setdefault(account.currency, {})
         mine[kind] = mine.get(kind, 0) - account.balance
-    available = [
+    pending = [
         ShownFunds(amount=sum(kinds.values()), currency=code, source_types=kinds)
         for code, kinds in sorted(funds.items())
     ]
     nothing = [ShownFunds(amount=0, currency=code, source_types={}) for code in sorted(funds)]
     return ShownBalance(
-        available=available,
+        available=nothing,
         connect_reserved=[],
         instant_available=[],
         livemode=livemode,
-        pending=nothing,
+        pending=pending,
     )

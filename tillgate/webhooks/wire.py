@@ -59,7 +59,6 @@ class RollSecret(Request, frozen=True, kw_only=True):
 class ListEvents(ListRequest, frozen=True, kw_only=True):
     """Events, newest first; `type` may end in `.*`."""
 
-    delivery_success: bool | None = None
     #: Events of one object.
     object_id: Id | None = None
     #: May end in `.*`.
