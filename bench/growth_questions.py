@@ -252,7 +252,7 @@ async def idempotency_keys(tx: Tx, _: Size, __: int) -> object:
     ]
     known = await idempotency.select_rows(tx, asked)
     done = [(one, idempotency.Stored(200, b"{}")) for one in asked]
-    return known, await idempotency.insert_finished(tx, done, _now())
+    return known, idempotency.insert_finished(tx, done, _now())
 
 
 async def open_payments(tx: Tx, size: Size, number: int) -> object:

@@ -53,7 +53,7 @@ async def publish(
         for number in range(count)
     ]
     async with db.transaction() as tx:
-        await outbox.publish(tx, facts)
+        outbox.publish(tx, facts)
     return sorted(fact.id for fact in facts)
 
 

@@ -45,9 +45,9 @@ async def tx(app_db_url: str) -> AsyncGenerator[Tx]:
     database = await Database.open(app_db_url, size=2, settings=BY_INDEX)
     async with database.transaction() as tx:
         for merchant in (TEAHOUSE, BAKERY):
-            await store.insert_payments(tx, [payment(merchant, number) for number in range(12)])
-            await store.insert_attempts(tx, [attempt(merchant, number) for number in range(24)])
-            await store.insert_refunds(tx, [refund(merchant, number) for number in range(24)])
+            store.insert_payments(tx, [payment(merchant, number) for number in range(12)])
+            store.insert_attempts(tx, [attempt(merchant, number) for number in range(24)])
+            store.insert_refunds(tx, [refund(merchant, number) for number in range(24)])
     async with database.transaction(readonly=True) as tx:
         yield tx
     await database.close()

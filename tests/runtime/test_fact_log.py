@@ -41,7 +41,7 @@ async def facts(db: Database) -> list[Fact]:
         for number in range(30)
     ]
     async with db.transaction() as tx:
-        await outbox.publish(tx, made)
+        outbox.publish(tx, made)
     return [fact for fact in reversed(made) if fact.merchant_id == TEAHOUSE]
 
 

@@ -166,7 +166,7 @@ async def test_a_dead_request_is_taken_over_with_what_it_had_made(db, clock) -> 
     await claims.claim(asked("nothing"))
     await claims.claim(asked("made"))
     async with db.transaction() as tx:
-        await idempotency.attach(tx, [(3, "made", "pi_1")])
+        idempotency.attach(tx, [(3, "made", "pi_1")])
     clock.advance(seconds=46)
 
     assert await claims.claim(asked("nothing", request="req_2")) == Claimed(None)
@@ -184,11 +184,11 @@ async def test_a_paused_worker_cannot_attach_what_another_has_taken_over(db, clo
     claims = Claims(db, clock)
     await claims.claim(asked("k"))
     async with db.transaction() as tx:
-        await idempotency.attach(tx, [(3, "k", "pi_theirs")])
+        idempotency.attach(tx, [(3, "k", "pi_theirs")])
 
     with pytest.raises(ClaimLost):
         async with db.transaction() as tx:
-            await idempotency.attach(tx, [(3, "k", "pi_mine")])
+            idempotency.attach(tx, [(3, "k", "pi_mine")])
 
 
 async def test_the_worker_finds_the_abandoned_and_prunes_the_old(db, clock) -> None:
@@ -196,7 +196,7 @@ async def test_the_worker_finds_the_abandoned_and_prunes_the_old(db, clock) -> N
     await claims.claim(asked("dead"))
     await claims.claim(asked("empty"))
     async with db.transaction() as tx:
-        await idempotency.attach(tx, [(3, "dead", "re_1")])
+        idempotency.attach(tx, [(3, "dead", "re_1")])
     assert await claims.abandoned() == []
     clock.advance(minutes=10)
 

@@ -91,7 +91,7 @@ class Merchant:
         """Let facts happen, and owe them."""
         facts = [self.fact(name, number, merchant_id) for number in range(1, count + 1)]
         async with self.db.transaction() as tx:
-            await outbox.publish(tx, facts)
+            outbox.publish(tx, facts)
             await commands.enqueue(tx, facts, CATALOGUE, at=self.clock.now())
         return facts
 

@@ -67,7 +67,7 @@ class _Desk:
             await store.insert_methods(tx, new_methods)
         if changed_methods:
             await store.update_methods(tx, changed_methods)
-        await outbox.publish(tx, self.facts)
+        outbox.publish(tx, self.facts)
 
     def customer(self, merchant_id: int, customer_id: str, *, param: str | None = None) -> Customer:
         """Return a customer that is there and not deleted, or refuse."""

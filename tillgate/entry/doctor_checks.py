@@ -292,12 +292,15 @@ MOVING: Final = (
     _check(
         "statements_are_written",
         "A journal on a wallet has its row on the statement within five minutes.",
+        # Young lines first, then each step by key: joined freely, all wallets were walked for it.
         "SELECT l.merchant_id, l.journal, l.cause, w.id AS wallet_id "
         + _RECENT_LINES
-        + "JOIN ledger.accounts a ON a.merchant_id = l.merchant_id\n"
-        "    AND a.number IN (l.debit, l.credit) AND a.code LIKE 'wallet:%:principal'\n"
-        "JOIN wallets.wallets w ON w.merchant_id = a.merchant_id AND w.principal_account = a.number\n"
-        "    AND w.id = split_part(a.code, ':', 2)\n"
+        + "CROSS JOIN LATERAL (SELECT DISTINCT n.number\n"
+        "    FROM (VALUES (l.debit), (l.credit)) n(number)) n\n"
+        "CROSS JOIN LATERAL (SELECT * FROM ledger.accounts x WHERE x.merchant_id = l.merchant_id\n"
+        "    AND x.number = n.number AND x.code LIKE 'wallet:%:principal' OFFSET 0) a\n"
+        "CROSS JOIN LATERAL (SELECT * FROM wallets.wallets x WHERE x.merchant_id = l.merchant_id\n"
+        "    AND x.id = split_part(a.code, ':', 2) OFFSET 0) w\n"
         "WHERE l.at < asked.at - interval '5 minutes' AND NOT EXISTS (\n"
         "    SELECT FROM wallets.transactions t WHERE t.merchant_id = w.merchant_id\n"
         "        AND t.wallet_id = w.id AND t.journal = l.journal)",

@@ -176,15 +176,15 @@ class Desk:
             await self._write(tx)
 
     async def _write(self, tx: Tx) -> None:
-        await store.insert_payments(tx, self._fresh(self.payments))
-        await store.insert_attempts(tx, self._fresh(self.attempts))
-        await store.insert_refunds(tx, self._fresh(self.refunds))
+        store.insert_payments(tx, self._fresh(self.payments))
+        store.insert_attempts(tx, self._fresh(self.attempts))
+        store.insert_refunds(tx, self._fresh(self.refunds))
         # Attempts that end first: only one attempt of a payment may be open.
-        await store.update_attempts(tx, self._touched(self.attempts))
-        await store.update_payments(tx, self._touched(self.payments))
-        await store.update_refunds(tx, self._touched(self.refunds))
-        await store.insert_breaks(tx, self._breaks)
-        await outbox.publish(tx, self._facts)
+        store.update_attempts(tx, self._touched(self.attempts))
+        store.update_payments(tx, self._touched(self.payments))
+        store.update_refunds(tx, self._touched(self.refunds))
+        store.insert_breaks(tx, self._breaks)
+        outbox.publish(tx, self._facts)
         self._new, self._changed, self._breaks, self._facts = set(), set(), [], []
 
     async def do_bookings(self, tx: Tx) -> None:

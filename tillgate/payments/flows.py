@@ -125,7 +125,7 @@ class Payments:
     ) -> Payment:
         """Change what may be changed of a payment (fields of `Payment` by name)."""
         async with self.db.transaction() as tx:
-            await self._attach(tx, [(merchant_id, trace, payment_id)])
+            self._attach(tx, [(merchant_id, trace, payment_id)])
             changed = await commands.change(
                 tx, merchant_id, payment_id, changes, at=self.clock.now()
             )
@@ -139,7 +139,7 @@ class Payments:
         """Take reserved money, all or part of it; the rest is released."""
         item = Capturing(merchant_id, payment_id, amount, trace)
         async with self.db.transaction() as tx:
-            await self._attach(tx, [(merchant_id, trace, payment_id)])
+            self._attach(tx, [(merchant_id, trace, payment_id)])
             begun = _first(
                 await commands.begin_captures(
                     tx, [item], at=self.clock.now(), look_ups=self.look_ups
@@ -153,7 +153,7 @@ class Payments:
         """End a payment; an order that could still be paid is closed at the provider first."""
         item = Canceling(merchant_id, payment_id, reason, trace)
         async with self.db.transaction() as tx:
-            await self._attach(tx, [(merchant_id, trace, payment_id)])
+            self._attach(tx, [(merchant_id, trace, payment_id)])
             begun = _first(
                 await commands.begin_cancels(
                     tx, [item], at=self.clock.now(), look_ups=self.look_ups
@@ -290,7 +290,7 @@ class Payments:
             case port.OtherNotice(kind):
                 async with self.db.transaction() as tx:
                     key = (raw.merchant_id, raw.id)
-                    await notices.mark_applied(tx, [key], at=self.clock.now(), note=kind)
+                    notices.mark_applied(tx, [key], at=self.clock.now(), note=kind)
 
     # Looked up by the worker -------------------------------------------------------------------
 
@@ -433,16 +433,14 @@ class Payments:
         opened = await commands.open_payments(
             tx, items, at=self.clock.now(), look_ups=self.look_ups
         )
-        await self._attach(
-            tx, [(item.order.merchant_id, item.trace, item.order.id) for item in items]
-        )
+        self._attach(tx, [(item.order.merchant_id, item.trace, item.order.id) for item in items])
         return opened
 
     async def _confirm_batch(self, tx: Tx, items: Any) -> list[Charge | Refusal]:
         opened = await commands.open_attempts(
             tx, items, at=self.clock.now(), look_ups=self.look_ups
         )
-        await self._attach(
+        self._attach(
             tx,
             [
                 (item.merchant_id, item.trace, item.payment_id)
@@ -459,7 +457,7 @@ class Payments:
 
     async def _refund_batch(self, tx: Tx, items: Any) -> list[RefundView | Refusal]:
         opened = await refunds.open_refunds(tx, items, at=self.clock.now(), look_ups=self.look_ups)
-        await self._attach(
+        self._attach(
             tx,
             [
                 (item.order.merchant_id, item.trace, item.order.id)
@@ -475,11 +473,11 @@ class Payments:
         )
 
     async def _store_notices(self, tx: Tx, items: Any) -> list[None]:
-        await notices.insert(tx, items, apply_by=timedelta(seconds=10))
+        notices.insert(tx, items, apply_by=timedelta(seconds=10))
         return [None] * len(items)
 
-    async def _attach(self, tx: Tx, rows: list[tuple[int, Trace, str]]) -> None:
-        await idempotency.attach(
+    def _attach(self, tx: Tx, rows: list[tuple[int, Trace, str]]) -> None:
+        idempotency.attach(
             tx,
             [
                 (merchant_id, trace.idempotency_key, object_id)

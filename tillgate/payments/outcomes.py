@@ -50,7 +50,7 @@ async def record_outcomes(
         for item, result in zip(items, results, strict=True)
         if item.notice_id and isinstance(result, Charge)
     ]
-    await notices.mark_applied(tx, heard, at=at)
+    notices.mark_applied(tx, heard, at=at)
     await desk.close(tx)
     # A later item of the batch may have moved the same payment on.
     return [

@@ -171,7 +171,7 @@ async def record_refund_outcomes(
         for item, refusal in zip(items, results, strict=True)
         if item.notice_id and refusal is None
     ]
-    await notices.mark_applied(tx, heard, at=at)
+    notices.mark_applied(tx, heard, at=at)
     return [
         RefundView(desk.refunds[key], desk.payment_of(desk.refunds[key]))
         if refusal is None

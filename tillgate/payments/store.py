@@ -36,10 +36,10 @@ def _json(rows: Sequence[object]) -> str:
 # Payments ------------------------------------------------------------------------------------
 
 
-async def insert_payments(tx: Tx, payments: Sequence[Payment]) -> None:
+def insert_payments(tx: Tx, payments: Sequence[Payment]) -> None:
     """Write new payments."""
     if payments:
-        await tx.run(
+        tx.later(
             "INSERT INTO payments.payments"
             " SELECT * FROM jsonb_populate_recordset(NULL::payments.payments, $1::jsonb)",
             _json(payments),
@@ -106,11 +106,11 @@ async def lock_payments_of_refunds(tx: Tx, keys: Collection[Key]) -> list[Paymen
     return [_payment.decode(row["row"]) for row in rows]
 
 
-async def update_payments(tx: Tx, payments: Sequence[Payment]) -> None:
+def update_payments(tx: Tx, payments: Sequence[Payment]) -> None:
     """Write what can change of payments; their rows are locked."""
     if not payments:
         return
-    touched = await tx.run(
+    tx.later(
         """
         UPDATE payments.payments p SET
             (amount, currency, status, capture_method, customer_id, method_types, payment_method,
@@ -128,8 +128,9 @@ async def update_payments(tx: Tx, payments: Sequence[Payment]) -> None:
         WHERE p.merchant_id = u.merchant_id AND p.id = u.id
         """,
         _json(payments),
+        rows=len(payments),
+        otherwise="a locked payment vanished",
     )
-    assert touched == len(payments), "a locked payment vanished"
 
 
 async def select_payment(tx: Tx, merchant_id: int, payment_id: str) -> Payment | None:
@@ -181,10 +182,10 @@ async def select_overdue_payments(tx: Tx, now: datetime, limit: int) -> list[Key
 # Attempts ------------------------------------------------------------------------------------
 
 
-async def insert_attempts(tx: Tx, attempts: Sequence[Attempt]) -> None:
+def insert_attempts(tx: Tx, attempts: Sequence[Attempt]) -> None:
     """Write new attempts."""
     if attempts:
-        await tx.run(
+        tx.later(
             "INSERT INTO payments.attempts"
             " SELECT * FROM jsonb_populate_recordset(NULL::payments.attempts, $1::jsonb)",
             _json(attempts),
@@ -214,11 +215,11 @@ async def select_attempts_of_payment(tx: Tx, merchant_id: int, payment_id: str) 
     return [_attempt.decode(row["row"]) for row in rows]
 
 
-async def update_attempts(tx: Tx, attempts: Sequence[Attempt]) -> None:
+def update_attempts(tx: Tx, attempts: Sequence[Attempt]) -> None:
     """Write what can change of attempts; their payments' rows are locked."""
     if not attempts:
         return
-    touched = await tx.run(
+    tx.later(
         """
         UPDATE payments.attempts a SET
             (status, reference, next_step, error, instrument, amount_authorised, amount_to_capture,
@@ -231,8 +232,9 @@ async def update_attempts(tx: Tx, attempts: Sequence[Attempt]) -> None:
         WHERE a.merchant_id = u.merchant_id AND a.id = u.id
         """,
         _json(attempts),
+        rows=len(attempts),
+        otherwise="an attempt vanished",
     )
-    assert touched == len(attempts), "an attempt vanished"
 
 
 async def select_due_attempts(tx: Tx, now: datetime, limit: int) -> list[Attempt]:
@@ -263,10 +265,10 @@ async def lease_attempt(tx: Tx, attempt: Attempt, until: datetime) -> bool:
 # Refunds -------------------------------------------------------------------------------------
 
 
-async def insert_refunds(tx: Tx, refunds: Sequence[Refund]) -> None:
+def insert_refunds(tx: Tx, refunds: Sequence[Refund]) -> None:
     """Write new refunds."""
     if refunds:
-        await tx.run(
+        tx.later(
             "INSERT INTO payments.refunds"
             " SELECT * FROM jsonb_populate_recordset(NULL::payments.refunds, $1::jsonb)",
             _json(refunds),
@@ -296,11 +298,11 @@ async def select_refunds_of_payment(tx: Tx, merchant_id: int, payment_id: str) -
     return [_refund.decode(row["row"]) for row in rows]
 
 
-async def update_refunds(tx: Tx, refunds: Sequence[Refund]) -> None:
+def update_refunds(tx: Tx, refunds: Sequence[Refund]) -> None:
     """Write what can change of refunds; their payments' rows are locked."""
     if not refunds:
         return
-    touched = await tx.run(
+    tx.later(
         """
         UPDATE payments.refunds r SET
             (status, failure_reason, reference, metadata, look_up_at, look_ups, sequence)
@@ -310,8 +312,9 @@ async def update_refunds(tx: Tx, refunds: Sequence[Refund]) -> None:
         WHERE r.merchant_id = u.merchant_id AND r.id = u.id
         """,
         _json(refunds),
+        rows=len(refunds),
+        otherwise="a refund vanished",
     )
-    assert touched == len(refunds), "a refund vanished"
 
 
 async def select_due_refunds(tx: Tx, now: datetime, limit: int) -> list[Refund]:
@@ -357,10 +360,10 @@ class Break(msgspec.Struct, frozen=True, kw_only=True):
     resolution: str | None = None
 
 
-async def insert_breaks(tx: Tx, breaks: Sequence[Break]) -> None:
+def insert_breaks(tx: Tx, breaks: Sequence[Break]) -> None:
     """Open breaks; one of a kind per attempt or refund stays open at a time."""
     if breaks:
-        await tx.run(
+        tx.later(
             "INSERT INTO payments.breaks SELECT * FROM"
             " jsonb_populate_recordset(NULL::payments.breaks, $1::jsonb) ON CONFLICT DO NOTHING",
             _json(breaks),

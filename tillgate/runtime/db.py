@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Seque
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from functools import cache
-from typing import Any, Final, LiteralString
+from typing import Any, Final, LiteralString, NamedTuple, cast
 
 import asyncpg
 
@@ -64,49 +64,159 @@ def assert_outside_transaction() -> None:
 
 
 class Tx:
-    """An open transaction."""
+    """An open transaction.
 
-    __slots__ = ("_connection",)
+    Writes may be put off with `later`: they are sent together, in one statement and one round trip,
+    before whatever else the transaction says next, and at the latest before it commits.
+    """
+
+    __slots__ = ("_connection", "_later")
 
     def __init__(self, connection: asyncpg.pool.PoolConnectionProxy) -> None:
         self._connection = connection
+        self._later: list[_Write] = []
 
     async def all(self, sql: LiteralString, *args: object) -> list[asyncpg.Record]:
         """Return all rows."""
+        if self._later:
+            await self.flush()
         return await self._connection.fetch(sql, *args)
 
     async def maybe(self, sql: LiteralString, *args: object) -> asyncpg.Record | None:
         """Return the first row, if there is one."""
+        if self._later:
+            await self.flush()
         return await self._connection.fetchrow(sql, *args)
 
     async def one(self, sql: LiteralString, *args: object) -> asyncpg.Record:
         """Return the first row, which must exist."""
-        row = await self._connection.fetchrow(sql, *args)
+        row = await self.maybe(sql, *args)
         assert row is not None, "a row was expected"
         return row
 
     async def value(self, sql: LiteralString, *args: object) -> Any:
         """Return the first column of the first row, or None."""
+        if self._later:
+            await self.flush()
         return await self._connection.fetchval(sql, *args)
 
     async def run(self, sql: LiteralString, *args: object) -> int:
         """Execute and return the number of rows touched."""
-        tag = await self._connection.execute(sql, *args)
-        last = tag.rpartition(" ")[2]
-        return int(last) if last.isdigit() else 0
+        if self._later:
+            await self.flush()
+        return _touched(await self._connection.execute(sql, *args))
 
     async def many(self, sql: LiteralString, rows: Sequence[Sequence[object]]) -> None:
         """Execute once per row, pipelined."""
+        if self._later:
+            await self.flush()
         await self._connection.executemany(sql, rows)
+
+    def later(
+        self,
+        sql: LiteralString,
+        *args: object,
+        rows: int | None = None,
+        otherwise: str | Exception = "a row was lost",
+    ) -> None:
+        """Put off a plain INSERT, UPDATE or DELETE (no WITH, no RETURNING).
+
+        Where `rows` is given it must touch as many; if not, the transaction fails with `otherwise`.
+        """
+        self._later.append(_Write(sql, args, rows, otherwise))
+
+    async def flush(self) -> None:
+        """Send what was put off: writes to different tables in one statement, in any order;
+        a second write to a table sees what the first has done."""
+        waiting, self._later = self._later, []
+        while waiting:
+            together, waiting = _first_of_each_table(waiting)
+            await self._send(together)
+
+    async def _send(self, writes: list[_Write]) -> None:
+        if len(writes) == 1:
+            tag = await self._connection.execute(writes[0].sql, *writes[0].args)
+            writes[0].check(_touched(tag))
+            return
+        args = [arg for write in writes for arg in write.args]
+        counts = await self._connection.fetchrow(
+            _joined(*((write.sql, len(write.args)) for write in writes)), *args
+        )
+        assert counts is not None, "counts are a row"
+        for write, count in zip(writes, counts, strict=True):
+            write.check(count)
 
     async def copy(
         self, schema: str, table: str, columns: Sequence[str], rows: Iterable[Sequence[object]]
     ) -> int:
         """Write rows by COPY, the fastest way in; return how many."""
+        if self._later:
+            await self.flush()
         tag = await self._connection.copy_records_to_table(
             table, schema_name=schema, columns=list(columns), records=rows
         )
         return int(tag.rpartition(" ")[2])
+
+
+class _Write(NamedTuple):
+    """A statement that was put off."""
+
+    sql: LiteralString
+    args: tuple[object, ...]
+    rows: int | None
+    otherwise: str | Exception
+
+    def check(self, touched: int) -> None:
+        """Raise where it has touched more or fewer rows than it should."""
+        if self.rows is None or touched == self.rows:
+            return
+        if isinstance(self.otherwise, Exception):
+            raise self.otherwise
+        raise AssertionError(self.otherwise)
+
+
+_WRITES = re.compile(r"\s*(?:insert\s+into|update|delete\s+from)\s+([a-z_.]+)", re.IGNORECASE)
+
+
+@cache
+def _table(sql: str) -> str:
+    found = _WRITES.match(sql)
+    assert found is not None, f"only a plain write can be put off: {sql}"
+    return found[1]
+
+
+def _first_of_each_table(writes: list[_Write]) -> tuple[list[_Write], list[_Write]]:
+    """Split off the writes that can go together: up to the first second write to a table."""
+    tables: set[str] = set()
+    for index, write in enumerate(writes):
+        table = _table(write.sql)
+        if table in tables:
+            return writes[:index], writes[index:]
+        tables.add(table)
+    return writes, []
+
+
+@cache
+def _joined(*parts: tuple[str, int]) -> LiteralString:
+    """Return one statement that makes all these writes and says how many rows each has touched."""
+    writes: list[str] = []
+    offset = 0
+    for index, (sql, count) in enumerate(parts):
+        numbered = _PARAMETER.sub(lambda found, by=offset: f"${int(found[1]) + by}", sql)
+        writes.append(f"w{index} AS ({numbered.strip()} RETURNING 1)")
+        writes.append(f"n{index} AS (SELECT count(*) FROM w{index})")  # noqa: S608
+        offset += count
+    counts = ", ".join(f"(TABLE n{index})" for index in range(len(parts)))
+    # Put together from literals only: each part came in as a LiteralString.
+    return cast("LiteralString", f"WITH {', '.join(writes)} SELECT {counts}")
+
+
+_PARAMETER = re.compile(r"\$(\d+)")
+
+
+def _touched(tag: str) -> int:
+    last = tag.rpartition(" ")[2]
+    return int(last) if last.isdigit() else 0
 
 
 class Reading(Tx):
@@ -131,6 +241,15 @@ class Reading(Tx):
         return await super().value(sql, *args)
 
     async def run(self, sql: LiteralString, *args: object) -> int:
+        raise AssertionError(f"a reading only reads: {sql}")
+
+    def later(
+        self,
+        sql: LiteralString,
+        *args: object,
+        rows: int | None = None,
+        otherwise: str | Exception = "",
+    ) -> None:
         raise AssertionError(f"a reading only reads: {sql}")
 
     async def many(self, sql: LiteralString, rows: Sequence[Sequence[object]]) -> None:
@@ -192,6 +311,9 @@ class Database:
                 server_settings=server_settings,
                 reset=_keep_session,
                 max_inactive_connection_lifetime=0,
+                # All texts are literals, so there are as many as the code has; joined ones are long.
+                statement_cache_size=1000,
+                max_cacheable_statement_size=0,
             )
         except LOST_CONNECTION as error:
             raise DatabaseUnavailable from error
@@ -223,8 +345,10 @@ class Database:
                 await connection.execute("BEGIN")
             except LOST_CONNECTION as error:
                 raise DatabaseUnavailable from error
+            tx = Tx(connection)
             try:
-                yield Tx(connection)
+                yield tx
+                await tx.flush()
             except CONNECTION_FAILED as error:
                 connection.terminate()
                 raise DatabaseUnavailable from error

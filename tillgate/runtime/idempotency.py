@@ -167,8 +167,7 @@ class OnceLane(Generic[Payload, Result]):
             for answer in [answers[index]]
             if isinstance(answer, Stored) and items[index].asked.key is not None
         ]
-        if finished and await insert_finished(tx, finished, self._clock.now()) != len(finished):
-            raise KeyTaken
+        insert_finished(tx, finished, self._clock.now(), otherwise=KeyTaken())
 
     def _sealed(self, asked: Asked, answer: Stored) -> Stored:
         if self._vault is None:
@@ -186,7 +185,7 @@ class OnceLane(Generic[Payload, Result]):
         answer = Stored(status, body)
         if item.asked.key is not None:
             async with self._db.transaction() as tx:
-                await insert_finished(tx, [(item.asked, answer)], self._clock.now())
+                insert_finished(tx, [(item.asked, answer)], self._clock.now())
         return answer
 
 
@@ -309,7 +308,7 @@ class Claims:
         return earlier if taken is None else Claimed(taken["object_id"])
 
     async def _finish(self, tx: Tx, items: Sequence[tuple[Asked, Stored]]) -> list[None]:
-        await tx.run(
+        tx.later(
             """
             UPDATE runtime.idempotency i SET status = u.status, body = u.body
             FROM unnest($1::bigint[], $2::text[], $3::text[], $4::smallint[], $5::bytea[])
@@ -336,7 +335,7 @@ class Row(msgspec.Struct, frozen=True):
     locked_at: datetime
 
 
-async def attach(tx: Tx, rows: Sequence[tuple[int, str, str]]) -> None:
+def attach(tx: Tx, rows: Sequence[tuple[int, str, str]]) -> None:
     """Write down, in the transaction that commits it, what a claimed request works on.
 
     Rows are (merchant_id, key, object_id). Raises where the claim has been taken over: then the
@@ -345,7 +344,7 @@ async def attach(tx: Tx, rows: Sequence[tuple[int, str, str]]) -> None:
     if not rows:
         return
     ordered = sorted(rows)
-    touched = await tx.run(
+    tx.later(
         """
         UPDATE runtime.idempotency i SET object_id = u.object_id
         FROM unnest($1::bigint[], $2::text[], $3::text[]) u(merchant_id, key, object_id)
@@ -355,9 +354,9 @@ async def attach(tx: Tx, rows: Sequence[tuple[int, str, str]]) -> None:
         [row[0] for row in ordered],
         [row[1] for row in ordered],
         [row[2] for row in ordered],
+        rows=len(ordered),
+        otherwise=ClaimLost(),
     )
-    if touched != len(ordered):
-        raise ClaimLost
 
 
 async def prune(tx: Tx, before: datetime, limit: int = 10_000) -> int:
@@ -416,14 +415,22 @@ async def insert_started(
     return {(row["merchant_id"], row["key"]) for row in rows}
 
 
-async def insert_finished(tx: Tx, finished: Sequence[tuple[Asked, Stored]], at: datetime) -> int:
-    """Store answers under keys that are free; return how many were.
+def insert_finished(
+    tx: Tx,
+    finished: Sequence[tuple[Asked, Stored]],
+    at: datetime,
+    *,
+    otherwise: Exception | None = None,
+) -> None:
+    """Store answers under keys that are free; where one is not, fail with `otherwise`, if given.
 
-    It is the last statement of its transaction and goes in order of keys, so that two processes
-    that store the same keys wait for each other in one direction only.
+    It is among the last that its transaction writes and goes in order of keys, so that two
+    processes that store the same keys wait for each other in one direction only.
     """
+    if not finished:
+        return
     ordered = sorted(finished, key=lambda item: _order(item[0]))
-    return await tx.run(
+    tx.later(
         """
         INSERT INTO runtime.idempotency (merchant_id, key, request_hash, request_id, status, body,
             created_at, locked_at)
@@ -439,6 +446,8 @@ async def insert_finished(tx: Tx, finished: Sequence[tuple[Asked, Stored]], at: 
         [answer.status for _, answer in ordered],
         [answer.body for _, answer in ordered],
         at,
+        rows=None if otherwise is None else len(ordered),
+        otherwise=otherwise or "",
     )
 
 

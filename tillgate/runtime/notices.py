@@ -37,9 +37,9 @@ def kept_headers(headers: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in headers.items() if name.startswith(_KEPT)}
 
 
-async def insert(tx: Tx, notices: Sequence[RawNotice], *, apply_by: timedelta) -> None:
+def insert(tx: Tx, notices: Sequence[RawNotice], *, apply_by: timedelta) -> None:
     """Store notices; the worker takes up what has not been applied after `apply_by`."""
-    await tx.run(
+    tx.later(
         """
         INSERT INTO runtime.notices (merchant_id, id, provider_account_id, headers, body,
             received_at, status, note, next_at)
@@ -61,13 +61,13 @@ async def insert(tx: Tx, notices: Sequence[RawNotice], *, apply_by: timedelta) -
     )
 
 
-async def mark_applied(
+def mark_applied(
     tx: Tx, keys: Sequence[tuple[int, str | None]], *, at: datetime, note: str | None = None
 ) -> None:
     """These notices have had their effect."""
     keys = sorted(keys, key=lambda key: (key[0], key[1] or ""))
     if keys:
-        await tx.run(
+        tx.later(
             """
             UPDATE runtime.notices n SET status = 'applied', applied_at = $3, next_at = NULL,
                 note = $4

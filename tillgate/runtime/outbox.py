@@ -15,31 +15,38 @@ from tillgate.kernel.facts import Fact
 from tillgate.runtime.db import Tx
 
 
-async def publish(tx: Tx, facts: Sequence[Fact]) -> None:
+def publish(tx: Tx, facts: Sequence[Fact]) -> None:
     """Write facts; they become visible with everything else of the transaction."""
     if not facts:
         return
-    await tx.run(
+    merchants, ids = [fact.merchant_id for fact in facts], [fact.id for fact in facts]
+    moments = [fact.at for fact in facts]
+    tx.later(
         """
-        WITH written AS (
-            INSERT INTO runtime.facts (merchant_id, id, name, object_id, sequence, data, previous,
-                at, request_id, idempotency_key)
-            SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::bigint[],
-                $6::bytea[], $7::bytea[], $8::timestamptz[], $9::text[], $10::text[])
-        )
-        INSERT INTO runtime.outbox (merchant_id, id, at)
-        SELECT * FROM unnest($1::bigint[], $2::text[], $8::timestamptz[])
+        INSERT INTO runtime.facts (merchant_id, id, name, object_id, sequence, data, previous,
+            at, request_id, idempotency_key)
+        SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::bigint[],
+            $6::bytea[], $7::bytea[], $8::timestamptz[], $9::text[], $10::text[])
         """,
-        [fact.merchant_id for fact in facts],
-        [fact.id for fact in facts],
+        merchants,
+        ids,
         [fact.name for fact in facts],
         [fact.object_id for fact in facts],
         [fact.sequence for fact in facts],
         [fact.data for fact in facts],
         [fact.previous for fact in facts],
-        [fact.at for fact in facts],
+        moments,
         [fact.request_id for fact in facts],
         [fact.idempotency_key for fact in facts],
+    )
+    tx.later(
+        """
+        INSERT INTO runtime.outbox (merchant_id, id, at)
+        SELECT * FROM unnest($1::bigint[], $2::text[], $3::timestamptz[])
+        """,
+        merchants,
+        ids,
+        moments,
     )
 
 

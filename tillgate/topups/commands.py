@@ -88,8 +88,8 @@ async def open_top_ups(
         _top_up(item.order, wallet, payment, at)
         for (item, wallet), payment in zip(accepted, opened, strict=True)
     ]
-    await store.insert_top_ups(tx, top_ups)
-    await outbox.publish(
+    store.insert_top_ups(tx, top_ups)
+    outbox.publish(
         tx,
         [
             _fact("top_up.created", top_up, _payment(payment), at, item.trace)
@@ -113,7 +113,7 @@ async def follow(tx: Tx, facts: Sequence[Fact]) -> None:
         return
     keys = {(fact.merchant_id, payment.subject or "") for fact, payment in followed}
     top_ups = {(top.merchant_id, top.id): top for top in await store.count_on(tx, keys)}
-    await outbox.publish(
+    outbox.publish(
         tx,
         [
             _fact(

@@ -57,7 +57,7 @@ class TopUps:
         opened = await commands.open_top_ups(
             tx, items, at=self._payments.clock.now(), look_ups=self._payments.look_ups
         )
-        await idempotency.attach(
+        idempotency.attach(
             tx,
             [
                 (item.order.merchant_id, item.trace.idempotency_key, item.order.id)

@@ -14,10 +14,10 @@ from tillgate.topups.model import TopUp
 _decoder = msgspec.json.Decoder(TopUp)
 
 
-async def insert_top_ups(tx: Tx, top_ups: Sequence[TopUp]) -> None:
+def insert_top_ups(tx: Tx, top_ups: Sequence[TopUp]) -> None:
     """Write new top-ups."""
     if top_ups:
-        await tx.run(
+        tx.later(
             "INSERT INTO topups.top_ups"
             " SELECT * FROM jsonb_populate_recordset(NULL::topups.top_ups, $1::jsonb)",
             msgspec.json.encode(top_ups).decode(),

@@ -201,11 +201,11 @@ class Desk:
         if changed := [self.wallets[key] for key in self._terms if key not in self._opened]:
             await store.update_wallets(tx, changed)
         if counted := [self.wallets[key] for key in self._counted if key not in self._terms]:
-            await store.update_counters(tx, counted)
+            store.update_counters(tx, counted)
         if self._new:
-            await store.insert_transactions(tx, self._new)
+            store.insert_transactions(tx, self._new)
         if self._refunded:
-            await store.update_refunded(
+            store.update_refunded(
                 tx,
                 {
                     key: (self.transactions[key].principal, self.transactions[key].bonus)
@@ -214,7 +214,7 @@ class Desk:
             )
         if self._held:
             await store.upsert_holds(tx, [self.holds[key] for key in self._held])
-        await outbox.publish(tx, self._facts)
+        outbox.publish(tx, self._facts)
 
 
 async def open_desk(

@@ -117,9 +117,9 @@ async def update_wallets(tx: Tx, wallets: Sequence[Wallet]) -> None:
     )  # fmt: skip
 
 
-async def update_counters(tx: Tx, wallets: Sequence[Wallet]) -> None:
+def update_counters(tx: Tx, wallets: Sequence[Wallet]) -> None:
     """Write only what a movement changes: what was spent today, and the sequence."""
-    await tx.run(
+    tx.later(
         """
         UPDATE wallets.wallets w SET spent_on = u.spent_on, spent_today = u.spent_today,
             sequence = u.sequence
@@ -135,9 +135,9 @@ async def update_counters(tx: Tx, wallets: Sequence[Wallet]) -> None:
     )
 
 
-async def insert_transactions(tx: Tx, transactions: Sequence[Transaction]) -> None:
+def insert_transactions(tx: Tx, transactions: Sequence[Transaction]) -> None:
     """Write what journals meant to wallets."""
-    await tx.run(
+    tx.later(
         """
         INSERT INTO wallets.transactions (merchant_id, id, wallet_id, journal, type, amount,
             principal_amount, bonus_amount, currency, cause, source, description, metadata,
@@ -163,9 +163,9 @@ async def insert_transactions(tx: Tx, transactions: Sequence[Transaction]) -> No
     )
 
 
-async def update_refunded(tx: Tx, refunded: Mapping[Key, tuple[int, int]]) -> None:
+def update_refunded(tx: Tx, refunded: Mapping[Key, tuple[int, int]]) -> None:
     """Write how much of each spend has been given back; the database checks the cap again."""
-    await tx.run(
+    tx.later(
         """
         UPDATE wallets.transactions t SET refunded_principal = u.principal, refunded_bonus = u.bonus
         FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[])
