@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import timedelta
 from typing import Annotated, Any
 
 import msgspec
@@ -23,11 +24,12 @@ from tillgate.ledger import queries as ledger
 from tillgate.ledger.errors import AccountNotFound
 from tillgate.ledger.model import Account, AccountsWanted, Movement
 from tillgate.runtime.db import Database, Tx
-from tillgate.web.listing import CursorRequest, ListOf, cut, read_page, show_list
+from tillgate.web.listing import CursorRequest, ListOf, ListRequest, cut, read_page, show_list
 from tillgate.web.operation import Call, NoSuchObject, Operation, operation
 from tillgate.web.reading import CurrencyCode, Id, Nothing, Request
 
 _MOST_PROVIDER_ACCOUNTS = 500
+_LAST_JOURNAL = 1 << 62
 
 
 class ListAccounts(CursorRequest, frozen=True, kw_only=True):
@@ -45,7 +47,7 @@ class ListEntries(CursorRequest, frozen=True, kw_only=True):
     account: Id
 
 
-class ListBalanceTransactions(CursorRequest, frozen=True, kw_only=True):
+class ListBalanceTransactions(ListRequest, frozen=True, kw_only=True):
     """Balance transactions, newest first."""
 
     currency: CurrencyCode | None = None
@@ -248,19 +250,31 @@ async def _moving(
 ) -> Rows[Movement]:
     """Return a page of movements that changed the balance and fit the filters."""
     kept: list[Movement] = []
-    after = None if page.after is None else int(page.after)
-    before = None if page.before is None else int(page.before)
-    backwards = before is not None
+    low, high = await _range(tx, merchant_id, page)
+    backwards = page.before is not None
+    after = None if backwards else min(high, int(page.after or high))
+    before = max(low, int(page.before or low)) if backwards else None
     while numbers and len(kept) <= page.limit:
         found = await ledger.movements(
             tx, merchant_id, numbers, before=after, after=before, limit=100
         )
-        fitting = [one for one in found if fits(one, body)]
+        fitting = [one for one in found if low < one.journal < high and fits(one, body)]
         kept = fitting + kept if backwards else kept + fitting
-        if len(found) < 100:
+        if len(found) < 100 or not low < found[0 if backwards else -1].journal < high:
             break
         after, before = (None, found[0].journal) if backwards else (found[-1].journal, None)
     return cut(kept, page)
+
+
+async def _range(tx: Tx, merchant_id: int, page: Page) -> tuple[int, int]:
+    """Return the journals between which (exclusive) the page's range of moments lies."""
+    plain, instant = Page(), timedelta(microseconds=1)
+    low, high = 0, _LAST_JOURNAL
+    if page.created_from != plain.created_from:
+        low = await ledger.journal_at(tx, merchant_id, page.created_from - instant)
+    if page.created_to != plain.created_to:
+        high = await ledger.journal_at(tx, merchant_id, page.created_to - instant) + 1
+    return low, high
 
 
 def fits(movement: Movement, body: ListBalanceTransactions) -> bool:

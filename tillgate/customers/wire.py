@@ -296,6 +296,7 @@ class ListMethods(ListRequest, frozen=True, kw_only=True):
 
     customer: Id
     type: MethodType | None = None
+    allow_redisplay: Literal["always", "limited", "unspecified"] | None = None
 
 
 class ListCustomerMethods(ListRequest, frozen=True, kw_only=True):

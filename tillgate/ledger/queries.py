@@ -84,6 +84,11 @@ async def balances_as_of(
     return await store.select_balances_at(tx, merchant_id, sorted(numbers), journal)
 
 
+async def journal_at(tx: Tx, merchant_id: int, at: datetime) -> int:
+    """Return the last journal up to a moment; 0 where there was none yet."""
+    return await seal_store.select_journal_at(tx, merchant_id, at)
+
+
 async def trial_balance(tx: Tx, merchant_id: int) -> list[TrialRow]:
     """Return all accounts by currency and kind; each currency adds up to nought."""
     return [TrialRow(*row) for row in await seal_store.select_trial_balance(tx, merchant_id)]

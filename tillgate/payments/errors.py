@@ -137,6 +137,16 @@ class ValueSpent(Refusal):
         super().__init__(short=short, amount=amount)
 
 
+class RefundNotCancelable(Refusal):
+    """A refund that is {status} cannot be canceled: it has been ordered from the provider."""
+
+    code = "refund_unexpected_state"
+    param = "refund"
+
+    def __init__(self, status: str) -> None:
+        super().__init__(status=status)
+
+
 class PaymentFailed(Refusal):
     """{reason}"""
 

@@ -10,7 +10,7 @@ from msgspec import UNSET, Meta, UnsetType
 from tillgate.connectors.port import Presentation
 from tillgate.customers.wire import BillingDetails, CardForm, Email, Shipping
 from tillgate.kernel.errors import FieldRefused
-from tillgate.payments.model import Trace
+from tillgate.payments.model import Payment, Trace
 from tillgate.web.listing import ListRequest
 from tillgate.web.operation import Call
 from tillgate.web.reading import (
@@ -22,6 +22,7 @@ from tillgate.web.reading import (
     ShortText,
     Text,
     Url,
+    merge_metadata,
 )
 
 MethodType = Literal["card", "alipay", "wechat_pay"]
@@ -69,7 +70,6 @@ class WechatOptions(Request, frozen=True, kw_only=True):
 class CardOptions(Request, frozen=True, kw_only=True):
     """Options of cards."""
 
-    capture_method: Literal["manual"] | None = None
     request_three_d_secure: Literal["automatic", "any", "challenge"] | None = None
 
 
@@ -84,6 +84,7 @@ class MethodOptions(Request, frozen=True, kw_only=True):
 class Terms(Request, frozen=True, kw_only=True):
     """What creating and updating have in common."""
 
+    allowed_payment_method_types: list[MethodType] | None = None
     #: Who pays.
     customer: Id | UnsetType | None = UNSET
     description: Text | UnsetType | None = UNSET
@@ -244,6 +245,39 @@ def read_options(options: MethodOptions | None) -> dict[str, Any]:
         for method, fields in given.items()
         if fields is not None
     }
+
+
+def read_types(body: Terms) -> list[MethodType] | None:
+    """Return the types a payment takes, by Stripe's newer or older name for them."""
+    if body.allowed_payment_method_types is not None and body.payment_method_types is not None:
+        raise FieldRefused(
+            "payment_method_types",
+            "allowed_payment_method_types and payment_method_types mean the same; give one.",
+        )
+    return body.allowed_payment_method_types or body.payment_method_types
+
+
+def without_redirects(types: list[str], body: CreateIntent, method: str | None) -> list[str]:
+    """Leave out what sends the customer elsewhere, where the payment must not."""
+    automatic = body.automatic_payment_methods
+    if automatic is None or automatic.allow_redirects != "never":
+        return types
+    if method == "alipay":
+        name = "automatic_payment_methods[allow_redirects]"
+        raise FieldRefused(name, "Alipay sends the customer to its own page or app.")
+    return [kind for kind in types if kind != "alipay"] or ["card"]
+
+
+def read_words(payment: Payment, body: CaptureIntent) -> dict[str, Any]:
+    """Return what a capture changes of a payment's words."""
+    words: dict[str, Any] = {
+        name: value
+        for name in ("statement_descriptor", "statement_descriptor_suffix")
+        if (value := getattr(body, name)) is not None
+    }
+    if body.metadata is not UNSET:
+        words["metadata"] = merge_metadata(payment.metadata, body.metadata)
+    return words
 
 
 def read_client_secret(given: str | None) -> str:
