@@ -25,14 +25,6 @@ async def account(tx: Tx, merchant_id: int, number: int) -> Account:
     return found[0]
 
 
-async def account_by_code(tx: Tx, merchant_id: int, code: str, currency: str) -> Account:
-    """Return one account by its code."""
-    found = await store.select_accounts_by_code(tx, [(merchant_id, code, currency)])
-    if not found:
-        raise AccountNotFound(code)
-    return found[0]
-
-
 async def movements(
     tx: Tx,
     merchant_id: int,
