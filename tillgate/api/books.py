@@ -35,7 +35,6 @@ _LAST_JOURNAL = 1 << 62
 class ListAccounts(CursorRequest, frozen=True, kw_only=True):
     """Ledger accounts, newest first; `code` is the beginning of their codes."""
 
-    #: The beginning of their codes.
     code: Annotated[str, Meta(max_length=120)] | None = None
     currency: CurrencyCode | None = None
 
@@ -43,7 +42,6 @@ class ListAccounts(CursorRequest, frozen=True, kw_only=True):
 class ListEntries(CursorRequest, frozen=True, kw_only=True):
     """Entries of one account, newest first."""
 
-    #: `la_…`, from the list of ledger accounts.
     account: Id
 
 

@@ -74,7 +74,6 @@ class ChangeCustomer(Request, frozen=True, kw_only=True):
 class CreateCustomer(ChangeCustomer, frozen=True, kw_only=True):
     """A new customer; everything is optional."""
 
-    #: Attached to the customer at once.
     payment_method: Id | UnsetType = UNSET
 
 

@@ -85,17 +85,12 @@ class Terms(Request, frozen=True, kw_only=True):
     """What creating and updating have in common."""
 
     allowed_payment_method_types: list[MethodType] | None = None
-    #: Who pays.
     customer: Id | UnsetType | None = UNSET
     description: Text | UnsetType | None = UNSET
     metadata: MetadataChange | UnsetType = UNSET
-    #: `pm_…`, a test token such as `pm_card_visa`, or `alipay` or `wechat_pay`.
     payment_method: Id | UnsetType | None = UNSET
-    #: A payment method given on the spot.
     payment_method_data: MethodData | None = None
-    #: How the customer is brought to the provider, by type.
     payment_method_options: MethodOptions | None = None
-    #: What the customer may choose from; all that is offered, if left out.
     payment_method_types: list[MethodType] | None = None
     receipt_email: Email | UnsetType | None = UNSET
     setup_future_usage: Literal["on_session", "off_session"] | UnsetType | None = UNSET
@@ -110,14 +105,10 @@ class CreateIntent(Terms, frozen=True, kw_only=True):
     amount: Amount
     currency: CurrencyCode
     automatic_payment_methods: AutomaticMethods | None = None
-    #: `manual` reserves the money on a card, to be captured later.
     capture_method: Literal["automatic", "automatic_async", "manual"] = "automatic"
-    #: Charge it at once.
     confirm: bool = False
     confirmation_method: Literal["automatic", "manual"] = "automatic"
-    #: The customer is not there to be asked anything.
     off_session: bool = False
-    #: Where the customer comes back to from the provider.
     return_url: Url | None = None
     use_stripe_sdk: bool = False
 
@@ -134,15 +125,12 @@ class ConfirmIntent(Request, frozen=True, kw_only=True):
     """How the payment is to be paid now."""
 
     capture_method: Literal["automatic", "automatic_async", "manual"] | None = None
-    #: Proves the right to confirm, with a publishable key.
     client_secret: ShortText | None = None
-    #: The customer is not there to be asked anything.
     off_session: bool = False
     payment_method: Id | None = None
     payment_method_data: MethodData | None = None
     payment_method_options: MethodOptions | None = None
     receipt_email: Email | None = None
-    #: Where the customer comes back to from the provider.
     return_url: Url | None = None
     setup_future_usage: Literal["on_session", "off_session"] | None = None
     shipping: Shipping | None = None
@@ -152,7 +140,6 @@ class ConfirmIntent(Request, frozen=True, kw_only=True):
 class CaptureIntent(Request, frozen=True, kw_only=True):
     """How much of the reserved money is taken; the rest is released."""
 
-    #: All of it, if left out.
     amount_to_capture: Amount | None = None
     final_capture: bool = True
     metadata: MetadataChange | UnsetType = UNSET
@@ -190,7 +177,6 @@ class ListCharges(ListRequest, frozen=True, kw_only=True):
 class CreateRefund(Request, frozen=True, kw_only=True):
     """Money to be given back: of a payment_intent or of a charge; all that is left, or `amount`."""
 
-    #: All that is left, if left out.
     amount: Amount | None = None
     charge: Id | None = None
     metadata: MetadataChange | UnsetType = UNSET
