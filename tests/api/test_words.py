@@ -104,4 +104,5 @@ async def test_the_page_shows_words_and_errors(client: Any) -> None:
     assert "<code>requires_capture</code> (" not in page
     assert '<a href="#error-wallet_frozen"><code>wallet_frozen</code></a>' in page
     assert '<dt id="error-wallet_frozen">' in page
+    assert "payment_method_options[wechat_pay][openid]" in page
     assert "`" not in page.partition("<script")[0].replace("`uuidgen`", "")

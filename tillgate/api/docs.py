@@ -125,13 +125,20 @@ def _parameters(row: dict[str, Any], schemas: dict[str, Any]) -> list[dict[str, 
     ]
 
 
-def _fields(schema: dict[str, Any], schemas: dict[str, Any]) -> list[dict[str, Any]]:
+def _fields(
+    schema: dict[str, Any], schemas: dict[str, Any], within: str = "", levels: int = 2
+) -> list[dict[str, Any]]:
+    """Return a schema's fields, those of its objects under names such as `limits[daily]`."""
     found = _resolved(schema, schemas)
     required = set(found.get("required", []))
-    return [
-        _field(name, shape, schemas, is_required=name in required)
-        for name, shape in found.get("properties", {}).items()
-    ]
+    fields: list[dict[str, Any]] = []
+    for name, shape in found.get("properties", {}).items():
+        full = f"{within}[{name}]" if within else name
+        fields.append(_field(full, shape, schemas, is_required=name in required and not within))
+        nested = next((one for one in [shape, *shape.get("anyOf", [])] if "$ref" in one), None)
+        if nested is not None and levels:
+            fields += _fields(nested, schemas, full, levels - 1)
+    return fields
 
 
 def _field(
