@@ -1,5 +1,6 @@
 """Every field has words that help, every operation says what it may refuse."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -101,8 +102,8 @@ async def test_the_page_shows_words_and_errors(client: Any) -> None:
     async with client.session.get(f"{client.base}/docs") as answer:
         page = await answer.text()
 
-    assert "<code>requires_capture</code> (" not in page
+    assert "<code>requires_capture</code>" in page
     assert '<a href="#error-wallet_frozen"><code>wallet_frozen</code></a>' in page
     assert '<dt id="error-wallet_frozen">' in page
     assert "payment_method_options[wechat_pay][openid]" in page
-    assert "`" not in page.partition("<script")[0].replace("`uuidgen`", "")
+    assert "`" not in "".join(re.findall(r"<dd>.*?</dd>", page, re.DOTALL))
