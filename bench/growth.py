@@ -21,13 +21,13 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from bench.growth_fill import MERCHANT, Size, fill
+from bench.growth_fill import Size, fill
 from bench.growth_questions import READS, WRITES, Question, touch_open
 from bench.ledger import Options, post_for
 from bench.ledger_server import server
 from tillgate.kernel.clock import SystemClock
 from tillgate.ledger.model import Line
-from tillgate.ledger.posting import PostingLane
+from tillgate.ledger.posting import open_lane
 from tillgate.runtime.db import BY_INDEX, Database
 from tillgate.runtime.embedded import EmbeddedPostgres
 
@@ -66,7 +66,7 @@ class Measure:
         self._dbs = dbs
         self._samples = {size.name: size.sample() for size, _ in dbs}
         self._asked: dict[tuple[str, str], list[list[float]]] = {}
-        self._lanes = {size.name: PostingLane(db, SystemClock(), MERCHANT) for size, db in dbs}
+        self._lanes = {size.name: open_lane(db, SystemClock()) for size, db in dbs}
 
     async def warm_up(self) -> None:
         """Meet every object of the sample once, and every wallet that is posted to."""

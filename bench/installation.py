@@ -133,7 +133,7 @@ async def _fund(tx: Any, merchant_id: int, code: str, wallet_ids: list[str]) -> 
     for name in codes:
         line = Line(bank, books.number(merchant_id, name, code), FUNDS)
         books.post(Journal(merchant_id, f"funding:{name}", (line,)), at=at)
-    await ledger.save(tx, books)
+    ledger.save(tx, books)
 
 
 @contextmanager

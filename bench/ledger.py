@@ -25,7 +25,7 @@ import asyncpg
 from bench.ledger_server import Meter, Round, median, prepare_tpcb, server, tpcb
 from tillgate.kernel.clock import SystemClock
 from tillgate.ledger.model import Journal, Line
-from tillgate.ledger.posting import PostingLane
+from tillgate.ledger.posting import PostingLane, open_lane
 from tillgate.runtime.db import Database
 from tillgate.runtime.embedded import EmbeddedPostgres
 from tillgate.runtime.migrations import migrate
@@ -115,7 +115,7 @@ def hot() -> tuple[Line, ...]:
 async def measure(postgres: EmbeddedPostgres, options: Options) -> dict[str, list[Round]]:
     """Run all works in turn, round by round."""
     db = await Database.open(postgres.dsn(DATABASE), size=2)
-    lane = PostingLane(db, SystemClock(), MERCHANT, max_items=options.batch)
+    lane = open_lane(db, SystemClock(), max_items=options.batch)
     await post_for(postgres, replace(options, seconds=options.warm_up), lane, uniform)
     works = {
         "tpc-b": partial(tpcb, postgres, DATABASE, options.seconds),

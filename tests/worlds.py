@@ -20,7 +20,8 @@ import msgspec
 from simulators.common.http import Request, Response, Server
 from simulators.keys import open_keys
 from simulators.running import Plan, Running, run
-from tillgate.connectors.client import AiohttpTransport, HttpSettings, unobserved
+from tillgate.connectors.client import HttpSettings, unobserved
+from tillgate.connectors.transport import HttpTransport
 from tillgate.kernel import ids
 from tillgate.kernel.clock import Clock, SystemClock
 from tillgate.ledger import commands as ledger
@@ -243,7 +244,7 @@ async def open_world(
         )
     )
     db = await Database.open(db_url)
-    transport = AiohttpTransport(FAST)
+    transport = HttpTransport(FAST)
     accounts = accounts_of(running.merchants_file)
 
     async def load(_: int) -> list[OpenedAccount]:

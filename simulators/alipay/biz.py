@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -104,6 +105,7 @@ def _read_expiry(biz: Biz, now: float, life_seconds: float) -> float:
     return now + seconds
 
 
+@lru_cache(maxsize=512)
 def _read_time(written: str) -> float:
     for shape in ("%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M"):
         try:

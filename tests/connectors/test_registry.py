@@ -9,7 +9,6 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 
-from tillgate.connectors.client import AiohttpTransport
 from tillgate.connectors.port import (
     Billing,
     Capturing,
@@ -20,6 +19,7 @@ from tillgate.connectors.port import (
     Vaulting,
 )
 from tillgate.connectors.registry import NAMES, build
+from tillgate.connectors.transport import HttpTransport
 from tillgate.kernel.errors import FieldRefused
 
 
@@ -73,14 +73,14 @@ LIVE: dict[str, dict[str, Any]] = {
 
 
 def _build(name: str, **change: Any) -> Any:
-    return build(name, json.dumps({**ACCOUNTS[name], **change}), AiohttpTransport())
+    return build(name, json.dumps({**ACCOUNTS[name], **change}), HttpTransport())
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_an_account_is_built_from_text_bytes_or_a_mapping(name: str) -> None:
     text = json.dumps(ACCOUNTS[name])
     for config in (text, text.encode(), ACCOUNTS[name]):
-        connector = build(name, config, AiohttpTransport())
+        connector = build(name, config, HttpTransport())
         assert connector.name == name
         assert isinstance(connector, Closing)
         assert isinstance(connector, Refunding)
@@ -174,7 +174,7 @@ def test_what_cannot_work_is_refused_by_name(name: str, change: dict[str, Any], 
 @pytest.mark.parametrize("config", ["", "[]", "null", b"\xff", "{"])
 def test_a_config_that_is_no_object_is_refused(config: str | bytes) -> None:
     with pytest.raises(FieldRefused) as refused:
-        build("stripe", config, AiohttpTransport())
+        build("stripe", config, HttpTransport())
 
     assert refused.value.param == "config"
 
@@ -188,6 +188,6 @@ def test_keys_without_header_and_footer_are_read_as_alipay_writes_them() -> None
 
 def test_an_unknown_connector_is_refused() -> None:
     with pytest.raises(FieldRefused) as refused:
-        build("paypal", {}, AiohttpTransport())
+        build("paypal", {}, HttpTransport())
 
     assert refused.value.param == "provider"

@@ -13,7 +13,6 @@ import pytest
 from simulators.common.faults import FaultKind
 from simulators.common.simulator import WrongState
 from tests.contract.worlds import CLOCK, World
-from tillgate.connectors.client import AiohttpTransport
 from tillgate.connectors.port import (
     AttemptNotice,
     BadNotice,
@@ -34,6 +33,7 @@ from tillgate.connectors.port import (
     Waiting,
 )
 from tillgate.connectors.registry import build
+from tillgate.connectors.transport import HttpTransport
 from tillgate.kernel.money import Money
 
 BEFORE = [
@@ -464,7 +464,7 @@ async def test_a_notice_of_a_refund_is_never_a_payment(world: World) -> None:
 
 
 async def test_a_transport_is_one_pool(world: World) -> None:
-    assert isinstance(world.transport, AiohttpTransport)
+    assert isinstance(world.transport, HttpTransport)
     charges = [world.charge_of() for _ in range(20)]
 
     outcomes = await asyncio.gather(*(world.charge(each) for each in charges))

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from simulators.common.faults import Fault, FaultKind, Rule
 from simulators.common.simulator import Simulator
-from tillgate.connectors.client import AiohttpTransport, HttpSettings
+from tillgate.connectors.client import HttpSettings
 from tillgate.connectors.port import (
     Charge,
     Closed,
@@ -29,6 +29,7 @@ from tillgate.connectors.port import (
     RefundOutcome,
 )
 from tillgate.connectors.registry import build
+from tillgate.connectors.transport import HttpTransport
 from tillgate.kernel.clock import SystemClock
 from tillgate.kernel.ids import new_id
 from tillgate.kernel.money import CNY, USD, Currency, Money
@@ -84,7 +85,7 @@ class World:
     name: str
     connector: Connector
     simulator: Simulator
-    transport: AiohttpTransport
+    transport: HttpTransport
     ear: Ear
     account: dict[str, Any]
     presentation: Presentation
@@ -190,7 +191,7 @@ def config_of(provider: str, merchant: dict[str, Any]) -> dict[str, Any]:
 def make_world(provider: str, simulator: Simulator, merchant: dict[str, Any], ear: Ear) -> World:
     """The world of one provider, whose simulator listens already."""
     account = config_of(provider, merchant)
-    transport = AiohttpTransport(SETTINGS)
+    transport = HttpTransport(SETTINGS)
     connector = build(provider, account, transport)
     assert isinstance(connector, Notifying)
     notifying = connector

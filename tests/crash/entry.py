@@ -14,7 +14,7 @@ import signal
 import sys
 from typing import Any
 
-from tillgate.connectors.client import AiohttpTransport
+from tillgate.connectors.transport import HttpTransport
 from tillgate.entry import build
 from tillgate.payments.commands import LookUps
 from tillgate.runtime.db import Database
@@ -36,21 +36,21 @@ class Fate:
 
 def arm(fate: Fate) -> None:
     """Put a step's two ends in fate's hands."""
-    commit, send = Database._commit, AiohttpTransport.send
+    commit, send = Database._commit, HttpTransport.send
 
     async def fateful_commit(self: Database, connection: Any) -> None:
         fate.meet("before a commit")
         await commit(self, connection)
         fate.meet("after a commit")
 
-    async def fateful_send(self: AiohttpTransport, request: Any) -> Any:
+    async def fateful_send(self: HttpTransport, request: Any) -> Any:
         fate.meet("before a call")
         answer = await send(self, request)
         fate.meet("after a call")
         return answer
 
     Database._commit = fateful_commit  # type: ignore[method-assign]
-    AiohttpTransport.send = fateful_send  # type: ignore[method-assign]
+    HttpTransport.send = fateful_send  # type: ignore[method-assign]
 
 
 def hurry(**_: float) -> LookUps:

@@ -55,7 +55,7 @@ async def post_healthy(db: Database) -> None:
     async with db.transaction() as tx:
         books = await ledger.lock(tx, {TEAHOUSE})
         await ledger.ensure_accounts(tx, books, [(TEAHOUSE, term) for term in terms], at=NOW)
-        await ledger.save(tx, books)
+        ledger.save(tx, books)
     journals = [
         Journal(TEAHOUSE, f"payment:{ATTEMPT}", (Line(1, 3, 10_000),)),
         Journal(TEAHOUSE, f"refund:{REFUND}", (Line(3, 2, 4_000),)),

@@ -139,7 +139,7 @@ async def spend(world: World, amount: int) -> None:
         )
         posted = books.post(journal, at=world.clock.now())
         assert not isinstance(posted, Exception), posted
-        await ledger.save(tx, books)
+        ledger.save(tx, books)
 
 
 async def snapshot(world: World) -> bytes:

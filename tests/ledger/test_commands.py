@@ -13,7 +13,7 @@ from tillgate.ledger import commands, flows, queries
 from tillgate.ledger.errors import CurrencyDiffers, HoldEnded, InsufficientFunds
 from tillgate.ledger.machine import Memory
 from tillgate.ledger.model import AccountTerms, Hold, Line, Posted
-from tillgate.ledger.posting import PostingLane
+from tillgate.ledger.posting import open_lane
 from tillgate.runtime.db import Database
 from tillgate.runtime.lane import Lane
 
@@ -166,7 +166,7 @@ async def test_a_connection_that_dies_leaves_the_books_balanced(
             books.post(shop.journal([(world, li, 5)], cause="test:crash"), at=NOON)
             if step == "before the write":
                 await die()
-            await commands.save(tx, books)
+            commands.save(tx, books)
             if step == "after the write":
                 await die()
                 await tx.value("SELECT 1")
@@ -193,7 +193,7 @@ async def test_a_hold_is_reserved_then_posted_in_part(shop: Shop) -> None:
         assert books.reserve(hold) is hold
         assert books.reserve(hold) is hold
         too_much = books.reserve(Hold(TEAHOUSE, "hold_2", ((li, 41),), NOON))
-        await commands.save(tx, books)
+        commands.save(tx, books)
     spend = await shop.post((li, world, 41))
     async with shop.db.transaction() as tx:
         books = await commands.lock(tx, {TEAHOUSE})
@@ -207,7 +207,7 @@ async def test_a_hold_is_reserved_then_posted_in_part(shop: Shop) -> None:
         )
         posted = books.post_hold(TEAHOUSE, "hold_1", journal, at=NOON)
         again = books.void(TEAHOUSE, "hold_1", at=NOON)
-        await commands.save(tx, books)
+        commands.save(tx, books)
 
     assert isinstance(too_much, InsufficientFunds)
     assert isinstance(spend, InsufficientFunds)
@@ -286,7 +286,7 @@ async def test_an_account_is_opened_once(shop: Shop) -> None:
 
 async def test_the_fast_lane_agrees_with_others_who_write(shop: Shop) -> None:
     numbers = [await shop.account(name, floor=-50) for name in ("world", "li", "wang", "zhao")]
-    lane = PostingLane(shop.db, shop.clock, TEAHOUSE, max_items=8)
+    lane = open_lane(shop.db, shop.clock, max_items=8)
     dice = random.Random(5)
     refused = 0
 
@@ -316,7 +316,7 @@ async def test_the_fast_lane_agrees_with_others_who_write(shop: Shop) -> None:
 
 async def test_a_batch_that_fails_in_the_fast_lane_is_decided_again(shop: Shop) -> None:
     world, li = await shop.account("world"), await shop.account("li")
-    lane = PostingLane(shop.db, shop.clock, TEAHOUSE, max_items=5)
+    lane = open_lane(shop.db, shop.clock, max_items=5)
     fail = iter([False, True, False, True, True, *[False] * 1000])
 
     async def maybe_fail() -> None:

@@ -18,10 +18,9 @@ from tillgate.runtime.idempotency import (
     Claims,
     KeyInUse,
     KeyMismatch,
-    OnceItem,
-    OnceLane,
     Stored,
 )
+from tillgate.runtime.once import OnceItem, OnceLane
 
 
 class Busy(Refusal):

@@ -51,7 +51,7 @@ async def pay_in(
         await ledger.load(tx, books, accounts=[(TEAHOUSE, account)], causes=[(TEAHOUSE, cause)])
         collected = books.number(TEAHOUSE, provider.code, "cny")
         books.post(Journal(TEAHOUSE, cause, (Line(collected, account, amount),)), at=NOON)
-        await ledger.save(tx, books)
+        ledger.save(tx, books)
     return cause
 
 

@@ -13,9 +13,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-import aiohttp
-from yarl import URL
-
 from tillgate.connectors.port import NotSent, Unknown
 from tillgate.runtime.db import assert_outside_transaction
 
@@ -74,80 +71,6 @@ class HttpSettings:
     connections_per_host: int = 64
     #: Shorter than what servers keep: a connection they closed first costs us an unknown outcome.
     keepalive_seconds: float = 4.0
-
-
-class AiohttpTransport:
-    """The real network: one keep-alive pool a process.
-
-    A POST goes out at most once. aiohttp repeats only idempotent methods when a kept connection
-    turns out to be closed (pinned by a test), and here those are questions that move nothing.
-    """
-
-    def __init__(self, settings: HttpSettings = HttpSettings()) -> None:
-        self._settings = settings
-        self._session: aiohttp.ClientSession | None = None
-
-    async def send(self, request: HttpRequest) -> HttpResponse:
-        try:
-            return await self._exchange(request)
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            raise NotSentError(type(error).__name__) from error
-        except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError) as error:
-            raise NotSentError(type(error).__name__) from error
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise LostError(type(error).__name__) from error
-
-    async def _exchange(self, request: HttpRequest) -> HttpResponse:
-        async with self._open_session().request(
-            request.method,
-            URL(request.url, encoded=True),
-            data=request.body or None,
-            headers={"Accept-Encoding": "identity", **request.headers},
-            allow_redirects=False,
-        ) as response:
-            body = await _read_at_most(response.content, request.max_bytes)
-            headers = {name.lower(): value for name, value in response.headers.items()}
-            return HttpResponse(response.status, headers, body)
-
-    def _open_session(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            wanted = self._settings
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(
-                    limit=wanted.connections,
-                    limit_per_host=wanted.connections_per_host,
-                    keepalive_timeout=wanted.keepalive_seconds,
-                ),
-                timeout=aiohttp.ClientTimeout(
-                    total=wanted.total_seconds,
-                    connect=wanted.connect_seconds,
-                    sock_connect=wanted.connect_seconds,
-                    # Where the whole exchange has no longer, a timer for each part of it is no use.
-                    sock_read=(
-                        wanted.read_seconds if wanted.read_seconds < wanted.total_seconds else None
-                    ),
-                ),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                trust_env=False,
-            )
-        return self._session
-
-    async def close(self) -> None:
-        """Close the pool."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
-
-
-async def _read_at_most(stream: aiohttp.StreamReader, limit: int) -> bytes:
-    parts: list[bytes] = []
-    size = 0
-    async for part in stream.iter_any():
-        size += len(part)
-        if size > limit:
-            raise LostError("the answer is larger than we read")
-        parts.append(part)
-    return b"".join(parts)
 
 
 def unobserved(provider: str, operation: str, outcome_class: str, seconds: float) -> None:

@@ -10,7 +10,7 @@ from tillgate.customers.model import Change, Customer, PaymentMethod
 from tillgate.kernel.clock import Clock
 from tillgate.kernel.errors import Refusal
 from tillgate.runtime.db import Database, Tx
-from tillgate.runtime.idempotency import OnceLane
+from tillgate.runtime.once import OnceLane
 from tillgate.web.listing import ListOf, read_page, show_list
 from tillgate.web.operation import Answer, Call, Operation, operation
 from tillgate.web.reading import Nothing

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from tillgate.connectors import registry
-from tillgate.connectors.client import AiohttpTransport
+from tillgate.connectors.transport import HttpTransport
 from tillgate.entry.build import open_database, vault_of
 from tillgate.kernel.clock import SystemClock
 from tillgate.kernel.errors import FieldRefused
@@ -60,7 +60,7 @@ async def put_provider(
     """Keep what a merchant has at a provider, or its new settings in the place of the old."""
     config = {**_read(text), "livemode": mode == "live"}
     # Building the connector reads every field and refuses what cannot work.
-    registry.build(provider, config, AiohttpTransport())
+    registry.build(provider, config, HttpTransport())
     clock, vault = SystemClock(), vault_of(settings)
     async with open_database(settings) as db, db.transaction() as tx:
         tenant = await queries.tenant(tx, merchant, livemode=mode == "live")

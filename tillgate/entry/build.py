@@ -8,7 +8,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
-from tillgate.connectors.client import AiohttpTransport, HttpSettings
+from tillgate.connectors.client import HttpSettings
+from tillgate.connectors.transport import HttpTransport
 from tillgate.kernel.clock import Clock, SystemClock
 from tillgate.merchants import queries as merchants
 from tillgate.merchants.model import OpenedAccount
@@ -61,7 +62,7 @@ async def open_core(settings: Settings, *, clock: Clock | None = None) -> AsyncG
         role=settings.database.role or None,
         settings=BY_INDEX,
     )
-    transport = AiohttpTransport(
+    transport = HttpTransport(
         HttpSettings(
             connect_seconds=settings.providers.connect_timeout_seconds,
             read_seconds=settings.providers.total_timeout_seconds,

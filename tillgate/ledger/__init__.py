@@ -17,6 +17,7 @@ is decided in memory (`machine.Books`, pure) and written by one statement.
 
 Tables: `ledger.books accounts lines holds seals`.
 
-Beside the usual files: `posting.py`, the fast lane into one merchant's books; `seal_store.py`, the
-SQL of seals and of the audit.
+Beside the usual files: `foresight.py`, the books as the batches under way will leave them;
+`posting.py`, the fast lane into the books, which stands on it; `seal_store.py`, the SQL of seals
+and of the audit.
 """

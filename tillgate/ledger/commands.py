@@ -3,7 +3,7 @@
     books = await lock(tx, {merchant_id})
     await load(tx, books, accounts=[...], codes=[...], causes=[...])
     posted = books.post(Journal(...), at=clock.now())     # Posted | Refusal, any number of times
-    await save(tx, books)
+    save(tx, books)
 
 Lock the books last of all rows, since the lock is the one everybody of that merchant waits for.
 """
@@ -19,6 +19,7 @@ from tillgate.ledger import store
 from tillgate.ledger.machine import Books, Memory
 from tillgate.ledger.model import AccountTerms, Journal, Posted
 from tillgate.runtime.db import Tx
+from tillgate.runtime.writes import Notebook
 
 
 async def open_books(tx: Tx, merchant_id: int) -> None:
@@ -90,17 +91,17 @@ async def ensure_accounts(
         books.take_in(await store.insert_accounts(tx, merchant, first, new, at))
 
 
-async def save(tx: Tx, books: Books) -> None:
+def save(notes: Notebook, books: Books) -> None:
     """Write what the books have taken in since they were locked."""
+    if books.touched or books.new:
+        stamp = int.from_bytes(os.urandom(7), "big")
+        store.write(notes, store.take_writing(books, stamp))
+        if books.memory is not None and len(books.counters) == 1:
+            books.memory.keep(next(iter(books.counters)), stamp, books)
     if books.changed_holds:
-        await store.upsert_holds(tx, list(books.changed_holds.values()))
+        store.upsert_holds(notes, list(books.changed_holds.values()))
+        books.written_holds |= books.changed_holds.keys()
         books.changed_holds.clear()
-    if not (books.touched or books.new):
-        return
-    stamp = int.from_bytes(os.urandom(7), "big")
-    await store.write(tx, store.take_writing(books, stamp))
-    if books.memory is not None and len(books.counters) == 1:
-        books.memory.keep(next(iter(books.counters)), stamp, books)
 
 
 async def post(
@@ -108,6 +109,14 @@ async def post(
 ) -> list[Posted | Refusal]:
     """Post journals in order, each accepted or refused by itself."""
     books = await lock(tx, {journal.merchant_id for journal in journals}, memory)
+    await load_for(tx, books, journals)
+    results = [books.post(journal, at=at) for journal in journals]
+    save(tx, books)
+    return results
+
+
+async def load_for(tx: Tx, books: Books, journals: Collection[Journal]) -> None:
+    """Read what is needed to post these journals."""
     known = books.accounts
     await load(
         tx,
@@ -121,6 +130,3 @@ async def post(
         ],
         causes=[(journal.merchant_id, journal.cause) for journal in journals],
     )
-    results = [books.post(journal, at=at) for journal in journals]
-    await save(tx, books)
-    return results

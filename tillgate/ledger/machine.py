@@ -96,6 +96,21 @@ class Books:
         #: Holds whose presence or absence has been checked under the lock.
         self.checked_holds: set[tuple[int, str]] = set()
         self.changed_holds: dict[tuple[int, str], Hold] = {}
+        #: What has been taken off the books to be written.
+        self.written: list[Posted] = []
+        self.written_holds: set[tuple[int, str]] = set()
+
+    def turn(self) -> None:
+        """Go on to the next batch: of journals and holds, keep only what the last one has changed.
+
+        What it has left as it was may be changed by others, and is read again.
+        """
+        last = {(posted.merchant_id, posted.cause) for posted in self.written}
+        self.posted = {key: self.posted[key] for key in last}
+        self.checked = last
+        self.holds = {key: self.holds[key] for key in self.written_holds}
+        self.checked_holds = set(self.holds)
+        self.written, self.written_holds = [], set()
 
     def take_in(self, accounts: Iterable[Account]) -> None:
         """Learn accounts as they stand in the database."""

@@ -19,6 +19,7 @@ from tillgate.ledger.model import (
 )
 from tillgate.runtime import telemetry
 from tillgate.runtime.db import Tx
+from tillgate.runtime.writes import Notebook
 
 
 async def insert_books(tx: Tx, merchant_id: int) -> None:
@@ -273,10 +274,10 @@ async def select_merchants_with_expired_holds(tx: Tx, at: datetime) -> list[int]
     return [row["merchant_id"] for row in rows]
 
 
-async def upsert_holds(tx: Tx, holds: Sequence[Hold]) -> None:
+def upsert_holds(notes: Notebook, holds: Sequence[Hold]) -> None:
     """Write new holds, and the end of old ones; an ended hold never changes again."""
     parts = [(hold, account, amount) for hold in holds for account, amount in hold.parts]
-    written = await tx.run(
+    notes.later(
         """
         INSERT INTO ledger.holds AS h
             (merchant_id, id, account, amount, status, expires_at, created_at, ended_at)
@@ -294,8 +295,9 @@ async def upsert_holds(tx: Tx, holds: Sequence[Hold]) -> None:
         [hold.expires_at for hold, _, _ in parts],
         [hold.created_at for hold, _, _ in parts],
         [hold.ended_at for hold, _, _ in parts],
+        rows=len(parts),
+        otherwise="a hold ended while its books were locked",
     )
-    assert written == len(parts), "a hold ended while its books were locked"
 
 
 class Writing(msgspec.Struct, frozen=True):
@@ -311,10 +313,9 @@ def take_writing(books: Books, stamp: int) -> Writing:
     """Take what is new off the books; from here on they stand as if it were written."""
     touched = sorted(books.touched)
     states = [books.accounts[key] for key in touched]
-    counters = [
-        (merchant, counter.last_journal, counter.last_at)
-        for merchant, counter in books.counters.items()
-    ]
+    merchants = {key[0] for key in touched} | {posted.merchant_id for posted in books.new}
+    counted = [(merchant, books.counters[merchant]) for merchant in sorted(merchants)]
+    counters = [(merchant, one.last_journal, one.last_at, one.stamp) for merchant, one in counted]
     writing = Writing(
         stamp,
         list(_line_rows(books.new)),
@@ -327,30 +328,43 @@ def take_writing(books: Books, stamp: int) -> Writing:
             [state.held_before for state in states],
             [state.currency for state in states],
         ],
-        _columns(counters, 3),
+        _columns(counters, 4),
     )
     for state in states:
         state.balance_before, state.held_before = state.balance, state.held
-    for counter in books.counters.values():
+    for _, counter in counted:
         counter.stamp = stamp
+    books.written += books.new
     books.touched.clear()
     books.new.clear()
     return writing
 
 
-async def write(tx: Tx, writing: Writing) -> None:
+def write(notes: Notebook, writing: Writing) -> None:
     """Write new lines, new balances and the counters.
 
-    The second check: each touched account still stands where the books found it under the lock,
-    and is of the currency that the lines on it say.
+    The books come first: their row is the lock, and must carry the stamp it was found with. A
+    second check: each touched account still stands where the books found it, and is of the
+    currency that the lines on it say.
     """
+    notes.later(
+        """
+        UPDATE ledger.books b SET last_journal = u.last_journal, last_at = u.last_at, stamp = $5
+        FROM unnest($1::bigint[], $2::bigint[], $3::timestamptz[], $4::bigint[])
+            u(merchant_id, last_journal, last_at, found)
+        WHERE b.merchant_id = u.merchant_id AND b.stamp = u.found
+        """,
+        *writing.counters,
+        writing.stamp,
+        rows=len(writing.counters[0]),
+        otherwise="somebody else has written into the books",
+    )
     telemetry.LINES.inc(len(writing.lines))
     if len(writing.lines) > _COPY_FROM:
-        written = await tx.copy("ledger", "lines", _LINE_COLUMNS, writing.lines)
-        assert written == len(writing.lines), "lines were lost"
+        notes.later_copy("ledger", "lines", _LINE_COLUMNS, writing.lines)
     elif writing.lines:
-        tx.later(_INSERT_LINES, *zip(*writing.lines, strict=True), rows=len(writing.lines))
-    tx.later(
+        notes.later(_INSERT_LINES, *zip(*writing.lines, strict=True), rows=len(writing.lines))
+    notes.later(
         """
         UPDATE ledger.accounts a SET balance = u.balance, held = u.held
         FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[],
@@ -363,18 +377,6 @@ async def write(tx: Tx, writing: Writing) -> None:
         *writing.accounts,
         rows=len(writing.accounts[0]),
         otherwise="an account moved while its books were locked",
-    )
-    tx.later(
-        """
-        UPDATE ledger.books b SET last_journal = u.last_journal, last_at = u.last_at, stamp = $4
-        FROM unnest($1::bigint[], $2::bigint[], $3::timestamptz[])
-            u(merchant_id, last_journal, last_at)
-        WHERE b.merchant_id = u.merchant_id
-        """,
-        *writing.counters,
-        writing.stamp,
-        rows=len(writing.counters[0]),
-        otherwise="books were lost",
     )
 
 

@@ -210,7 +210,7 @@ class Desk:
         )
         for _, _, cause, decide in bookings:
             self._post(books, cause, decide(books))
-        await ledger.save(tx, books)
+        ledger.save(tx, books)
 
     def _post(self, books: Books, cause: str, journal: Journal | None) -> None:
         if journal is None:

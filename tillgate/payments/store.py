@@ -16,6 +16,7 @@ from tillgate.kernel.paging import Page, Rows
 from tillgate.payments.model import Attempt, Payment, Refund
 from tillgate.runtime.db import Tx
 from tillgate.runtime.listing import select_page
+from tillgate.runtime.writes import Notebook
 
 _payment = msgspec.json.Decoder(Payment)
 _attempt = msgspec.json.Decoder(Attempt)
@@ -36,10 +37,10 @@ def _json(rows: Sequence[object]) -> str:
 # Payments ------------------------------------------------------------------------------------
 
 
-def insert_payments(tx: Tx, payments: Sequence[Payment]) -> None:
+def insert_payments(notes: Notebook, payments: Sequence[Payment]) -> None:
     """Write new payments."""
     if payments:
-        tx.later(
+        notes.later(
             "INSERT INTO payments.payments"
             " SELECT * FROM jsonb_populate_recordset(NULL::payments.payments, $1::jsonb)",
             _json(payments),
@@ -106,11 +107,11 @@ async def lock_payments_of_refunds(tx: Tx, keys: Collection[Key]) -> list[Paymen
     return [_payment.decode(row["row"]) for row in rows]
 
 
-def update_payments(tx: Tx, payments: Sequence[Payment]) -> None:
+def update_payments(notes: Notebook, payments: Sequence[Payment]) -> None:
     """Write what can change of payments; their rows are locked."""
     if not payments:
         return
-    tx.later(
+    notes.later(
         """
         UPDATE payments.payments p SET
             (amount, currency, status, capture_method, customer_id, method_types, payment_method,
@@ -182,10 +183,10 @@ async def select_overdue_payments(tx: Tx, now: datetime, limit: int) -> list[Key
 # Attempts ------------------------------------------------------------------------------------
 
 
-def insert_attempts(tx: Tx, attempts: Sequence[Attempt]) -> None:
+def insert_attempts(notes: Notebook, attempts: Sequence[Attempt]) -> None:
     """Write new attempts."""
     if attempts:
-        tx.later(
+        notes.later(
             "INSERT INTO payments.attempts"
             " SELECT * FROM jsonb_populate_recordset(NULL::payments.attempts, $1::jsonb)",
             _json(attempts),
@@ -215,11 +216,11 @@ async def select_attempts_of_payment(tx: Tx, merchant_id: int, payment_id: str) 
     return [_attempt.decode(row["row"]) for row in rows]
 
 
-def update_attempts(tx: Tx, attempts: Sequence[Attempt]) -> None:
+def update_attempts(notes: Notebook, attempts: Sequence[Attempt]) -> None:
     """Write what can change of attempts; their payments' rows are locked."""
     if not attempts:
         return
-    tx.later(
+    notes.later(
         """
         UPDATE payments.attempts a SET
             (status, reference, next_step, error, instrument, amount_authorised, amount_to_capture,
@@ -265,10 +266,10 @@ async def lease_attempt(tx: Tx, attempt: Attempt, until: datetime) -> bool:
 # Refunds -------------------------------------------------------------------------------------
 
 
-def insert_refunds(tx: Tx, refunds: Sequence[Refund]) -> None:
+def insert_refunds(notes: Notebook, refunds: Sequence[Refund]) -> None:
     """Write new refunds."""
     if refunds:
-        tx.later(
+        notes.later(
             "INSERT INTO payments.refunds"
             " SELECT * FROM jsonb_populate_recordset(NULL::payments.refunds, $1::jsonb)",
             _json(refunds),
@@ -298,11 +299,11 @@ async def select_refunds_of_payment(tx: Tx, merchant_id: int, payment_id: str) -
     return [_refund.decode(row["row"]) for row in rows]
 
 
-def update_refunds(tx: Tx, refunds: Sequence[Refund]) -> None:
+def update_refunds(notes: Notebook, refunds: Sequence[Refund]) -> None:
     """Write what can change of refunds; their payments' rows are locked."""
     if not refunds:
         return
-    tx.later(
+    notes.later(
         """
         UPDATE payments.refunds r SET
             (status, failure_reason, reference, metadata, look_up_at, look_ups, sequence)
@@ -360,10 +361,10 @@ class Break(msgspec.Struct, frozen=True, kw_only=True):
     resolution: str | None = None
 
 
-def insert_breaks(tx: Tx, breaks: Sequence[Break]) -> None:
+def insert_breaks(notes: Notebook, breaks: Sequence[Break]) -> None:
     """Open breaks; one of a kind per attempt or refund stays open at a time."""
     if breaks:
-        tx.later(
+        notes.later(
             "INSERT INTO payments.breaks SELECT * FROM"
             " jsonb_populate_recordset(NULL::payments.breaks, $1::jsonb) ON CONFLICT DO NOTHING",
             _json(breaks),

@@ -8,15 +8,22 @@ happened, and only looking can tell.
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from functools import cache
-from typing import Any, Final, LiteralString, NamedTuple, cast
+from typing import Any, Final, LiteralString
 
 import asyncpg
 
 from tillgate.kernel.errors import Kind, Refusal
+from tillgate.runtime.writes import (
+    NOT_AS_WANTED,
+    Notebook,
+    Write,
+    first_of_each_table,
+    joined,
+)
 
 _holding: ContextVar[int] = ContextVar("connections_held", default=0)
 
@@ -40,8 +47,14 @@ CONTENDED = (
 
 
 #: Sessions that only ever look rows up by key. Whatever the statistics say, and there are none yet
-#: for a table that fills up for the first time, a batch must not meet a scan of a table that grew.
-BY_INDEX: Final = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
+#: for a table that fills up for the first time, a batch must not meet a scan of a table that grew;
+#: nor must it be planned anew each time because it happens to be small.
+BY_INDEX: Final = {
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "plan_cache_mode": "force_generic_plan",
+}
 
 
 class DatabaseUnavailable(Refusal):
@@ -63,29 +76,29 @@ def assert_outside_transaction() -> None:
     assert _holding.get() == 0, "a database connection is held over a network call"
 
 
-class Tx:
-    """An open transaction.
+class Tx(Notebook):
+    """A transaction, begun with the first thing it says.
 
     Writes may be put off with `later`: they are sent together, in one statement and one round trip,
-    before whatever else the transaction says next, and at the latest before it commits.
+    before whatever else the transaction says next, and at the latest before it commits. Where that
+    is all it has to say, the one statement is the transaction.
     """
 
-    __slots__ = ("_connection", "_later")
+    __slots__ = ("_connection", "is_begun")
 
-    def __init__(self, connection: asyncpg.pool.PoolConnectionProxy) -> None:
+    def __init__(self, connection: asyncpg.pool.PoolConnectionProxy, *, is_begun: bool) -> None:
+        super().__init__()
         self._connection = connection
-        self._later: list[_Write] = []
+        self.is_begun = is_begun
 
     async def all(self, sql: LiteralString, *args: object) -> list[asyncpg.Record]:
         """Return all rows."""
-        if self._later:
-            await self.flush()
+        await self._catch_up()
         return await self._connection.fetch(sql, *args)
 
     async def maybe(self, sql: LiteralString, *args: object) -> asyncpg.Record | None:
         """Return the first row, if there is one."""
-        if self._later:
-            await self.flush()
+        await self._catch_up()
         return await self._connection.fetchrow(sql, *args)
 
     async def one(self, sql: LiteralString, *args: object) -> asyncpg.Record:
@@ -96,122 +109,69 @@ class Tx:
 
     async def value(self, sql: LiteralString, *args: object) -> Any:
         """Return the first column of the first row, or None."""
-        if self._later:
-            await self.flush()
+        await self._catch_up()
         return await self._connection.fetchval(sql, *args)
 
     async def run(self, sql: LiteralString, *args: object) -> int:
         """Execute and return the number of rows touched."""
-        if self._later:
-            await self.flush()
+        await self._catch_up()
         return _touched(await self._connection.execute(sql, *args))
 
     async def many(self, sql: LiteralString, rows: Sequence[Sequence[object]]) -> None:
         """Execute once per row, pipelined."""
-        if self._later:
-            await self.flush()
+        await self._catch_up()
         await self._connection.executemany(sql, rows)
 
-    def later(
-        self,
-        sql: LiteralString,
-        *args: object,
-        rows: int | None = None,
-        otherwise: str | Exception = "a row was lost",
-    ) -> None:
-        """Put off a plain INSERT, UPDATE or DELETE (no WITH, no RETURNING).
+    async def _catch_up(self) -> None:
+        """Say first what comes first."""
+        if not self.is_begun:
+            self.is_begun = True
+            try:
+                await self._connection.execute("BEGIN")
+            except LOST_CONNECTION as error:
+                raise DatabaseUnavailable from error
+        if self._writes or self._copies:
+            await self.flush()
 
-        Where `rows` is given it must touch as many; if not, the transaction fails with `otherwise`.
-        """
-        self._later.append(_Write(sql, args, rows, otherwise))
+    async def prepare(self) -> None:
+        """Send all that must be said before the commit."""
+        if self.is_begun or not self.is_one_statement:
+            await self._catch_up()
+
+    async def commit(self) -> None:
+        """Commit, or send the one statement that is all there is."""
+        if self.is_begun:
+            tag = await self._connection.execute("COMMIT")
+            assert tag == "COMMIT", "the transaction had failed before, and was rolled back"
+        else:
+            await self.flush()
 
     async def flush(self) -> None:
         """Send what was put off: writes to different tables in one statement, in any order;
         a second write to a table sees what the first has done."""
-        waiting, self._later = self._later, []
+        copies, self._copies = self._copies, []
+        waiting, self._writes = self._writes, []
         while waiting:
-            together, waiting = _first_of_each_table(waiting)
+            together, waiting = first_of_each_table(waiting)
             await self._send(together)
+        for copy in copies:
+            tag = await self._connection.copy_records_to_table(
+                copy.table, schema_name=copy.schema, columns=list(copy.columns), records=copy.rows
+            )
+            assert _touched(tag) == len(copy.rows), "rows were lost"
 
-    async def _send(self, writes: list[_Write]) -> None:
-        if len(writes) == 1:
-            tag = await self._connection.execute(writes[0].sql, *writes[0].args)
-            writes[0].check(_touched(tag))
+    async def _send(self, writes: list[Write]) -> None:
+        if len(writes) == 1 and writes[0].rows is None:
+            await self._connection.execute(writes[0].sql, *writes[0].args)
             return
+        sql = joined(*((write.sql, len(write.args)) for write in writes))
         args = [arg for write in writes for arg in write.args]
-        counts = await self._connection.fetchrow(
-            _joined(*((write.sql, len(write.args)) for write in writes)), *args
-        )
-        assert counts is not None, "counts are a row"
-        for write, count in zip(writes, counts, strict=True):
-            write.check(count)
-
-    async def copy(
-        self, schema: str, table: str, columns: Sequence[str], rows: Iterable[Sequence[object]]
-    ) -> int:
-        """Write rows by COPY, the fastest way in; return how many."""
-        if self._later:
-            await self.flush()
-        tag = await self._connection.copy_records_to_table(
-            table, schema_name=schema, columns=list(columns), records=rows
-        )
-        return int(tag.rpartition(" ")[2])
-
-
-class _Write(NamedTuple):
-    """A statement that was put off."""
-
-    sql: LiteralString
-    args: tuple[object, ...]
-    rows: int | None
-    otherwise: str | Exception
-
-    def check(self, touched: int) -> None:
-        """Raise where it has touched more or fewer rows than it should."""
-        if self.rows is None or touched == self.rows:
-            return
-        if isinstance(self.otherwise, Exception):
-            raise self.otherwise
-        raise AssertionError(self.otherwise)
-
-
-_WRITES = re.compile(r"\s*(?:insert\s+into|update|delete\s+from)\s+([a-z_.]+)", re.IGNORECASE)
-
-
-@cache
-def _table(sql: str) -> str:
-    found = _WRITES.match(sql)
-    assert found is not None, f"only a plain write can be put off: {sql}"
-    return found[1]
-
-
-def _first_of_each_table(writes: list[_Write]) -> tuple[list[_Write], list[_Write]]:
-    """Split off the writes that can go together: up to the first second write to a table."""
-    tables: set[str] = set()
-    for index, write in enumerate(writes):
-        table = _table(write.sql)
-        if table in tables:
-            return writes[:index], writes[index:]
-        tables.add(table)
-    return writes, []
-
-
-@cache
-def _joined(*parts: tuple[str, int]) -> LiteralString:
-    """Return one statement that makes all these writes and says how many rows each has touched."""
-    writes: list[str] = []
-    offset = 0
-    for index, (sql, count) in enumerate(parts):
-        numbered = _PARAMETER.sub(lambda found, by=offset: f"${int(found[1]) + by}", sql)
-        writes.append(f"w{index} AS ({numbered.strip()} RETURNING 1)")
-        writes.append(f"n{index} AS (SELECT count(*) FROM w{index})")  # noqa: S608
-        offset += count
-    counts = ", ".join(f"(TABLE n{index})" for index in range(len(parts)))
-    # Put together from literals only: each part came in as a LiteralString.
-    return cast("LiteralString", f"WITH {', '.join(writes)} SELECT {counts}")
-
-
-_PARAMETER = re.compile(r"\$(\d+)")
+        try:
+            await self._connection.fetchrow(sql, *args, [write.rows for write in writes])
+        except asyncpg.PostgresError as error:
+            if getattr(error, "sqlstate", None) != NOT_AS_WANTED:
+                raise
+            raise writes[int(str(error)) - 1].failure from error
 
 
 def _touched(tag: str) -> int:
@@ -254,11 +214,6 @@ class Reading(Tx):
 
     async def many(self, sql: LiteralString, rows: Sequence[Sequence[object]]) -> None:
         raise AssertionError(f"a reading only reads: {sql}")
-
-    async def copy(
-        self, schema: str, table: str, columns: Sequence[str], rows: Iterable[Sequence[object]]
-    ) -> int:
-        raise AssertionError(f"a reading only reads: {schema}.{table}")
 
 
 _CHANGES = re.compile(
@@ -340,22 +295,18 @@ class Database:
             return
         connection = await self._take()
         token = _holding.set(_holding.get() + 1)
+        tx = Tx(connection, is_begun=False)
         try:
             try:
-                await connection.execute("BEGIN")
-            except LOST_CONNECTION as error:
-                raise DatabaseUnavailable from error
-            tx = Tx(connection)
-            try:
                 yield tx
-                await tx.flush()
+                await tx.prepare()
             except CONNECTION_FAILED as error:
                 connection.terminate()
                 raise DatabaseUnavailable from error
             except BaseException:
-                await _roll_back(connection)
+                await _roll_back(connection, tx)
                 raise
-            await self._commit(connection)
+            await self._commit(connection, tx)
         finally:
             _holding.reset(token)
             self.busy -= 1
@@ -366,7 +317,7 @@ class Database:
         connection = await self._take()
         token = _holding.set(_holding.get() + 1)
         try:
-            yield Reading(connection)
+            yield Reading(connection, is_begun=True)
         except CONNECTION_FAILED as error:
             connection.terminate()
             raise DatabaseUnavailable from error
@@ -386,18 +337,17 @@ class Database:
             self.busy -= 1
             raise
 
-    async def _commit(self, connection: asyncpg.pool.PoolConnectionProxy) -> None:
+    async def _commit(self, connection: asyncpg.pool.PoolConnectionProxy, tx: Tx) -> None:
         try:
             if self.before_commit is not None:
                 await self.before_commit()
-            tag = await connection.execute("COMMIT")
-            assert tag == "COMMIT", "the transaction had failed before, and was rolled back"
+            await tx.commit()
         except LOST_CONNECTION as error:
             # Were it used again, what follows would be committed, or not, together with this.
             connection.terminate()
             raise CommitUnknown from error
         except BaseException:
-            await _roll_back(connection)
+            await _roll_back(connection, tx)
             raise
 
     @property
@@ -415,8 +365,8 @@ async def _keep_session(_: asyncpg.Connection) -> None:
     """Nothing of a session outlives its transaction here, so there is nothing to reset."""
 
 
-async def _roll_back(connection: asyncpg.pool.PoolConnectionProxy) -> None:
-    if connection.is_closed():
+async def _roll_back(connection: asyncpg.pool.PoolConnectionProxy, tx: Tx) -> None:
+    if connection.is_closed() or not tx.is_begun:
         return
     try:
         await connection.execute("ROLLBACK")

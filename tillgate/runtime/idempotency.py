@@ -12,9 +12,9 @@ unavailability) are not stored.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Final, Generic, TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -22,13 +22,10 @@ from tillgate.kernel.clock import Clock
 from tillgate.kernel.errors import Kind, Refusal
 from tillgate.runtime.db import Database, Tx
 from tillgate.runtime.lane import Lane
-from tillgate.runtime.secrets import Vault
+from tillgate.runtime.writes import Notebook
 
 Payload = TypeVar("Payload")
 Result = TypeVar("Result")
-
-#: What a sealed answer begins with; JSON never does.
-_SEALED: Final = b"\x01"
 
 #: Refusals that say nothing about the request itself: the same request may succeed later.
 TRANSIENT: Final = frozenset(
@@ -61,10 +58,6 @@ class KeyInUse(Refusal):
         super().__init__(key=key)
 
 
-class KeyTaken(Exception):
-    """Another process stored an answer under the key while we worked: look again."""
-
-
 class ClaimLost(Refusal):
     """Another request with the same Idempotency-Key has taken over; please try again."""
 
@@ -95,100 +88,6 @@ class Claimed(msgspec.Struct, frozen=True):
     object_id: str | None
 
 
-class OnceItem(msgspec.Struct, Generic[Payload, Result], frozen=True):
-    """One request in a lane. `render` turns its result, refusal or bug into the answer."""
-
-    asked: Asked
-    payload: Payload
-    render: Callable[[Result | Exception], tuple[int, bytes]]
-
-
-class OnceLane(Generic[Payload, Result]):
-    """Group commit in which the effect and the answer under the key are one transaction."""
-
-    def __init__(
-        self,
-        db: Database,
-        clock: Clock,
-        handle: Callable[[Tx, Sequence[Payload]], Awaitable[Sequence[Result | Refusal]]],
-        *,
-        max_items: int = 256,
-        vault: Vault | None = None,
-    ) -> None:
-        """`vault` is given where answers hold secrets: they are then kept sealed."""
-        self._db = db
-        self._clock = clock
-        self._vault = vault
-        self._decide = handle
-        self._lane: Lane[OnceItem[Payload, Result], Stored] = Lane(
-            db, self._handle, key=_item_key, max_items=max_items
-        )
-
-    async def submit(self, item: OnceItem[Payload, Result]) -> Stored:
-        """Do it once and return the answer; raise only what must not be stored."""
-        for _ in range(3):
-            try:
-                return self._opened(item.asked, await self._lane.submit(item))
-            except KeyTaken:
-                continue
-            except Refusal:
-                raise
-            except Exception as error:  # noqa: BLE001  it is answered, stored and logged by render
-                return await self._store_failure(item, error)
-        raise KeyInUse(item.asked.key or "")
-
-    async def _handle(
-        self, tx: Tx, items: Sequence[OnceItem[Payload, Result]]
-    ) -> Sequence[Stored | Refusal]:
-        known = await select_rows(tx, [item.asked for item in items if item.asked.key is not None])
-        answers: list[Stored | Refusal | None] = [
-            _earlier(item.asked, known.get((item.asked.merchant_id, item.asked.key or "")))
-            for item in items
-        ]
-        fresh = [index for index, answer in enumerate(answers) if answer is None]
-        if not fresh:
-            return [answer for answer in answers if answer is not None]
-        results = await self._decide(tx, [items[index].payload for index in fresh])
-        for index, result in zip(fresh, results, strict=True):
-            answers[index] = _answered(items[index], result)
-        await self._store(tx, items, fresh, answers)
-        return [answer for answer in answers if answer is not None]
-
-    async def _store(
-        self,
-        tx: Tx,
-        items: Sequence[OnceItem[Payload, Result]],
-        fresh: list[int],
-        answers: list[Stored | Refusal | None],
-    ) -> None:
-        finished = [
-            (items[index].asked, self._sealed(items[index].asked, answer))
-            for index in fresh
-            for answer in [answers[index]]
-            if isinstance(answer, Stored) and items[index].asked.key is not None
-        ]
-        insert_finished(tx, finished, self._clock.now(), otherwise=KeyTaken())
-
-    def _sealed(self, asked: Asked, answer: Stored) -> Stored:
-        if self._vault is None:
-            return answer
-        return Stored(answer.status, self._vault.seal(answer.body, _place(asked)))
-
-    def _opened(self, asked: Asked, answer: Stored) -> Stored:
-        if self._vault is None or not answer.body.startswith(_SEALED):
-            return answer
-        body = self._vault.open(answer.body, _place(asked))
-        return Stored(answer.status, body, answer.original_request)
-
-    async def _store_failure(self, item: OnceItem[Payload, Result], error: Exception) -> Stored:
-        status, body = item.render(error)
-        answer = Stored(status, body)
-        if item.asked.key is not None:
-            async with self._db.transaction() as tx:
-                insert_finished(tx, [(item.asked, answer)], self._clock.now())
-        return answer
-
-
 class Claims:
     """Keys of requests that take several transactions and a provider's time."""
 
@@ -198,9 +97,9 @@ class Claims:
         self._db = db
         self._clock = clock
         self._abandoned_after = timedelta(seconds=abandoned_after_seconds)
-        self._claims: Lane[Asked, Stored | Claimed] = Lane(db, self._claim, key=_asked_key)
+        self._claims: Lane[Asked, Stored | Claimed] = Lane(db, self._claim, key=key_of)
         self._finishes: Lane[tuple[Asked, Stored], None] = Lane(
-            db, self._finish, key=lambda item: _asked_key(item[0])
+            db, self._finish, key=lambda item: key_of(item[0])
         )
 
     async def claim(self, asked: Asked) -> Stored | Claimed:
@@ -290,7 +189,7 @@ class Claims:
         self, tx: Tx, item: Asked, row: Row | None, now: datetime
     ) -> Stored | Claimed | Refusal:
         """Answer for a key that was there already."""
-        earlier = _earlier(item, row)
+        earlier = earlier_answer(item, row)
         if row is None or not isinstance(earlier, KeyInUse):
             return earlier or KeyInUse(item.key or "")
         if row.locked_at >= now - self._abandoned_after:
@@ -416,7 +315,7 @@ async def insert_started(
 
 
 def insert_finished(
-    tx: Tx,
+    notes: Notebook,
     finished: Sequence[tuple[Asked, Stored]],
     at: datetime,
     *,
@@ -430,7 +329,7 @@ def insert_finished(
     if not finished:
         return
     ordered = sorted(finished, key=lambda item: _order(item[0]))
-    tx.later(
+    notes.later(
         """
         INSERT INTO runtime.idempotency (merchant_id, key, request_hash, request_id, status, body,
             created_at, locked_at)
@@ -451,23 +350,15 @@ def insert_finished(
     )
 
 
-def _place(asked: Asked) -> str:
-    return f"runtime.idempotency:{asked.merchant_id}:{asked.key}"
-
-
 def _order(asked: Asked) -> tuple[int, str]:
     return asked.merchant_id, asked.key or ""
 
 
-def _asked_key(asked: Asked) -> tuple[int, str] | None:
+def key_of(asked: Asked) -> tuple[int, str] | None:
     return None if asked.key is None else (asked.merchant_id, asked.key)
 
 
-def _item_key(item: OnceItem[Payload, Result]) -> tuple[int, str] | None:
-    return _asked_key(item.asked)
-
-
-def _earlier(asked: Asked, row: Row | None) -> Stored | Refusal | None:
+def earlier_answer(asked: Asked, row: Row | None) -> Stored | Refusal | None:
     """Return what the key's earlier use says about this request."""
     if row is None:
         return None
@@ -476,9 +367,3 @@ def _earlier(asked: Asked, row: Row | None) -> Stored | Refusal | None:
     if row.status is None or row.body is None:
         return KeyInUse(asked.key or "")
     return Stored(row.status, row.body, row.request_id)
-
-
-def _answered(item: OnceItem[Payload, Result], result: Result | Refusal) -> Stored | Refusal:
-    if isinstance(result, Refusal) and result.kind in TRANSIENT:
-        return result
-    return Stored(*item.render(result))

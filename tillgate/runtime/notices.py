@@ -13,6 +13,7 @@ import asyncpg
 import msgspec
 
 from tillgate.runtime.db import Tx
+from tillgate.runtime.writes import Notebook
 
 
 class RawNotice(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,9 +38,9 @@ def kept_headers(headers: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in headers.items() if name.startswith(_KEPT)}
 
 
-def insert(tx: Tx, notices: Sequence[RawNotice], *, apply_by: timedelta) -> None:
+def insert(notes: Notebook, notices: Sequence[RawNotice], *, apply_by: timedelta) -> None:
     """Store notices; the worker takes up what has not been applied after `apply_by`."""
-    tx.later(
+    notes.later(
         """
         INSERT INTO runtime.notices (merchant_id, id, provider_account_id, headers, body,
             received_at, status, note, next_at)
@@ -62,12 +63,16 @@ def insert(tx: Tx, notices: Sequence[RawNotice], *, apply_by: timedelta) -> None
 
 
 def mark_applied(
-    tx: Tx, keys: Sequence[tuple[int, str | None]], *, at: datetime, note: str | None = None
+    notes: Notebook,
+    keys: Sequence[tuple[int, str | None]],
+    *,
+    at: datetime,
+    note: str | None = None,
 ) -> None:
     """These notices have had their effect."""
     keys = sorted(keys, key=lambda key: (key[0], key[1] or ""))
     if keys:
-        tx.later(
+        notes.later(
             """
             UPDATE runtime.notices n SET status = 'applied', applied_at = $3, next_at = NULL,
                 note = $4

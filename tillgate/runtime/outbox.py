@@ -13,15 +13,16 @@ import asyncpg
 
 from tillgate.kernel.facts import Fact
 from tillgate.runtime.db import Tx
+from tillgate.runtime.writes import Notebook
 
 
-def publish(tx: Tx, facts: Sequence[Fact]) -> None:
+def publish(notes: Notebook, facts: Sequence[Fact]) -> None:
     """Write facts; they become visible with everything else of the transaction."""
     if not facts:
         return
     merchants, ids = [fact.merchant_id for fact in facts], [fact.id for fact in facts]
     moments = [fact.at for fact in facts]
-    tx.later(
+    notes.later(
         """
         INSERT INTO runtime.facts (merchant_id, id, name, object_id, sequence, data, previous,
             at, request_id, idempotency_key)
@@ -39,7 +40,7 @@ def publish(tx: Tx, facts: Sequence[Fact]) -> None:
         [fact.request_id for fact in facts],
         [fact.idempotency_key for fact in facts],
     )
-    tx.later(
+    notes.later(
         """
         INSERT INTO runtime.outbox (merchant_id, id, at)
         SELECT * FROM unnest($1::bigint[], $2::text[], $3::timestamptz[])

@@ -24,8 +24,9 @@ def scrub(text: str) -> str:
     """
     if "PRIVATE KEY" in text:
         text = _PRIVATE.sub("[private key masked]", text)
-    if "_" in text or " " in text:
+    if "_secret_" in text:
         text = _CLIENT_SECRETS.sub(r"\1[masked]", text)
+    if "k_" in text or "whsec_" in text or " " in text:
         text = _SECRETS.sub(lambda found: f"{found.group(1) or ''}[masked]", text)
     if _TEN.search(text):
         text = _DIGITS.sub(_mask, text)

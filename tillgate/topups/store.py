@@ -9,15 +9,16 @@ import msgspec
 from tillgate.kernel.paging import LAST_ID, Page, Rows
 from tillgate.runtime.db import Tx
 from tillgate.runtime.listing import select_page
+from tillgate.runtime.writes import Notebook
 from tillgate.topups.model import TopUp
 
 _decoder = msgspec.json.Decoder(TopUp)
 
 
-def insert_top_ups(tx: Tx, top_ups: Sequence[TopUp]) -> None:
+def insert_top_ups(notes: Notebook, top_ups: Sequence[TopUp]) -> None:
     """Write new top-ups."""
     if top_ups:
-        tx.later(
+        notes.later(
             "INSERT INTO topups.top_ups"
             " SELECT * FROM jsonb_populate_recordset(NULL::topups.top_ups, $1::jsonb)",
             msgspec.json.encode(top_ups).decode(),

@@ -28,5 +28,6 @@ Tables: `wallets.wallets transactions holds`.
 Facts (object: the wallet; sequence: the wallet's): `wallet.opened updated frozen unfrozen closed
 reopened debited credited hold_created hold_captured hold_released hold_expired`.
 
-Beside the usual files: `desk.py`, a batch under lock; `decisions.py`, what each order does to it.
+Beside the usual files: `desk.py`, a batch under lock; `decisions.py`, what each order does to it;
+`foresight.py`, a batch decided while the one before is written.
 """

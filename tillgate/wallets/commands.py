@@ -21,7 +21,7 @@ from tillgate.ledger import queries as ledger_queries
 from tillgate.ledger.model import Posted
 from tillgate.runtime.db import Tx
 from tillgate.wallets import events, store
-from tillgate.wallets.decisions import Result, decide, require_below, require_currency
+from tillgate.wallets.decisions import Result, decide_all, require_below, require_currency
 from tillgate.wallets.desk import (
     Desk,
     Key,
@@ -58,13 +58,9 @@ async def carry_out(
 ) -> list[Result | Refusal]:
     """Carry out orders of any kind, in order."""
     desk = await open_desk(tx, orders, memory)
-    results: list[Result | Refusal] = []
-    for order in orders:
-        try:
-            results.append(decide(desk, order))
-        except Refusal as refusal:
-            results.append(refusal)
-    await desk.save(tx)
+    results = decide_all(desk, orders)
+    ledger.save(tx, desk.books)
+    desk.save(tx)
     return results
 
 
@@ -268,7 +264,7 @@ async def _record(
     await load_accounts(tx, desk)
     for movement in fresh:
         _publish(desk, movement, causes[movement.wallet[0], movement.posted.cause])
-    await desk.save(tx)
+    desk.save(tx)
 
 
 def _publish(desk: Desk, movement: _Movement, item: RecordMovement) -> None:

@@ -5,7 +5,7 @@ A decision checks everything before it changes anything, so that one that is ref
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from msgspec import UNSET
@@ -55,6 +55,17 @@ from tillgate.wallets.model import (
 )
 
 Result = Told | Moved | Held
+
+
+def decide_all(desk: Desk, orders: Sequence[AnyOrder]) -> list[Result | Refusal]:
+    """Carry out orders on the desk, in order; one that is refused leaves no trace."""
+    results: list[Result | Refusal] = []
+    for order in orders:
+        try:
+            results.append(decide(desk, order))
+        except Refusal as refusal:
+            results.append(refusal)
+    return results
 
 
 def decide(desk: Desk, order: AnyOrder) -> Result:

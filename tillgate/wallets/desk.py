@@ -20,6 +20,7 @@ from tillgate.ledger import queries as ledger_queries
 from tillgate.ledger.model import Posted, sales, wallet_bonus, wallet_principal
 from tillgate.runtime import outbox
 from tillgate.runtime.db import Tx
+from tillgate.runtime.writes import Notebook
 from tillgate.wallets import events, store
 from tillgate.wallets.errors import WalletNotFound
 from tillgate.wallets.machine import Status
@@ -69,6 +70,8 @@ class Desk:
         self._held: dict[Key, None] = {}
         self._new: list[Transaction] = []
         self._facts: list[Fact] = []
+        #: Sequences of wallets as they were laid on the desk.
+        self._read: dict[Key, int] = {}
 
     def wallet(self, merchant_id: int, wallet_id: str, *, param: str = "wallet") -> Wallet:
         """Return a wallet as it stands now."""
@@ -86,6 +89,7 @@ class Desk:
         """Lay a wallet on the desk as it stands in the database, or is opened now."""
         key = (wallet.merchant_id, wallet.id)
         self.wallets[key] = wallet
+        self._read[key] = wallet.sequence
         self._of_customer[wallet.merchant_id, wallet.customer_id, wallet.currency.code] = key
 
     def available(self, wallet: Wallet) -> tuple[int, int]:
@@ -193,28 +197,38 @@ class Desk:
             created_at=posted.at,
         )
 
-    async def save(self, tx: Tx) -> None:
-        """Write everything."""
-        await ledger.save(tx, self.books)
+    def inherit(self, last: Desk) -> None:
+        """Lay on the desk what the one before has changed, as it leaves it."""
+        for key in (*last._opened, *last._terms, *last._counted):
+            self.take_in(last.wallets[key])
+        self.holds = {key: last.holds[key] for key in last._held}
+        changed = {(one.merchant_id, one.id) for one in last._new} | last._refunded.keys()
+        self.transactions = {key: last.transactions[key] for key in changed}
+
+    def save(self, notes: Notebook) -> None:
+        """Write everything but the books."""
         if self._opened:
-            await store.insert_wallets(tx, [self.wallets[key] for key in self._opened])
-        if changed := [self.wallets[key] for key in self._terms if key not in self._opened]:
-            await store.update_wallets(tx, changed)
-        if counted := [self.wallets[key] for key in self._counted if key not in self._terms]:
-            store.update_counters(tx, counted)
+            store.insert_wallets(notes, [self.wallets[key] for key in self._opened])
+        if changed := self._changed(self._terms, but=self._opened):
+            store.update_wallets(notes, changed)
+        if counted := self._changed(self._counted, but={**self._opened, **self._terms}):
+            store.update_counters(notes, counted)
         if self._new:
-            store.insert_transactions(tx, self._new)
+            store.insert_transactions(notes, self._new)
         if self._refunded:
             store.update_refunded(
-                tx,
+                notes,
                 {
                     key: (self.transactions[key].principal, self.transactions[key].bonus)
                     for key in self._refunded
                 },
             )
         if self._held:
-            await store.upsert_holds(tx, [self.holds[key] for key in self._held])
-        outbox.publish(tx, self._facts)
+            store.upsert_holds(notes, [self.holds[key] for key in self._held])
+        outbox.publish(notes, self._facts)
+
+    def _changed(self, keys: Iterable[Key], *, but: Collection[Key]) -> list[tuple[Wallet, int]]:
+        return [(self.wallets[key], self._read[key]) for key in keys if key not in but]
 
 
 async def open_desk(
@@ -222,13 +236,18 @@ async def open_desk(
 ) -> Desk:
     """Lock the books, then read all that these orders speak of."""
     desk = Desk(await ledger.lock(tx, {order.merchant_id for order in orders}, memory))
+    await lay(tx, desk, orders)
+    return desk
+
+
+async def lay(tx: Tx, desk: Desk, orders: Sequence[AnyOrder]) -> None:
+    """Read all that these orders speak of, where it is not on the desk."""
     await _load_by_id(tx, desk, orders)
     await load_wallets(tx, desk, _wallet_keys(desk, orders))
     openings = [order for order in orders if isinstance(order, OpenWallet)]
     if openings:
         await _open_accounts(tx, desk, openings)
     await _load_books(tx, desk, orders)
-    return desk
 
 
 async def load_wallets(tx: Tx, desk: Desk, keys: Collection[Key]) -> None:
@@ -254,15 +273,16 @@ async def _load_by_id(tx: Tx, desk: Desk, orders: Sequence[AnyOrder]) -> None:
             holds.add((order.merchant_id, order.hold_id))
         elif isinstance(order, RefundSpend):
             transactions.add((order.merchant_id, order.transaction_id))
+    holds -= desk.holds.keys()
     if holds:
         for hold in await store.select_holds(tx, holds):
             desk.holds[hold.merchant_id, hold.id] = hold
-    if transactions:
-        await _load_transactions(tx, desk, transactions)
+    await _load_transactions(tx, desk, transactions)
 
 
 async def _load_transactions(tx: Tx, desk: Desk, keys: Collection[Key]) -> None:
-    for kept in await store.select_transactions(tx, keys):
+    wanted = [key for key in keys if key not in desk.transactions]
+    for kept in await store.select_transactions(tx, wanted) if wanted else ():
         key = (kept.transaction.merchant_id, kept.transaction.id)
         desk.transactions[key] = Refundable(
             kept.transaction, kept.refunded_principal, kept.refunded_bonus

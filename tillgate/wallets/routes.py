@@ -11,9 +11,10 @@ from tillgate.kernel.errors import Refusal
 from tillgate.kernel.money import CURRENCIES, Currency, currency
 from tillgate.ledger.commands import Memory
 from tillgate.runtime.db import Database, Tx
-from tillgate.runtime.idempotency import OnceLane
+from tillgate.runtime.once import OnceLane
 from tillgate.wallets import commands, queries, wire
 from tillgate.wallets.errors import HoldNotFound
+from tillgate.wallets.foresight import OrdersAhead
 from tillgate.wallets.machine import News
 from tillgate.wallets.model import AnyOrder, Held, Moved, Told
 from tillgate.web.listing import CursorRequest, ListOf, cut, read_page, show_list
@@ -35,7 +36,7 @@ class Routes:
         self._link = link
         self._memory = memory
         self._lane: OnceLane[AnyOrder, Told | Moved | Held] = OnceLane(
-            db, clock, self._carry_out, max_items=500
+            db, clock, self._carry_out, max_items=500, ahead=OrdersAhead()
         )
 
     async def _carry_out(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import asyncpg
@@ -11,6 +11,7 @@ import msgspec
 from tillgate.kernel.money import currency
 from tillgate.kernel.paging import LAST_ID
 from tillgate.runtime.db import Tx
+from tillgate.runtime.writes import Notebook
 from tillgate.wallets.machine import Status
 from tillgate.wallets.model import Limits, Transaction, Wallet, WalletHold
 
@@ -77,67 +78,78 @@ _PAGE_AFTER_OF = _PAGE + " AND customer_id = $5 ORDER BY id DESC LIMIT $4"
 _PAGE_BEFORE_OF = _PAGE + " AND customer_id = $5 ORDER BY id LIMIT $4"
 
 
-async def insert_wallets(tx: Tx, wallets: Sequence[Wallet]) -> None:
+def insert_wallets(notes: Notebook, wallets: Sequence[Wallet]) -> None:
     """Write new wallets."""
-    await tx.many(
+    notes.later(
         """
         INSERT INTO wallets.wallets (merchant_id, id, customer_id, currency, principal_account,
             bonus_account, status, limit_single, limit_daily, limit_balance, description, metadata,
             sequence, created_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+        SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::bigint[],
+            $6::bigint[], $7::text[], $8::bigint[], $9::bigint[], $10::bigint[], $11::text[],
+            $12::jsonb[], $13::bigint[], $14::timestamptz[])
         """,
-        [
+        *_columns(
             (
                 w.merchant_id, w.id, w.customer_id, w.currency.code, w.principal_account,
                 w.bonus_account, w.status.value, w.limits.single, w.limits.daily, w.limits.balance,
                 w.description, _dump(w.metadata), w.sequence, w.created_at,
             )
             for w in wallets
-        ],
+        ),
     )  # fmt: skip
 
 
-async def update_wallets(tx: Tx, wallets: Sequence[Wallet]) -> None:
-    """Write wallets' terms and counters."""
-    await tx.many(
+def update_wallets(notes: Notebook, wallets: Sequence[tuple[Wallet, int]]) -> None:
+    """Write wallets' terms and counters, each if its sequence is still what was read."""
+    notes.later(
         """
-        UPDATE wallets.wallets SET status = $3, limit_single = $4, limit_daily = $5,
-            limit_balance = $6, description = $7, metadata = $8, spent_on = $9, spent_today = $10,
-            sequence = $11
-        WHERE merchant_id = $1 AND id = $2
+        UPDATE wallets.wallets w SET status = u.status, limit_single = u.single,
+            limit_daily = u.daily, limit_balance = u.balance, description = u.description,
+            metadata = u.metadata, spent_on = u.spent_on, spent_today = u.spent_today,
+            sequence = u.sequence
+        FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::text[], $5::bigint[], $6::bigint[],
+            $7::bigint[], $8::text[], $9::jsonb[], $10::date[], $11::bigint[], $12::bigint[])
+            u(merchant_id, id, read, status, single, daily, balance, description, metadata,
+            spent_on, spent_today, sequence)
+        WHERE w.merchant_id = u.merchant_id AND w.id = u.id AND w.sequence = u.read
         """,
-        [
+        *_columns(
             (
-                w.merchant_id, w.id, w.status.value, w.limits.single, w.limits.daily,
+                w.merchant_id, w.id, read, w.status.value, w.limits.single, w.limits.daily,
                 w.limits.balance, w.description, _dump(w.metadata), w.spent_on, w.spent_today,
                 w.sequence,
             )
-            for w in wallets
-        ],
+            for w, read in wallets
+        ),
+        rows=len(wallets),
+        otherwise="a wallet has moved on",
     )  # fmt: skip
 
 
-def update_counters(tx: Tx, wallets: Sequence[Wallet]) -> None:
-    """Write only what a movement changes: what was spent today, and the sequence."""
-    tx.later(
+def update_counters(notes: Notebook, wallets: Sequence[tuple[Wallet, int]]) -> None:
+    """Write only what a movement changes, what was spent today and the sequence, each if the
+    sequence is still what was read."""
+    notes.later(
         """
         UPDATE wallets.wallets w SET spent_on = u.spent_on, spent_today = u.spent_today,
             sequence = u.sequence
-        FROM unnest($1::bigint[], $2::text[], $3::date[], $4::bigint[], $5::bigint[])
-            u(merchant_id, id, spent_on, spent_today, sequence)
-        WHERE w.merchant_id = u.merchant_id AND w.id = u.id
+        FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::date[], $5::bigint[], $6::bigint[])
+            u(merchant_id, id, read, spent_on, spent_today, sequence)
+        WHERE w.merchant_id = u.merchant_id AND w.id = u.id AND w.sequence = u.read
         """,
-        [w.merchant_id for w in wallets],
-        [w.id for w in wallets],
-        [w.spent_on for w in wallets],
-        [w.spent_today for w in wallets],
-        [w.sequence for w in wallets],
+        *_columns(
+            (w.merchant_id, w.id, read, w.spent_on, w.spent_today, w.sequence)
+            for w, read in wallets
+        ),
+        rows=len(wallets),
+        otherwise="a wallet has moved on",
     )
 
 
-def insert_transactions(tx: Tx, transactions: Sequence[Transaction]) -> None:
+def insert_transactions(notes: Notebook, transactions: Sequence[Transaction]) -> None:
     """Write what journals meant to wallets."""
-    tx.later(
+    notes.later(
         """
         INSERT INTO wallets.transactions (merchant_id, id, wallet_id, journal, type, amount,
             principal_amount, bonus_amount, currency, cause, source, description, metadata,
@@ -163,9 +175,9 @@ def insert_transactions(tx: Tx, transactions: Sequence[Transaction]) -> None:
     )
 
 
-def update_refunded(tx: Tx, refunded: Mapping[Key, tuple[int, int]]) -> None:
+def update_refunded(notes: Notebook, refunded: Mapping[Key, tuple[int, int]]) -> None:
     """Write how much of each spend has been given back; the database checks the cap again."""
-    tx.later(
+    notes.later(
         """
         UPDATE wallets.transactions t SET refunded_principal = u.principal, refunded_bonus = u.bonus
         FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[])
@@ -257,28 +269,36 @@ _HOLDS_AFTER = _HOLDS + " ORDER BY id DESC LIMIT $5"
 _HOLDS_BEFORE = _HOLDS + " ORDER BY id LIMIT $5"
 
 
-async def upsert_holds(tx: Tx, holds: Sequence[WalletHold]) -> None:
+def upsert_holds(notes: Notebook, holds: Sequence[WalletHold]) -> None:
     """Write new holds and the end of old ones."""
-    await tx.many(
+    notes.later(
         """
         INSERT INTO wallets.holds AS h (merchant_id, id, wallet_id, amount, principal_amount,
             bonus_amount, captured_amount, currency, status, transaction_id, description, metadata,
             expires_at, created_at, ended_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+        SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[], $5::bigint[],
+            $6::bigint[], $7::bigint[], $8::text[], $9::text[], $10::text[], $11::text[],
+            $12::jsonb[], $13::timestamptz[], $14::timestamptz[], $15::timestamptz[])
         ON CONFLICT (merchant_id, id) DO UPDATE SET captured_amount = excluded.captured_amount,
             status = excluded.status, transaction_id = excluded.transaction_id,
             ended_at = excluded.ended_at
         WHERE h.status = 'open'
         """,
-        [
+        *_columns(
             (
                 h.merchant_id, h.id, h.wallet_id, h.amount, h.principal_amount, h.bonus_amount,
                 h.captured_amount, h.currency, h.status, h.transaction_id, h.description,
                 _dump(h.metadata), h.expires_at, h.created_at, h.ended_at,
             )
             for h in holds
-        ],
+        ),
+        rows=len(holds),
+        otherwise="a hold has ended",
     )  # fmt: skip
+
+
+def _columns(rows: Iterable[tuple[object, ...]]) -> Iterator[tuple[object, ...]]:
+    return zip(*rows, strict=True)
 
 
 def _dump(metadata: Mapping[str, str]) -> str:

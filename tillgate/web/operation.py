@@ -11,7 +11,8 @@ from typing import Any, Final, Literal, TypeVar
 import msgspec
 
 from tillgate.kernel.errors import Kind, Refusal
-from tillgate.runtime.idempotency import Asked, OnceItem, OnceLane, Stored
+from tillgate.runtime.idempotency import Asked, Stored
+from tillgate.runtime.once import OnceItem, OnceLane
 from tillgate.web.auth import Caller
 from tillgate.web.refusals import render_failure, render_refusal
 

@@ -10,7 +10,7 @@ import msgspec
 from tillgate.kernel.clock import Clock
 from tillgate.kernel.errors import Refusal
 from tillgate.runtime.db import Database, Tx
-from tillgate.runtime.idempotency import OnceLane
+from tillgate.runtime.once import OnceLane
 from tillgate.runtime.secrets import Vault
 from tillgate.web.listing import CursorRequest, ListOf, cut, read_page, show_list
 from tillgate.web.operation import Answer, Call, Operation, operation

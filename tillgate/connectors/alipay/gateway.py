@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
-from urllib.parse import urlencode
 
 from tillgate.connectors.alipay import signing, wire
 from tillgate.connectors.alipay.config import AlipayAccount
@@ -42,8 +41,8 @@ class Gateway:
     ) -> wire.Node | Unknown | NotSent:
         """Send a request and return the node of the answer that Alipay signed."""
         params = self.signed(method, content, now, urls)
-        body = urlencode({"biz_content": params.pop("biz_content")}).encode()
-        url = f"{self._account.gateway_url}?{urlencode(params)}"
+        body = signing.form_of({"biz_content": params.pop("biz_content")}).encode()
+        url = f"{self._account.gateway_url}?{signing.form_of(params)}"
         answer = await self._client.send(method, HttpRequest("POST", url, _FORM, body))
         if not isinstance(answer, HttpResponse):
             return answer

@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Mapping
 from typing import Any, cast
-from urllib.parse import parse_qsl
+from urllib.parse import quote_plus, unquote_plus
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 
@@ -18,6 +18,8 @@ from tillgate.connectors import rsa
 from tillgate.connectors.port import BadNotice
 
 _DECODER = json.JSONDecoder()
+_PLAIN = re.compile(r"[A-Za-z0-9_.~\-]*")
+_MOST_FIELDS = 200
 
 
 def signed(key: RSAPrivateKey, params: Mapping[str, str]) -> dict[str, str]:
@@ -26,20 +28,39 @@ def signed(key: RSAPrivateKey, params: Mapping[str, str]) -> dict[str, str]:
     return {**kept, "sign": rsa.sign(key, _joined(kept))}
 
 
+def form_of(params: Mapping[str, str]) -> str:
+    """Return parameters as a form; most values stand as they are, and need no quoting."""
+    return "&".join(
+        f"{name}={value if _PLAIN.fullmatch(value) else quote_plus(value)}"
+        for name, value in params.items()
+    )
+
+
 def read_form(body: bytes) -> tuple[dict[str, str], str]:
     """Read a notice's form in the charset it names; refuse one that says something twice."""
     try:
-        raw = dict(parse_qsl(body.decode("ascii"), keep_blank_values=True, encoding="latin-1"))
-        charset = "gbk" if raw.get("charset", "").lower() in ("gbk", "gb2312") else "utf-8"
-        pairs = parse_qsl(
-            body.decode("ascii"), encoding=charset, errors="strict", max_num_fields=200
-        )
+        fields = [field.partition("=") for field in body.decode("ascii").split("&", _MOST_FIELDS)]
+        named = {name: value for name, _, value in fields}.get("charset", "")
+        charset = "gbk" if named.lower() in ("gbk", "gb2312") else "utf-8"
+        pairs = [
+            (_unquoted(name, charset), _unquoted(value, charset))
+            for name, _, value in fields
+            if value
+        ]
     except ValueError:
         raise BadNotice("the notice is not a form") from None
     form = dict(pairs)
+    if len(fields) > _MOST_FIELDS:
+        raise BadNotice("the notice says too much")
     if len(form) != len(pairs):
         raise BadNotice("the notice says something twice")
     return form, charset
+
+
+def _unquoted(text: str, charset: str) -> str:
+    if "%" not in text and "+" not in text:
+        return text
+    return unquote_plus(text, encoding=charset, errors="strict")
 
 
 def is_genuine_notice(key: RSAPublicKey, form: Mapping[str, str], charset: str) -> bool:

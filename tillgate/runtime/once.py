@@ -1,0 +1,206 @@
+"""Idempotency in one transaction: the effect and the stored answer commit together, in batches."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, Generic, TypeVar
+
+import msgspec
+
+from tillgate.kernel.clock import Clock
+from tillgate.kernel.errors import Refusal
+from tillgate.runtime.db import Database, Tx
+from tillgate.runtime.idempotency import (
+    TRANSIENT,
+    Asked,
+    KeyInUse,
+    Stored,
+    earlier_answer,
+    insert_finished,
+    key_of,
+    select_rows,
+)
+from tillgate.runtime.lane import Ahead, Draft, Lane
+from tillgate.runtime.secrets import Vault
+from tillgate.runtime.writes import Notebook
+
+Payload = TypeVar("Payload")
+Result = TypeVar("Result")
+
+#: What a sealed answer begins with; JSON never does.
+_SEALED: Final = b"\x01"
+
+
+class KeyTaken(Exception):
+    """Another process stored an answer under the key while we worked: look again."""
+
+
+class OnceItem(msgspec.Struct, Generic[Payload, Result], frozen=True):
+    """One request in a lane. `render` turns its result, refusal or bug into the answer."""
+
+    asked: Asked
+    payload: Payload
+    render: Callable[[Result | Exception], tuple[int, bytes]]
+
+
+class OnceLane(Generic[Payload, Result]):
+    """Group commit in which the effect and the answer under the key are one transaction."""
+
+    def __init__(
+        self,
+        db: Database,
+        clock: Clock,
+        handle: Callable[[Tx, Sequence[Payload]], Awaitable[Sequence[Result | Refusal]]],
+        *,
+        max_items: int = 256,
+        vault: Vault | None = None,
+        ahead: Ahead[Payload, Result] | None = None,
+    ) -> None:
+        """`vault` is given where answers hold secrets: they are then kept sealed. `ahead` decides
+        payloads while the batch before is written."""
+        self._db = db
+        self._clock = clock
+        self._vault = vault
+        self._decide = handle
+        self._lane: Lane[OnceItem[Payload, Result], Stored] = Lane(
+            db,
+            self._handle,
+            key=_key_of,
+            max_items=max_items,
+            ahead=None if ahead is None else _OnceAhead(ahead, self._finished),
+        )
+
+    async def submit(self, item: OnceItem[Payload, Result]) -> Stored:
+        """Do it once and return the answer; raise only what must not be stored."""
+        for _ in range(3):
+            try:
+                return self._opened(item.asked, await self._lane.submit(item))
+            except KeyTaken:
+                continue
+            except Refusal:
+                raise
+            except Exception as error:  # noqa: BLE001  it is answered, stored and logged by render
+                return await self._store_failure(item, error)
+        raise KeyInUse(item.asked.key or "")
+
+    async def _handle(
+        self, tx: Tx, items: Sequence[OnceItem[Payload, Result]]
+    ) -> Sequence[Stored | Refusal]:
+        batch = await _look(tx, items)
+        if batch.fresh:
+            results = await self._decide(tx, batch.payloads)
+            batch.answer(results)
+            self._finished(tx, batch)
+        return batch.given()
+
+    def _finished(self, notes: Notebook, batch: _Batch[Payload, Result]) -> None:
+        """Note down the answers to be kept."""
+        finished = [
+            (asked, self._sealed(asked, answer))
+            for index in batch.fresh
+            for asked, answer in [(batch.items[index].asked, batch.answers[index])]
+            if isinstance(answer, Stored) and asked.key is not None
+        ]
+        insert_finished(notes, finished, self._clock.now(), otherwise=KeyTaken())
+
+    def _sealed(self, asked: Asked, answer: Stored) -> Stored:
+        if self._vault is None:
+            return answer
+        return Stored(answer.status, self._vault.seal(answer.body, _place(asked)))
+
+    def _opened(self, asked: Asked, answer: Stored) -> Stored:
+        if self._vault is None or not answer.body.startswith(_SEALED):
+            return answer
+        body = self._vault.open(answer.body, _place(asked))
+        return Stored(answer.status, body, answer.original_request)
+
+    async def _store_failure(self, item: OnceItem[Payload, Result], error: Exception) -> Stored:
+        status, body = item.render(error)
+        answer = Stored(status, body)
+        if item.asked.key is not None:
+            async with self._db.transaction() as tx:
+                insert_finished(tx, [(item.asked, answer)], self._clock.now())
+        return answer
+
+
+@dataclass(slots=True)
+class _Batch(Generic[Payload, Result]):
+    """Requests, what is known to be their answers, and which of them are still to be decided."""
+
+    items: Sequence[OnceItem[Payload, Result]]
+    answers: list[Stored | Refusal | None]
+    fresh: list[int]
+
+    @property
+    def payloads(self) -> list[Payload]:
+        return [self.items[index].payload for index in self.fresh]
+
+    def answer(self, results: Sequence[Result | Refusal]) -> None:
+        for index, result in zip(self.fresh, results, strict=True):
+            self.answers[index] = _answered(self.items[index], result)
+
+    def given(self) -> list[Stored | Refusal]:
+        return [answer for answer in self.answers if answer is not None]
+
+
+async def _look(tx: Tx, items: Sequence[OnceItem[Payload, Result]]) -> _Batch[Payload, Result]:
+    """Read what the keys' earlier uses say."""
+    known = await select_rows(tx, [item.asked for item in items if item.asked.key is not None])
+    answers = [
+        earlier_answer(item.asked, known.get((item.asked.merchant_id, item.asked.key or "")))
+        for item in items
+    ]
+    return _Batch(items, answers, [index for index, answer in enumerate(answers) if answer is None])
+
+
+class _OnceAhead(Generic[Payload, Result]):
+    """Requests decided ahead, with the answers to be kept."""
+
+    def __init__(
+        self,
+        ahead: Ahead[Payload, Result],
+        finished: Callable[[Notebook, _Batch[Payload, Result]], None],
+    ) -> None:
+        self._ahead = ahead
+        self._finished = finished
+
+    def forget(self) -> None:
+        self._ahead.forget()
+
+    async def draft(
+        self, tx: Tx, items: Sequence[OnceItem[Payload, Result]]
+    ) -> _OnceDraft[Result] | None:
+        batch = await _look(tx, items)
+        draft = await self._ahead.draft(tx, batch.payloads) if batch.fresh else None
+        if draft is None:
+            return None
+        batch.answer(draft.results)
+        notebook = Notebook()
+        self._finished(notebook, batch)
+        return _OnceDraft(draft, batch.given(), notebook)
+
+
+@dataclass(frozen=True, slots=True)
+class _OnceDraft(Generic[Result]):
+    draft: Draft[Result]
+    results: Sequence[Stored | Refusal]
+    notebook: Notebook
+
+    async def write(self, tx: Tx) -> None:
+        await self.draft.write(tx)
+        tx.take_over(self.notebook)
+
+
+def _key_of(item: OnceItem[Payload, Result]) -> tuple[int, str] | None:
+    return key_of(item.asked)
+
+
+def _answered(item: OnceItem[Payload, Result], result: Result | Refusal) -> Stored | Refusal:
+    if isinstance(result, Refusal) and result.kind in TRANSIENT:
+        return result
+    return Stored(*item.render(result))
+
+
+def _place(asked: Asked) -> str:
+    return f"runtime.idempotency:{asked.merchant_id}:{asked.key}"

@@ -1,0 +1,126 @@
+"""Writes that can wait: noted one by one, sent together in one statement and one round trip.
+
+A batch writes to half a dozen tables. Sent one after the other, each write costs a round trip, in
+which the batch's locks are held and nothing else is done; joined as the parts of one statement
+(data-modifying WITH), they cost one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import cache
+from typing import Final, LiteralString, NamedTuple, cast
+
+
+class Write(NamedTuple):
+    """A statement that was put off; how many rows it has to touch, and what to say if it does not."""
+
+    sql: LiteralString
+    args: tuple[object, ...]
+    rows: int | None
+    otherwise: str | Exception
+
+    @property
+    def failure(self) -> Exception:
+        """What to raise where it has touched more or fewer rows than it should."""
+        if isinstance(self.otherwise, Exception):
+            return self.otherwise
+        return AssertionError(self.otherwise)
+
+
+class Copy(NamedTuple):
+    """Rows to be written by COPY."""
+
+    schema: str
+    table: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[object]]
+
+
+class Notebook:
+    """Writes that were put off, in order. A transaction is one that can send them."""
+
+    __slots__ = ("_copies", "_writes")
+
+    def __init__(self) -> None:
+        self._writes: list[Write] = []
+        self._copies: list[Copy] = []
+
+    def later(
+        self,
+        sql: LiteralString,
+        *args: object,
+        rows: int | None = None,
+        otherwise: str | Exception = "a row was lost",
+    ) -> None:
+        """Put off a plain INSERT, UPDATE or DELETE (no WITH, no RETURNING).
+
+        Where `rows` is given it must touch as many; if not, the transaction fails with `otherwise`.
+        """
+        self._writes.append(Write(sql, args, rows, otherwise))
+
+    def later_copy(
+        self, schema: str, table: str, columns: Sequence[str], rows: Sequence[Sequence[object]]
+    ) -> None:
+        """Put off new rows, which go by COPY: cheaper than an INSERT where they are hundreds."""
+        self._copies.append(Copy(schema, table, columns, rows))
+
+    @property
+    def is_one_statement(self) -> bool:
+        """Whether all of it can be sent at once, and so needs no transaction around it."""
+        return not self._copies and not first_of_each_table(self._writes)[1]
+
+    def take_over(self, notebook: Notebook) -> None:
+        """Put off all that was put off there."""
+        self._writes += notebook._writes
+        self._copies += notebook._copies
+
+
+#: Raised by `runtime.expect`, with the place of the write as its message.
+NOT_AS_WANTED: Final = "TG001"
+
+_WRITES = re.compile(r"\s*(?:insert\s+into|update|delete\s+from)\s+([a-z_.]+)", re.IGNORECASE)
+_PARAMETER = re.compile(r"\$(\d+)")
+
+
+def first_of_each_table(writes: list[Write]) -> tuple[list[Write], list[Write]]:
+    """Split off the writes that can go together: up to the first second write to a table.
+
+    The parts of one statement do not see what the others do.
+    """
+    tables: set[str] = set()
+    for index, write in enumerate(writes):
+        table = _table(write.sql)
+        if table in tables:
+            return writes[:index], writes[index:]
+        tables.add(table)
+    return writes, []
+
+
+@cache
+def joined(*parts: tuple[str, int]) -> LiteralString:
+    """Return one statement that makes all these writes, and fails where a count is not as wanted.
+
+    `parts` are the statements and how many parameters each has; the last parameter is the rows each
+    has to touch. The counts are asked for in order, and with them the writes are made in order;
+    nothing but the order of locks depends on it.
+    """
+    writes: list[str] = []
+    offset = 0
+    for index, (sql, count) in enumerate(parts):
+        numbered = _PARAMETER.sub(lambda found, by=offset: f"${int(found[1]) + by}", sql)
+        writes.append(f"w{index} AS ({numbered.strip()} RETURNING 1)")
+        writes.append(f"n{index} AS (SELECT count(*) FROM w{index})")  # noqa: S608
+        offset += count
+    counts = ", ".join(f"(TABLE n{index})" for index in range(len(parts)))
+    # Put together from literals only: each part came in as a LiteralString.
+    text = f"WITH {', '.join(writes)} SELECT runtime.expect(ARRAY[{counts}], ${offset + 1})"
+    return cast("LiteralString", text)
+
+
+@cache
+def _table(sql: str) -> str:
+    found = _WRITES.match(sql)
+    assert found is not None, f"only a plain write can be put off: {sql}"
+    return found[1]
