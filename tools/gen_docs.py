@@ -60,7 +60,11 @@ It carries a `decline_code` and the payment.\
 FACTS_INTRO = """\
 A fact is published in the transaction that makes it true.
 It is heard in the order shown; a fact with an event is owed to every endpoint that listens to its type.
-`data.sequence` of an event counts up with each event of the same object.\
+`data.sequence` of an event counts up with each event of the same object.
+
+`payment_intent.mismatched` has no counterpart at Stripe: the provider says that it was paid,
+but another amount, currency or account than was asked for.
+Nothing is credited and the payment stays `processing` until a person has looked at it.\
 """
 SETTINGS_INTRO = """\
 Set `TILLGATE_SECTION__NAME` in the environment,

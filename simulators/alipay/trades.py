@@ -124,6 +124,9 @@ def cancel(call: Call, _: Drawn) -> Node:
 def refund(call: Call, drawn: Drawn) -> Node:
     """Give money back. The same out_request_no gives it back once."""
     order = _find(call)
+    if drawn.kind is FaultKind.REFUSE:
+        # Also said of a refund that has been made, once the trade is closed by it.
+        raise business("ACQ.TRADE_HAS_CLOSE")
     amount = read_amount(call.biz, "refund_amount")
     number = text(call.biz, "out_request_no")
     if not number and amount != order.amount:

@@ -19,6 +19,8 @@ from simulators.keys import CardAccount
 
 # Metadata that names the merchant's own order, so that a fault strikes once an order.
 _NAMES: Final = ("attempt", "attempt_id", "payment_attempt", "order", "order_id", "reference")
+#: Another merchant's account, for faults that mix the two up.
+FOREIGN: Final = "acct_somebody_else"
 _REFUND_NAMES: Final = ("refund", "refund_id")
 
 
@@ -37,6 +39,22 @@ class Account:
         known = self.keys.webhook_secret
         taken = any(endpoint.secret == known for endpoint in self.books.endpoints)
         return create_endpoint(self.books, form, None if taken else known)
+
+    def shown(self) -> Plain:
+        """GET /v1/account: whose key it is."""
+        return {
+            "id": self.keys.account,
+            "object": "account",
+            "business_type": "company",
+            "charges_enabled": True,
+            "country": "US",
+            "default_currency": "usd",
+            "details_submitted": True,
+            "email": None,
+            "metadata": {},
+            "payouts_enabled": True,
+            "type": "standard",
+        }
 
     def clear(self) -> None:
         """Forget payments and answers."""

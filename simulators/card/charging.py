@@ -45,6 +45,7 @@ class Manner:
     forced: Decline | None = None
     skips_challenge: bool = False
     told_amount: int | None = None
+    on_behalf_of: str | None = None
 
 
 def attempt(
@@ -124,6 +125,7 @@ def _approve(
     books: Books, terms: Terms, intent: PaymentIntent, method: PaymentMethod, manner: Manner
 ) -> None:
     charge = _charge(books, intent, method, None)
+    charge.on_behalf_of = intent.on_behalf_of = manner.on_behalf_of
     intent.latest_charge = charge.id
     intent.last_payment_error = None
     intent.next_action = None

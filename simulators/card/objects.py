@@ -51,7 +51,7 @@ class PaymentIntent(msgspec.Struct, kw_only=True):
     livemode: bool = False
     metadata: dict[str, str]
     next_action: Plain | None = None
-    on_behalf_of: None = None
+    on_behalf_of: str | None = None
     payment_method: str | None = None
     payment_method_configuration_details: None = None
     payment_method_options: Plain | None = None
@@ -96,7 +96,7 @@ class Charge(msgspec.Struct, kw_only=True):
     fraud_details: Plain = {}
     livemode: bool = False
     metadata: dict[str, str]
-    on_behalf_of: None = None
+    on_behalf_of: str | None = None
     outcome: Plain
     paid: bool
     payment_intent: str
@@ -213,7 +213,7 @@ class Event(msgspec.Struct, kw_only=True):
 
     id: str
     object: Literal["event"] = "event"
-    account: None = None
+    account: str | None = None
     api_version: str = API_VERSION
     created: int
     data: msgspec.Raw

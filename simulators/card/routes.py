@@ -7,7 +7,7 @@ from typing import Final, cast
 import msgspec
 
 from simulators.card import bills, intents, money, refunds, searching, vault, webhooks
-from simulators.card.accounts import Account, number_in, number_of
+from simulators.card.accounts import FOREIGN, Account, number_in, number_of
 from simulators.card.cards import ALIASES, DECLINES, GENERIC, Decline
 from simulators.card.charging import LATER_SECONDS, Manner
 from simulators.card.errors import ApiError, api_error, no_such, refused
@@ -68,6 +68,7 @@ def _fate(call: Call, amount: int | None, subject: str) -> Manner:
         forced=forced,
         skips_challenge=FaultKind.PAID_AT_ONCE in kinds,
         told_amount=(amount or 0) + WRONG_BY if is_wrong else None,
+        on_behalf_of=FOREIGN if FaultKind.WRONG_ACCOUNT in kinds else None,
     )
 
 
@@ -354,6 +355,7 @@ _TABLE: Final[tuple[tuple[str, str, str, Stage, Handler], ...]] = (
         lambda c: vault.update_customer(c.account.books, c.identity, c.form),
     ),
     ("GET", "customers/*/payment_methods", "methods", Stage.OTHER, _list_customer_methods),
+    ("GET", "account", "retrieve", Stage.OTHER, lambda c: c.account.shown()),
     ("GET", "balance", "retrieve", Stage.BILL, lambda c: money.balance(c.account.books)),
     (
         "GET",

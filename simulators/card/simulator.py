@@ -8,8 +8,10 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
+import msgspec
+
 from simulators.card import challenge, export, refunds, routes, webhooks
-from simulators.card.accounts import Account, Doorman, number_of
+from simulators.card.accounts import FOREIGN, Account, Doorman, number_of
 from simulators.card.books import encode
 from simulators.card.cards import GENERIC
 from simulators.card.charging import LATER_SECONDS, Manner, Terms, fail, settle_later
@@ -213,6 +215,9 @@ class CardSimulator(Simulator):
         subject = "" if about is None else number_of(about)
         drawn = self.plan.draw(Stage.NOTICE, event.type, amount, subject)
         name = "" if about is None else about.id
+        if drawn.kind is FaultKind.WRONG_ACCOUNT:
+            # As a platform's endpoint hears of the accounts connected to it.
+            event = msgspec.structs.replace(event, account=FOREIGN)
         self._sender.post(webhooks.notice_of(event, endpoint, name), drawn)
 
     def _endpoint(self, endpoint_id: str) -> WebhookEndpoint | None:
@@ -252,6 +257,7 @@ class CardSimulator(Simulator):
         return Manner(
             forced=GENERIC if drawn.kind is FaultKind.DECLINE else None,
             told_amount=intent.amount + routes.WRONG_BY if is_wrong else None,
+            on_behalf_of=FOREIGN if drawn.kind is FaultKind.WRONG_ACCOUNT else None,
         )
 
     def _find(self, order_id: str) -> tuple[Account, PaymentIntent]:

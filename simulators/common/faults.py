@@ -31,6 +31,7 @@ stage, so that a correct retry or look-up succeeds.
 | 4022 | the payment notice is wrongly signed the first time | notice |
 | 4023 | a refund stays in processing for ever | refund |
 | 4024 | the first query after payment still says "not paid" | query |
+| 4025 | the money is collected on behalf of another account, say notice and query (cards) | pay |
 """
 
 import asyncio
@@ -82,6 +83,8 @@ class FaultKind(StrEnum):
     UNKNOWN_SERIAL = "unknown_serial"
     STALE_TIMESTAMP = "stale_timestamp"
     WRONG_AMOUNT = "wrong_amount"
+    # At `pay`: the money is another account's. At `notice`: the notice is told for another account.
+    WRONG_ACCOUNT = "wrong_account"
     DECLINE = "decline"
     REFUSE = "refuse"
     SYSTEM_ERROR_BEFORE = "system_error_before"
@@ -169,9 +172,12 @@ MAGIC: Final[dict[int, tuple[Stage, Fault]]] = {
     4022: (Stage.NOTICE, Fault(FaultKind.BAD_SIGNATURE)),
     4023: (Stage.REFUND, Fault(FaultKind.REFUND_STUCK)),
     4024: (Stage.QUERY, Fault(FaultKind.NOT_PAID_YET)),
+    4025: (Stage.PAY, Fault(FaultKind.WRONG_ACCOUNT)),
 }
 # These belong to the order itself, not to one call: they strike every time.
-_LASTING: Final = frozenset({FaultKind.DECLINE, FaultKind.WRONG_AMOUNT, FaultKind.REFUSE})
+_LASTING: Final = frozenset(
+    {FaultKind.DECLINE, FaultKind.WRONG_AMOUNT, FaultKind.WRONG_ACCOUNT, FaultKind.REFUSE}
+)
 
 
 class FaultPlan:

@@ -44,6 +44,8 @@ def create(call: Call, drawn: Drawn) -> dict[str, object]:
     """Accept a refund; acceptance is not success."""
     terms = read_refund(read_body(call.request.body))
     order = _find_order(call, terms)
+    if drawn.kind is FaultKind.REFUSE:
+        raise Failed(403, "NOT_ENOUGH", "基本账户余额不足，请充值后重新发起")
     known = call.wechat.books.refund_of(order.merchant, terms.out_refund_no)
     if known is not None:
         _check_same(order, known, terms)

@@ -3,7 +3,6 @@
 import asyncio
 
 from tillgate.api.recovery import Recovery
-from tillgate.topups.flows import TopUps
 
 CARD = {"amount": 1200, "currency": "usd", "payment_method": "pm_card_visa", "confirm": "true"}
 
@@ -191,7 +190,7 @@ async def test_fifty_refunds_never_exceed_the_payment(client, world) -> None:
     await world.assert_books_hold()
 
 
-async def test_the_worker_finishes_what_nobody_asks_about_again(client, db, world) -> None:
+async def test_the_worker_finishes_what_nobody_asks_about_again(client, db, application) -> None:
     declined = {**CARD, "payment_method": "pm_card_chargeDeclined"}
     paid = await client.post("/v1/payment_intents", CARD, key="k1")
     failed = await client.post("/v1/payment_intents", declined, key="k2")
@@ -202,9 +201,7 @@ async def test_the_worker_finishes_what_nobody_asks_about_again(client, db, worl
             "UPDATE runtime.idempotency SET status = NULL, body = NULL,"
             " locked_at = locked_at - interval '1 hour'"
         )
-    recovery = Recovery(
-        db, world.clock, world.payments, TopUps(world.payments), abandoned_after_seconds=45
-    )
+    recovery = Recovery(application.api)
 
     assert await recovery.run() == 3
     assert await recovery.run() == 0

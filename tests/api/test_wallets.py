@@ -42,7 +42,8 @@ async def test_a_top_up_fills_the_wallet_and_spending_empties_it(client, world) 
     again = await client.post(f"{url}/spend", {"amount": 10_500, "currency": "cny"}, key="s1")
     assert again.body == spent.body
     poor = await client.post(f"{url}/spend", {"amount": 501, "currency": "cny"}, key="s2")
-    assert poor.status == 402
+    # Not a card's decline: the SDKs raise it as InvalidRequestError.
+    assert (poor.status, poor.error["type"]) == (400, "invalid_request_error")
     assert poor.error["code"] == "balance_insufficient"
     assert (
         await client.post(f"{url}/spend", {"amount": 501, "currency": "cny"}, key="s2")
@@ -84,7 +85,7 @@ async def test_holds_and_freezing(client, world) -> None:
     ] == "released"
     assert (await client.post(f"{url}/freeze")).json["status"] == "frozen"
     frozen = await client.post(f"{url}/spend", {"amount": 1, "currency": "cny"})
-    assert (frozen.status, frozen.error["code"]) == (402, "wallet_frozen")
+    assert (frozen.status, frozen.error["code"]) == (400, "wallet_frozen")
     assert (await client.post(f"{url}/unfreeze")).json["status"] == "open"
 
 
@@ -94,7 +95,7 @@ async def test_fifty_spends_never_exceed_the_balance(client, world) -> None:
     answers = await asyncio.gather(
         *(client.post(f"{url}/spend", {"amount": 100, "currency": "cny"}) for _ in range(50))
     )
-    assert sorted(answer.status for answer in answers) == [200] * 10 + [402] * 40
+    assert sorted(answer.status for answer in answers) == [200] * 10 + [400] * 40
     assert (await client.get(url)).json["balance"] == 0
     await world.assert_books_hold()
 

@@ -319,7 +319,7 @@ async def test_closing_lets_waiting_pages_go(stage: Stage, http: aiohttp.ClientS
 
 @pytest.mark.parametrize(
     ("news", "told", "answered"),
-    [(News.FROZEN, "it can be topped up", 200), (News.CLOSED, "This wallet is closed.", 402)],
+    [(News.FROZEN, "it can be topped up", 200), (News.CLOSED, "This wallet is closed.", 400)],
 )
 async def test_frozen_wallets_take_money_and_closed_ones_do_not(
     stage: Stage, http: aiohttp.ClientSession, news: News, told: str, answered: int

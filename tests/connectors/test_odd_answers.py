@@ -130,17 +130,20 @@ def test_wechat_pay_notices(body: bytes) -> None:
     assert not isinstance(notice, AttemptNotice | RefundNotice), "nothing here is sealed"
 
 
+STRIPE = stripe.Ours(livemode=False, account="acct_1", told_by="acct_1")
+
+
 @settings(max_examples=150, deadline=None)
 @given(BODIES, st.sampled_from([400, 401, 402, 404, 409]))
 def test_stripe(body: dict[str, Any], status: int) -> None:
-    stripe.notice_of(body, livemode=False)
-    stripe.notice_of({"type": "payment_intent.x", "data": {"object": body}}, livemode=False)
+    stripe.notice_of(body, STRIPE)
+    stripe.notice_of({"type": "payment_intent.x", "data": {"object": body}}, STRIPE)
     stripe.rows(body)
     stripe.method_answer(status, body)
     stripe.refund_refusal(status, body)
     stripe.refund_of(body, Money(500, USD))
-    refused = stripe.refusal(status, body, "att_1", livemode=False)
-    found = stripe.intent_outcome(body, "att_1", livemode=False)
+    refused = stripe.refusal(status, body, "att_1", STRIPE)
+    found = stripe.intent_outcome(body, "att_1", STRIPE)
 
     if isinstance(found, Paid):
         assert body["status"] == "succeeded"

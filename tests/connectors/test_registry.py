@@ -150,6 +150,7 @@ def test_a_live_account_never_meets_a_simulator(name: str, url: str) -> None:
         ("stripe", {"secret_key": "sk_live_1"}, "secret_key"),
         ("stripe", {**LIVE["stripe"], "secret_key": "sk_test_1"}, "secret_key"),
         ("stripe", {"secret_key": "pk_test_1"}, "secret_key"),
+        ("stripe", {"account": "2088"}, "account"),
         ("stripe", {"base_url": "http://u:p@127.0.0.1"}, "base_url"),
         ("stripe", {"base_url": "http://127.0.0.1/?a=1"}, "base_url"),
         ("stripe", {"base_url": "http://127.0.0.1:x"}, "base_url"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -46,6 +47,15 @@ INTENT: dict[str, Any] = {
     },
 }
 CARD = {"brand": "visa", "last4": "4242", "exp_month": "12"}
+REFUND: dict[str, Any] = {
+    "object": "refund",
+    "id": "re_9",
+    "amount": 500,
+    "currency": "usd",
+    "status": "succeeded",
+}
+TEST = wire.Ours(livemode=False)
+OURS = wire.Ours(livemode=False, account="acct_1")
 PAID = Paid("pi_1", Money(2000, USD), at=from_unix(1790000000), instrument=CARD)
 
 
@@ -62,7 +72,7 @@ def test_an_order_is_made_and_confirmed_at_once(currency: Currency, minor: str) 
         metadata={"shop": "teahouse", "attempt": "forged"},
     )
 
-    assert wire.charge_form(charge) == {
+    assert wire.charge_form(charge, "acct_1") == {
         "amount": minor,
         "currency": currency.code,
         "confirm": "true",
@@ -73,6 +83,7 @@ def test_an_order_is_made_and_confirmed_at_once(currency: Currency, minor: str) 
         "expand[0]": "latest_charge",
         "metadata[shop]": "teahouse",
         "metadata[attempt]": "att_1",
+        "metadata[account]": "acct_1",
         "return_url": "https://t.cn/back",
     }
 
@@ -120,7 +131,60 @@ def test_an_order_is_made_and_confirmed_at_once(currency: Currency, minor: str) 
     ],
 )
 def test_an_intent_is_read(change: dict[str, Any], expected: object) -> None:
-    assert wire.intent_outcome({**INTENT, **change}, "att_1", livemode=False) == expected
+    assert wire.intent_outcome({**INTENT, **change}, "att_1", TEST) == expected
+
+
+@pytest.mark.parametrize(
+    ("change", "told_by", "account"),
+    [
+        ({}, None, None),
+        ({}, "acct_1", "acct_1"),
+        ({}, "acct_2", "acct_2"),
+        ({"on_behalf_of": "acct_1"}, None, "acct_1"),
+        ({"on_behalf_of": "acct_2"}, "acct_1", "acct_2"),
+        ({"transfer_data": {"destination": "acct_3"}}, "acct_1", "acct_3"),
+        ({"metadata": {"attempt": "att_1", "account": "acct_1"}}, None, "acct_1"),
+        ({"metadata": {"attempt": "att_1", "account": "acct_4"}}, "acct_1", "acct_4"),
+        ({"on_behalf_of": 5, "transfer_data": "x"}, None, None),
+    ],
+)
+def test_whose_money_it_is_is_told(
+    change: dict[str, Any], told_by: str | None, account: str | None
+) -> None:
+    ours = replace(OURS, told_by=told_by)
+
+    paid = wire.intent_outcome({**INTENT, **change}, "att_1", ours)
+    reserved = {"status": "requires_capture", "amount_capturable": 2000}
+    held = wire.intent_outcome({**INTENT, **change, **reserved}, "att_1", ours)
+    ended = wire.intent_outcome({**INTENT, **change, "status": "canceled"}, "att_1", ours)
+
+    assert paid == replace(PAID, account=account)
+    assert isinstance(held, Waiting)
+    assert held.account == account
+    foreign = Unknown("the answer is about another account", "pi_1")
+    assert ended == (Closed() if account in (None, "acct_1") else foreign)
+
+
+def test_an_event_of_another_account_is_not_believed() -> None:
+    def told(subject: dict[str, Any], kind: str, account: str | None) -> object:
+        event = {"type": kind, "account": account, "data": {"object": subject}}
+        return wire.notice_of(event, OURS)
+
+    refund = {**REFUND, "metadata": {"refund": "re_1"}}
+    paid = told(INTENT, "payment_intent.succeeded", "acct_2")
+    failed = told({**INTENT, "status": "canceled"}, "payment_intent.canceled", "acct_2")
+    refunded = told(refund, "refund.updated", "acct_2")
+
+    assert paid == AttemptNotice("att_1", replace(PAID, account="acct_2"))
+    assert isinstance(failed, AttemptNotice)
+    assert isinstance(failed.outcome, Unknown)
+    assert isinstance(refunded, RefundNotice)
+    assert isinstance(refunded.outcome, Unknown)
+    ours = told(INTENT, "payment_intent.succeeded", "acct_1")
+    assert ours == AttemptNotice("att_1", replace(PAID, account="acct_1"))
+    assert told(refund, "refund.updated", None) == RefundNotice(
+        "re_1", Refunded("re_9", Money(500, USD))
+    )
 
 
 @pytest.mark.parametrize(
@@ -166,7 +230,7 @@ def test_an_intent_is_read(change: dict[str, Any], expected: object) -> None:
     ],
 )
 def test_an_error_is_read(status: int, error: dict[str, Any], expected: object) -> None:
-    assert wire.refusal(status, error, "att_1", livemode=False) == expected
+    assert wire.refusal(status, error, "att_1", TEST) == expected
 
 
 @pytest.mark.parametrize(
@@ -185,16 +249,7 @@ def test_an_error_is_read(status: int, error: dict[str, Any], expected: object) 
     ],
 )
 def test_a_refund_is_read(change: dict[str, Any], expected: object) -> None:
-    refund = {
-        "object": "refund",
-        "id": "re_9",
-        "amount": 500,
-        "currency": "usd",
-        "status": "succeeded",
-        **change,
-    }
-
-    assert wire.refund_of(refund, Money(500, USD)) == expected
+    assert wire.refund_of({**REFUND, **change}, Money(500, USD)) == expected
 
 
 @pytest.mark.parametrize(
@@ -218,24 +273,17 @@ def test_events_are_read() -> None:
     def event(kind: str, subject: dict[str, Any]) -> dict[str, Any]:
         return {"type": kind, "data": {"object": subject}}
 
-    refund = {
-        "object": "refund",
-        "id": "re_9",
-        "amount": 500,
-        "currency": "usd",
-        "status": "succeeded",
-        "metadata": {"refund": "re_1"},
-    }
-    assert wire.notice_of(
-        event("payment_intent.succeeded", INTENT), livemode=False
-    ) == AttemptNotice("att_1", PAID)
-    assert wire.notice_of(event("refund.updated", refund), livemode=False) == RefundNotice(
+    refund = {**REFUND, "metadata": {"refund": "re_1"}}
+    assert wire.notice_of(event("payment_intent.succeeded", INTENT), TEST) == AttemptNotice(
+        "att_1", PAID
+    )
+    assert wire.notice_of(event("refund.updated", refund), TEST) == RefundNotice(
         "re_1", Refunded("re_9", Money(500, USD))
     )
-    assert wire.notice_of(event("charge.succeeded", {"object": "charge"}), livemode=False) == (
+    assert wire.notice_of(event("charge.succeeded", {"object": "charge"}), TEST) == (
         OtherNotice("charge.succeeded")
     )
-    assert wire.notice_of({"type": "ping"}, livemode=False) == OtherNotice("ping")
+    assert wire.notice_of({"type": "ping"}, TEST) == OtherNotice("ping")
 
 
 def test_what_the_official_sdk_signs_is_genuine_and_nothing_else_is() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+import aiohttp
 import pytest
 
 from simulators.common.faults import Fault, FaultKind, Rule
@@ -13,6 +14,7 @@ from tillgate.connectors.port import (
     Capturing,
     Charge,
     Closed,
+    Connector,
     Declined,
     NotFound,
     NotSent,
@@ -178,7 +180,7 @@ async def test_an_order_is_found_though_the_search_lags_and_is_many_pages_back(
     )
 
     assert isinstance(found, Paid)
-    assert asked == ["intent_search http_5xx", "intent_list ok", "intent_list ok"]
+    assert asked == ["intent_search http_5xx", "intent_list ok", "intent_list ok", "account ok"]
 
 
 async def test_not_found_is_said_only_by_the_whole_list(world: World) -> None:
@@ -244,3 +246,101 @@ async def test_a_saved_card_is_described(world: World) -> None:
     assert (shown["brand"], shown["last4"]) == ("visa", "4242")
     assert none == NotFound()
     assert not isinstance(outside, dict)
+
+
+# Whose money it is ---------------------------------------------------------------------------------
+
+
+async def test_it_is_said_into_which_account_was_paid(world: World) -> None:
+    connector = _with_account(world, None)
+
+    paid = await world.charge(_card(world, "visa"))
+    reserved = await world.charge(_card(world, "visa", capture=False))
+    learned = await connector.charge(_card(world, "visa"), now=CLOCK.now())
+
+    for outcome in (paid, reserved, learned):
+        assert isinstance(outcome, Paid | Waiting)
+        assert outcome.account == world.account["account"]
+    assert _account_of(world.connector) == _account_of(connector) == world.account["account"]
+
+
+async def test_a_key_that_opens_another_account_charges_nothing(world: World) -> None:
+    connector = _with_account(world, "acct_ours")
+
+    outcome = await connector.charge(_card(world, "visa"), now=CLOCK.now())
+
+    assert isinstance(outcome, NotSent)
+    assert world.simulator.phone_orders() == []
+
+
+async def test_what_was_paid_into_the_account_of_another_key_says_so(world: World) -> None:
+    charge = _card(world, "visa")
+    await world.charge(charge)
+    since = world.opened[charge.attempt_id]
+
+    found = await _with_account(world, "acct_ours").look_up(
+        charge.attempt_id, None, charge.amount, since=since, now=CLOCK.now()
+    )
+
+    assert isinstance(found, Paid)
+    assert found.account == world.account["account"] != "acct_ours"
+
+
+async def test_money_for_another_account_says_so(world: World) -> None:
+    paid = await world.charge(_card(world, "visa", 4025))
+    reserved = await world.charge(_card(world, "visa", 4025, capture=False))
+
+    assert isinstance(paid, Paid)
+    assert isinstance(reserved, Waiting)
+    assert paid.account == reserved.account == "acct_somebody_else"
+
+
+async def test_an_order_of_another_installation_says_so(world: World) -> None:
+    """Somebody else's order bears our attempt's number and the mark of another account."""
+    charge = _card(world, "visa")
+    world.opened[charge.attempt_id] = CLOCK.now()
+    form = {
+        "amount": "2000",
+        "currency": "usd",
+        "confirm": "true",
+        "payment_method": "pm_card_visa",
+        "payment_method_types[0]": "card",
+        "metadata[attempt]": charge.attempt_id,
+        "metadata[account]": "acct_of_another_installation",
+    }
+    headers = {"Authorization": f"Bearer {world.account['secret_key']}"}
+    url = f"{world.account['base_url']}/v1/payment_intents"
+    async with (
+        aiohttp.ClientSession(headers=headers) as session,
+        session.post(url, data=form) as made,
+    ):
+        assert made.status == 200
+
+    found = await world.look_up(charge)
+
+    assert isinstance(found, Paid)
+    assert found.account == "acct_of_another_installation"
+
+
+async def test_a_key_that_may_not_ask_for_its_account_charges_all_the_same(world: World) -> None:
+    refused = Rule("account.retrieve", Fault(FaultKind.HTTP_500_BEFORE))
+    world.simulator.plan.add(refused)
+    asked: list[str] = []
+
+    def observe(_: str, operation: str, __: str, ___: float) -> None:
+        asked.append(operation)
+
+    connector = build("stripe", world.account, world.transport, observe)
+    outcomes = [await connector.charge(_card(world, "visa"), now=CLOCK.now()) for _ in range(3)]
+
+    # The order itself still bears our mark.
+    assert {getattr(outcome, "account", None) for outcome in outcomes} == {world.account["account"]}
+    assert asked.count("account") == 1, "not before each of them"
+
+
+def _with_account(world: World, account: str | None) -> Connector:
+    return build("stripe", {**world.account, "account": account}, world.transport)
+
+
+def _account_of(connector: Connector) -> str | None:
+    return getattr(connector, "account", None)

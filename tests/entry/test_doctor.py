@@ -197,6 +197,15 @@ SABOTAGE = {
         f" VALUES (3, '{new_id('att')}', 'pi_2', 'pa', 'alipay', 'qr', 1, 'cny', 'waiting', '{NOW}')",
         {"open_is_looked_after"},
     ),
+    "a second payment never went back": (
+        "INSERT INTO payments.attempts (merchant_id, id, payment_id, provider_account_id, provider,"
+        " presentation, amount, currency, status, created_at)"
+        f" VALUES (3, 'att_twice', '{PAYMENT}', 'pa', 'alipay', 'qr', 7, 'cny', 'closed', '{NOW}');"
+        " INSERT INTO payments.refunds (merchant_id, id, payment_id, attempt_id, amount, currency,"
+        f" status, surplus, created_at) VALUES (3, 're_00twice', '{PAYMENT}', 'att_twice', 7, 'cny',"
+        f" 'failed', true, '{OLD}')",
+        {"second_payments_go_back", "refunds_are_booked"},
+    ),
     "the look-ups stand still": (
         f"UPDATE payments.refunds SET look_up_at = '{OLD}'",
         {"look_ups_are_made"},

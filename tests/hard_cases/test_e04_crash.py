@@ -4,13 +4,15 @@ import pytest
 
 from tests.hard_cases.deeds import HASTY, METHODS, attempts, opened_only, truth
 from tests.worlds import MERCHANT, World
+from tillgate.payments.orders import charge_of
 
 
 @pytest.mark.parametrize("method", METHODS)
 async def test_order_whose_answer_died_with_us_is_found_again(world: World, method: str) -> None:
     attempt = await opened_only(world, method)
     connector = await world.payments.providers.connector(MERCHANT, f"pa_{attempt.provider}")
-    await connector.charge(world.payments._order(attempt), now=world.clock.now())
+    url = world.payments.providers.notify_url(MERCHANT, attempt.provider_account_id)
+    await connector.charge(charge_of(attempt, url), now=world.clock.now())
     if method != "card":
         await world.control(method, f"orders/{attempt.id}/pay")
 

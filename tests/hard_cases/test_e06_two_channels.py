@@ -9,7 +9,7 @@ from tillgate.payments.model import Payment
 
 
 async def test_second_payment_is_given_back_by_itself(world: World) -> None:
-    payment = await _two_orders(world)
+    payment = await two_orders(world)
     first, second = await attempts(world, payment)
     await world.control("wechat_pay", f"orders/{second.id}/pay")
     await world.until_paid(payment)
@@ -31,7 +31,7 @@ async def test_second_payment_is_given_back_by_itself(world: World) -> None:
 
 
 async def test_late_money_closes_the_order_that_could_still_be_paid(world: World) -> None:
-    payment = await _two_orders(world)
+    payment = await two_orders(world)
     first, second = await attempts(world, payment)
 
     await world.control("alipay", f"orders/{first.id}/pay", {"late": True})
@@ -48,7 +48,7 @@ async def test_late_money_closes_the_order_that_could_still_be_paid(world: World
 
 
 async def test_both_paid_at_the_same_moment(world: World) -> None:
-    payment = await _two_orders(world)
+    payment = await two_orders(world)
     first, second = await attempts(world, payment)
     await asyncio.gather(
         world.control("alipay", f"orders/{first.id}/pay", {"late": True}),
@@ -65,7 +65,7 @@ async def test_both_paid_at_the_same_moment(world: World) -> None:
     await world.assert_books_hold()
 
 
-async def _two_orders(world: World) -> Payment:
+async def two_orders(world: World) -> Payment:
     """An order at Alipay that was given up, and an open one at WeChat Pay."""
     payment = await world.pay("alipay")
     async with world.db.transaction() as tx:

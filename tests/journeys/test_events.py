@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import pytest
 import pytest_asyncio
 import stripe
@@ -98,6 +99,35 @@ async def test_a_payment_and_its_refund_are_told_in_stripes_words(
     assert {event["id"] for event in listed.data} == {event.id for event in events}
     findings = await doctor.examine(world.db, doctor.everything(world.clock.now()))
     assert [finding for finding in findings if not finding.is_healthy] == []
+
+
+async def test_merchant_is_told_that_a_payment_is_held_back(world: World) -> None:
+    """The customer says "I have paid", and so does the provider, but it is not what was asked."""
+    receiver, runner = await start_receiver()
+    vault = Vault(b"k" * 32)
+    kinds = ("payment_intent.mismatched", "payment_intent.succeeded")
+    async with world.db.transaction() as tx:
+        await commands.create_endpoint(
+            tx, vault, MERCHANT, EndpointTerms(receiver.url, kinds),
+            may_be_private=True, at=world.clock.now(),
+        )  # fmt: skip
+    dispatcher = Dispatcher(world.db, world.clock, vault, CATALOGUE, WebhookSettings())
+    payment = await world.pay("alipay", 4011)
+    await world.phone_pays("alipay", payment)
+
+    async def held() -> bool:
+        return "payment.mismatched" in await world.facts(payment.id)
+
+    await world.until(held, sweep=True)
+    while await relay(world.db, world.clock, TABLE) or await dispatcher.deliver_due():
+        pass
+    await dispatcher.close()
+    await runner.cleanup()
+
+    [event] = [msgspec.json.decode(got.body) for got in receiver.received]
+    assert event["type"] == "payment_intent.mismatched"
+    told = event["data"]["object"]
+    assert (told["id"], told["status"], told["amount_received"]) == (payment.id, "processing", 0)
 
 
 def test_every_fact_with_a_name_on_the_wire_is_owed() -> None:

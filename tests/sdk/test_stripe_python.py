@@ -109,6 +109,9 @@ async def test_payment_intents_refunds_and_balance(sdk) -> None:
 
 
 async def test_errors_have_the_classes_they_should(sdk, sdk_base) -> None:
+    def ask(path: str, **params: object) -> dict:
+        return dict(sdk.raw_request("post", path, **params).data)
+
     def script() -> None:
         c = sdk.v1
         with pytest.raises(stripe.CardError) as declined:
@@ -133,6 +136,11 @@ async def test_errors_have_the_classes_they_should(sdk, sdk_base) -> None:
         c.customers.create({"name": "Li"}, key)
         with pytest.raises(stripe.IdempotencyError):
             c.customers.create({"name": "Wang"}, key)
+        owner = c.customers.create({"name": "Li"}).id
+        wallet = ask("/v1/wallets", customer=owner, currency="cny")["id"]
+        with pytest.raises(stripe.InvalidRequestError) as poor:
+            ask(f"/v1/wallets/{wallet}/spend", amount=1, currency="cny")
+        assert poor.value.code == "balance_insufficient"
 
     await drive(script)
 

@@ -245,8 +245,24 @@ def _rest(rows: Any, truth: Any) -> list[str]:
         if r["status"] not in ("succeeded", "failed")
     ]
     found += [f"notice {n['id']} was never applied" for n in rows["notices"] if n["next_at"]]
-    # A second payment that the bank would not take back stays in suspense, with its break open.
-    stranded = sum(r["amount"] for r in rows["refunds"] if r["surplus"] and r["status"] == "failed")
+    # A second payment that the bank has not taken back yet is in suspense, with its break open.
+    last = {
+        r["attempt_id"]: r for r in sorted(rows["refunds"], key=lambda r: r["id"]) if r["surplus"]
+    }
+    stranded = sum(r["amount"] for r in last.values() if r["status"] == "failed")
+    kept = {b["refund_id"] for b in rows["breaks"] if b["kind"] == "second_payment_kept"}
+    found += [
+        f"refund {r['id']} of a second payment failed, and nothing follows"
+        for r in last.values()
+        if r["status"] == "failed" and r["look_up_at"] is None and r["id"] not in kept
+    ]
+    found += [
+        f"two refunds of the second payment {name} are not failed"
+        for name, times in Counter(
+            r["attempt_id"] for r in rows["refunds"] if r["surplus"] and r["status"] != "failed"
+        ).items()
+        if times > 1
+    ]
     told = any(b["kind"] == "second_payment" and b["resolved_at"] is None for b in rows["breaks"])
     for account in rows["accounts"]:
         left = stranded if told and account["code"] == "suspense:second_payment" else 0

@@ -14,6 +14,7 @@ from tillgate.kernel.money import CNY, Money
 from tillgate.payments import booking, outcomes, refunds
 from tillgate.payments.flows import Payments
 from tillgate.payments.model import Heard
+from tillgate.payments.orders import charge_of
 from tillgate.payments.outcomes import record_outcomes
 
 
@@ -39,12 +40,11 @@ def _swapped(owner: Any, name: str, value: Any) -> Iterator[None]:
 @contextmanager
 def new_provider_key_per_try(_town: Town) -> Iterator[None]:
     """An answer is lost, so the charge is sent again under a fresh order number."""
-    charge = Payments._order
 
     async def stubborn(self: Payments, charge_: Any, trace: Any) -> Any:
         attempt = charge_.attempt
         connector = await self.providers.connector(attempt.merchant_id, attempt.provider_account_id)
-        order = charge(self, attempt)
+        order = charge_of(attempt, self._notify_url(attempt))
         outcome = await connector.charge(order, now=self.clock.now())
         for _ in range(2):
             if not isinstance(outcome, port.Unknown):

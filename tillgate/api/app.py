@@ -5,7 +5,7 @@ application = build(Parts(db=…, clock=…, vault=…, payments=…), pages=sta
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -80,11 +80,8 @@ class Parts:
 class Application:
     """`/v1` is the API, `/docs` and `/openapi.json` its documents; the rest is the pages'."""
 
-    def __init__(
-        self, api: Api, keys: KeyRing, documents: dict[str, docs.Document], pages: AsgiApp
-    ) -> None:
+    def __init__(self, api: Api, documents: dict[str, docs.Document], pages: AsgiApp) -> None:
         self.api = api
-        self.keys = keys
         self._documents = documents
         self._pages = pages
 
@@ -108,6 +105,13 @@ def build(
     observe: Observe | None = None,
 ) -> Application:
     """Return the whole application. `pages` gets every path that is not the API's, and lifespan."""
+    api = api_of(parts, observe=observe)
+    documents = docs.documents(openapi.document(api.table.operations, parts.base_url))
+    return Application(api, documents, pages or _nothing_here(api))
+
+
+def api_of(parts: Parts, *, observe: Observe | None = None) -> Api:
+    """Return `/v1` alone: its operations, and what can be expanded in their answers."""
     customers = CustomerRoutes(parts.db, parts.clock)
     payments = PaymentRoutes(parts.payments)
     top_ups = TopUpRoutes(parts.payments, parts.top_ups)
@@ -135,31 +139,13 @@ def build(
         "top_up": top_ups.show,
         "wallet": wallets.show,
     }
-    return _compose(parts, rows, Expander(EXPANDABLE, loaders), pages, observe)
-
-
-def _compose(
-    parts: Parts,
-    rows: Sequence[Operation],
-    expander: Expander,
-    pages: AsgiApp | None,
-    observe: Observe | None,
-) -> Application:
-    table = Table(rows)
-    keys = KeyRing(_holder_of(parts.db), per_second=parts.rate_per_second)
-    api = Api(
-        table,
-        keys,
+    return Api(
+        Table(rows),
+        KeyRing(_holder_of(parts.db), per_second=parts.rate_per_second),
         Claims(parts.db, parts.clock, abandoned_after_seconds=parts.abandoned_after_seconds),
-        expand=expander,
+        expand=Expander(EXPANDABLE, loaders),
         max_body_bytes=parts.max_body_bytes,
         observe=observe,
-    )
-    return Application(
-        api,
-        keys,
-        docs.documents(openapi.document(table.operations, parts.base_url)),
-        pages or _nothing_here(api),
     )
 
 

@@ -17,7 +17,7 @@ from tillgate.web.refusals import Envelope
 _ERRORS: Final = {
     "400": "The request is wrong; `param` names the parameter.",
     "401": "The API key is missing or unknown.",
-    "402": "The parameters were fine, but the money said no.",
+    "402": "The parameters were fine, but the provider declined.",
     "403": "The key may not do this.",
     "404": "There is no such object.",
     "409": "Another request with the same Idempotency-Key is under way; try again.",

@@ -1,54 +1,37 @@
 """Requests whose process died before it could store the answer, finished by looking up the truth.
 
 A repetition by the caller does the same at once; this is for keys nobody asks about again, so that
-a late repetition finds its answer. What is expanded is not known any more, so nothing is.
+a late repetition finds its answer: the one it would have been given, with what it had expanded.
 """
 
 from __future__ import annotations
 
 import logging
+from typing import Final
 
 import msgspec
 
-from tillgate.kernel.clock import Clock
 from tillgate.kernel.errors import Refusal
-from tillgate.payments.flows import Payments
-from tillgate.payments.routes import Routes as PaymentRoutes
-from tillgate.runtime.db import Database
-from tillgate.runtime.idempotency import TRANSIENT, Asked, Claims, Stored
-from tillgate.topups.flows import TopUps
-from tillgate.topups.routes import Routes as TopUpRoutes
+from tillgate.runtime.idempotency import TRANSIENT, Asked, Stored
+from tillgate.web.application import Api
 from tillgate.web.auth import Caller
-from tillgate.web.operation import Answer, Call, Operation, Resume
+from tillgate.web.operation import Answer, Call, Resume
 from tillgate.web.refusals import render_refusal
 from tillgate.webhooks.event import is_live
 
 _log = logging.getLogger("tillgate.api")
 _encode = msgspec.json.Encoder().encode
 
+_CREATES: Final = {"pi": "post_payment_intents", "re": "post_refunds", "top": "post_top_ups"}
+
 
 class Recovery:
     """Finishes abandoned requests."""
 
-    def __init__(
-        self,
-        db: Database,
-        clock: Clock,
-        payments: Payments,
-        top_ups: TopUps,
-        *,
-        abandoned_after_seconds: float,
-    ) -> None:
-        self._claims = Claims(db, clock, abandoned_after_seconds=abandoned_after_seconds)
-        intents, orders = PaymentRoutes(payments), TopUpRoutes(payments, top_ups)
-        creating = [row for row in (*intents.operations(), *orders.operations()) if row.resume]
-        rows = {row.path: row for row in creating}
-        #: By the prefix of the object: how its state is shown as an answer.
-        self._resumes: dict[str, tuple[Operation, Resume]] = {
-            "pi": (rows["/v1/payment_intents"], intents.resume),
-            "re": (rows["/v1/refunds"], intents.resume_refund),
-            "top": (rows["/v1/top_ups"], orders.resume),
-        }
+    def __init__(self, api: Api) -> None:
+        self._rows = api.table.by_name
+        self._expand = api.expand
+        self._claims = api.claims
 
     async def run(self, limit: int = 50) -> int:
         """Finish some; return how many there were."""
@@ -58,20 +41,32 @@ class Recovery:
         return len(found)
 
     async def _finish(self, asked: Asked, object_id: str) -> None:
-        row, resume = self._resumes[object_id.partition("_")[0]]
+        # Claims of an older version do not say what was asked.
+        name = asked.operation or _CREATES.get(object_id.partition("_")[0], "")
+        row = self._rows.get(name)
+        if row is None or row.resume is None:
+            _log.error("an abandoned request on %s is of no operation we know: %r", object_id, name)
+            return
         call = Call(row, [object_id], asked.request_id)
         call.idempotency_key = asked.key
+        call.expand = list(asked.expand)
         call.caller = Caller(
             asked.merchant_id, "", livemode=is_live(asked.merchant_id), key_id="", kind="secret"
         )
         try:
-            handled = await resume(call, object_id)
+            answer = await self._answered(call, row.resume, object_id)
         except Refusal as refusal:
             if refusal.kind in TRANSIENT:
                 return  # it is abandoned again after a while
-            handled = Answer(*render_refusal(refusal, asked.request_id))
+            answer = Answer(*render_refusal(refusal, asked.request_id))
         except Exception:  # noqa: BLE001  one that cannot be finished must not hold up the others
             _log.exception("an abandoned request on %s could not be finished", object_id)
             return
-        answer = handled if isinstance(handled, Answer) else Answer(200, _encode(handled))
         await self._claims.finish(asked, Stored(answer.status, answer.body))
+
+    async def _answered(self, call: Call, resume: Resume, object_id: str) -> Answer:
+        handled = await resume(call, object_id)
+        if isinstance(handled, Answer):
+            return handled
+        rendered = _encode(handled)
+        return Answer(200, await self._expand(call, rendered) if call.expand else rendered)

@@ -9,11 +9,17 @@ without a deadline and never read an answer without a size limit.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from tillgate.connectors.port import NotSent, Unknown
+from tillgate.connectors.port import (
+    NotFound,
+    NotSent,
+    RefundFailed,
+    RefundOutcome,
+    Unknown,
+)
 from tillgate.runtime.db import assert_outside_transaction
 
 #: Told after each call: provider, operation, `ok` | `http_4xx` | `http_5xx` | `http_429` | `lost`
@@ -126,3 +132,17 @@ def unusable(operation: str, response: HttpResponse) -> Unknown:
 def unknown_unless_answered(failure: Unknown | NotSent) -> Unknown:
     """Turn a question that was not even sent into `Unknown`: the order itself may well exist."""
     return failure if isinstance(failure, Unknown) else Unknown(failure.reason)
+
+
+async def confirmed(
+    outcome: RefundOutcome, look_up: Callable[[], Awaitable[RefundOutcome | NotFound]]
+) -> RefundOutcome:
+    """Return what a refund's answer means: a refusal is believed only of a refund that is not there.
+
+    "Already refunded", "trade closed" or "more than is left" may be said of this very refund, made
+    when its answer was lost.
+    """
+    if not isinstance(outcome, RefundFailed):
+        return outcome
+    found = await look_up()
+    return outcome if isinstance(found, NotFound) else found

@@ -6,7 +6,7 @@ each provider account and keep it while the account's settings stay the same.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from tillgate.connectors.alipay.config import read_account as read_alipay
@@ -19,22 +19,21 @@ from tillgate.connectors.wechat.config import read_account as read_wechat
 from tillgate.connectors.wechat.connector import WechatPay
 from tillgate.kernel.errors import FieldRefused
 
-NAMES: Final = ("alipay", "wechat_pay", "stripe")
-
 Config = Mapping[str, Any] | str | bytes
+
+_MAKERS: Final[Mapping[str, Callable[[Config, Client], Connector]]] = {
+    "alipay": lambda config, client: Alipay(read_alipay(config), client),
+    "wechat_pay": lambda config, client: WechatPay(read_wechat(config), client),
+    "stripe": lambda config, client: Stripe(read_stripe(config), client),
+}
+NAMES: Final = tuple(_MAKERS)
 
 
 def build(
     name: str, config: Config, transport: Transport, observe: Observe = unobserved
 ) -> Connector:
     """Return the connector of a provider account; refuse settings that cannot work."""
-    client = Client(transport, name, observe)
-    match name:
-        case "alipay":
-            return Alipay(read_alipay(config), client)
-        case "stripe":
-            return Stripe(read_stripe(config), client)
-        case "wechat_pay":
-            return WechatPay(read_wechat(config), client)
-        case _:
-            raise FieldRefused("provider", f"There is no connector {name[:40]!r}.")
+    make = _MAKERS.get(name)
+    if make is None:
+        raise FieldRefused("provider", f"There is no connector {name[:40]!r}.")
+    return make(config, Client(transport, name, observe))

@@ -217,6 +217,19 @@ MONEY_PATH: Final = (
         "WHERE t.amount <> m.moved OR t.amount <> t.principal_amount + t.bonus_amount",
     ),
     _check(
+        "second_payments_go_back",
+        "Money paid a second time for the same payment goes back, unless a person has seen to it.",
+        "SELECT r.merchant_id, r.payment_id, r.attempt_id, r.id, r.amount, r.currency,\n"
+        "    r.failure_reason FROM payments.refunds r\n"
+        "WHERE r.surplus AND r.status = 'failed' AND r.look_up_at IS NULL AND NOT EXISTS (\n"
+        "    SELECT FROM payments.refunds n WHERE n.merchant_id = r.merchant_id\n"
+        "        AND n.payment_id = r.payment_id AND n.attempt_id = r.attempt_id AND n.surplus\n"
+        "        AND n.id > r.id) AND NOT EXISTS (\n"
+        "    SELECT FROM payments.breaks b WHERE b.merchant_id = r.merchant_id\n"
+        "        AND b.refund_id = r.id AND b.resolved_at IS NOT NULL)",
+        concern="review",
+    ),
+    _check(
         "breaks_are_resolved",
         "Where a provider's word and ours differ, a person has looked at it.",
         "SELECT merchant_id, id, kind, attempt_id, refund_id, created_at FROM payments.breaks\n"

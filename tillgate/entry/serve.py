@@ -10,7 +10,6 @@ import contextlib
 import signal
 import sys
 from collections.abc import AsyncGenerator
-from datetime import datetime, timedelta
 from socket import socket
 
 import uvicorn
@@ -20,17 +19,16 @@ from starlette.applications import Starlette
 from tillgate.api import app as api
 from tillgate.api.notices import PREFIX as NOTICES
 from tillgate.api.notices import NoticeEndpoint, Receive, Scope, Send
-from tillgate.entry import listening, subscriptions
+from tillgate.entry import listening
 from tillgate.entry.build import Core, open_core, spare_the_collector
 from tillgate.entry.health import Health
 from tillgate.entry.keys import LastUses
 from tillgate.entry.loops import Chore, keep_doing
+from tillgate.entry.parts import api_parts
 from tillgate.runtime import logs, telemetry
 from tillgate.runtime.db import LOST_CONNECTION, DatabaseUnavailable
 from tillgate.runtime.settings import Settings
-from tillgate.topup_app.links import link_for
 from tillgate.topup_app.routes import Pages, Parts
-from tillgate.wallets.routes import Link
 from tillgate.web.auth import KeyRing
 from tillgate.web.operation import Operation
 
@@ -86,7 +84,7 @@ def application(core: Core) -> Server:
         metrics_token=core.settings.metrics.token,
     )
     notices = NoticeEndpoint(core.payments)
-    return Server(notices=notices, rest=health, pages=shown, keys=site.keys)
+    return Server(notices=notices, rest=health, pages=shown, keys=site.api.keys)
 
 
 class Server:
@@ -121,34 +119,6 @@ class Listener(listening.Server):
     async def shutdown(self, sockets: list[socket] | None = None) -> None:
         await self._site.close()
         await super().shutdown(sockets)
-
-
-def api_parts(core: Core) -> api.Parts:
-    """Return what the API is made of."""
-    return api.Parts(
-        db=core.db,
-        clock=core.clock,
-        vault=core.vault,
-        payments=core.payments,
-        top_ups=core.top_ups,
-        catalogue=subscriptions.CATALOGUE,
-        link=link_of(core),
-        may_be_private=core.settings.webhooks.allow_private_addresses,
-        abandoned_after_seconds=core.settings.providers.total_timeout_seconds * 2 + 5,
-        base_url=core.settings.http.base_url,
-        max_body_bytes=core.settings.http.max_body_bytes,
-        rate_per_second=core.settings.http.rate_per_second,
-    )
-
-
-def link_of(core: Core) -> Link:
-    """Return what makes the addresses of wallets' pages."""
-
-    def link(merchant_id: int, wallet_id: str, at: datetime, lifetime: timedelta) -> str:
-        base_url = core.settings.http.base_url
-        return link_for(core.vault, base_url, merchant_id, wallet_id, at=at, lifetime=lifetime)
-
-    return link
 
 
 def pages(core: Core) -> Pages:

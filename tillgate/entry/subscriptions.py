@@ -76,6 +76,9 @@ CATALOGUE: Catalogue = {
             "payment.requires_action": "payment_intent.requires_action",
             "payment.processing": "payment_intent.processing",
             "payment.amount_capturable_updated": "payment_intent.amount_capturable_updated",
+            # Our own word, which Stripe has none for: the provider says it was paid, but another
+            # amount, currency or account than was asked. It stays `processing`; a person looks.
+            "payment.mismatched": "payment_intent.mismatched",
             "payment.succeeded": "payment_intent.succeeded",
             "payment.attempt_failed": "payment_intent.payment_failed",
             "payment.canceled": "payment_intent.canceled",

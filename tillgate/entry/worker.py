@@ -19,16 +19,18 @@ from datetime import timedelta
 
 import uvloop
 
+from tillgate.api.app import api_of
 from tillgate.api.recovery import Recovery
 from tillgate.entry import doctor, subscriptions
 from tillgate.entry.build import Core, open_core, spare_the_collector
 from tillgate.entry.health import Health, nothing_here
 from tillgate.entry.listening import beside, bound
 from tillgate.entry.loops import Chore, run_all
+from tillgate.entry.parts import api_parts
 from tillgate.entry.relay import relay
 from tillgate.ledger import flows as ledger
 from tillgate.payments import jobs
-from tillgate.runtime import heartbeats, idempotency, logs
+from tillgate.runtime import heartbeats, idempotency, logs, notices
 from tillgate.runtime.settings import Settings
 from tillgate.wallets import flows as wallets
 from tillgate.webhooks.dispatcher import Dispatcher
@@ -99,17 +101,14 @@ def chores(core: Core, dispatcher: Dispatcher) -> list[Chore]:
             await heartbeats.beat(tx, process, "worker", at=core.clock.now())
         return 0
 
-    recovery = Recovery(
-        core.db,
-        core.clock,
-        core.payments,
-        core.top_ups,
-        abandoned_after_seconds=core.settings.providers.total_timeout_seconds * 2 + 5,
-    )
-
     async def forget_answers() -> int:
         async with core.db.transaction() as tx:
             return await idempotency.prune(tx, core.clock.now() - timedelta(hours=25))
+
+    async def forget_notices() -> int:
+        kept = timedelta(days=core.settings.payments.notices_kept_days)
+        async with core.db.transaction() as tx:
+            return await notices.prune(tx, core.clock.now() - kept)
 
     return [
         Chore("relay", relay_facts, poll),
@@ -121,6 +120,7 @@ def chores(core: Core, dispatcher: Dispatcher) -> list[Chore]:
         Chore("seals", lambda: ledger.seal(core.db, core.clock), 5.0, 1_000_000),
         Chore("heartbeat", beat, 2.0, 1),
         Chore("answers", forget_answers, 60.0, 10_000),
-        Chore("abandoned", recovery.run, 5.0, 50),
+        Chore("old notices", forget_notices, 60.0, 10_000),
+        Chore("abandoned", Recovery(api_of(api_parts(core))).run, 5.0, 50),
         Chore("doctor", lambda: doctor.look(core.db, core.clock), 60.0, 1_000_000),
     ]

@@ -19,7 +19,7 @@ class Kind(Enum):
     UNAUTHENTICATED = "unauthenticated"
     FORBIDDEN = "forbidden"
     CONFLICT = "conflict"  # try again later, the same request may succeed
-    DECLINED = "declined"  # the parameters were fine, the money said no
+    DECLINED = "declined"  # the parameters were fine, the provider said no
     IDEMPOTENCY = "idempotency"  # the key was used for something else
     RATE_LIMITED = "rate_limited"
     UNAVAILABLE = "unavailable"

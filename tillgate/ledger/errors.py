@@ -8,7 +8,6 @@ from tillgate.kernel.errors import Kind, Refusal
 class InsufficientFunds(Refusal):
     """The account {account} has {available} available, which is less than {needed}."""
 
-    kind = Kind.DECLINED
     code = "balance_insufficient"
 
     def __init__(self, account: str, available: int, needed: int) -> None:

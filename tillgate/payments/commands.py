@@ -152,10 +152,10 @@ async def change(
         return PaymentNotFound(payment_id)
     frozen = {"amount", "currency", "payment_method", "capture_method", "method_types"}
     if payment.status not in machine.CONFIRMABLE and frozen & set(changes):
-        return UnexpectedState("update", payment.status)
+        return UnexpectedState("update", payment.status, payment)
     if payment.attempts and changes.get("currency", payment.currency) != payment.currency:
         # An earlier order may still be paid, in the currency it was made in.
-        return UnexpectedState("change the currency of", "attempted")
+        return UnexpectedState("change the currency of", "attempted", payment)
     fixed = sorted(_BOOKED_AS & set(changes)) if payment.pay_into is not None else []
     if fixed:
         return PaidIntoWallet(fixed[0])
@@ -193,9 +193,9 @@ def _confirm(desk: Desk, item: Confirming, look_ups: LookUps) -> Charge | Refusa
     if payment is None:
         return PaymentNotFound(item.payment_id)
     if payment.status not in machine.CONFIRMABLE or payment.open_attempt is not None:
-        return UnexpectedState("confirm", payment.status)
+        return UnexpectedState("confirm", payment.status, payment)
     if payment.expires_at is not None and payment.expires_at <= desk.at:
-        return UnexpectedState("confirm", "expired")
+        return UnexpectedState("confirm", "expired", payment)
     return _attempt(desk, payment, item.confirmation, item.route, look_ups)
 
 
@@ -243,7 +243,7 @@ def _begin_capture(desk: Desk, item: Capturing, look_ups: LookUps) -> Charge | R
     if payment is None:
         return PaymentNotFound(item.payment_id)
     if payment.status != PaymentStatus.REQUIRES_CAPTURE or payment.open_attempt is None:
-        return UnexpectedState("capture", payment.status)
+        return UnexpectedState("capture", payment.status, payment)
     amount = payment.amount_capturable if item.amount is None else item.amount
     if amount <= 0:
         return AmountNotPositive("amount_to_capture")
@@ -251,9 +251,9 @@ def _begin_capture(desk: Desk, item: Capturing, look_ups: LookUps) -> Charge | R
         return CaptureTooLarge(amount, payment.amount_capturable)
     attempt = desk.attempts[payment.merchant_id, payment.open_attempt]
     if attempt.closing:
-        return UnexpectedState("capture", "canceling")
+        return UnexpectedState("capture", "canceling", payment)
     if attempt.amount_to_capture not in (None, amount):
-        return UnexpectedState("capture", "being captured with another amount")
+        return UnexpectedState("capture", "being captured with another amount", payment)
     attempt = desk.change_attempt(
         attempt,
         amount_to_capture=amount,
@@ -268,7 +268,7 @@ def _begin_cancel(desk: Desk, item: Canceling, look_ups: LookUps) -> Payment | C
     if payment is None:
         return PaymentNotFound(item.payment_id)
     if payment.status not in machine.CANCELABLE:
-        return UnexpectedState("cancel", payment.status)
+        return UnexpectedState("cancel", payment.status, payment)
     reason = item.reason or payment.cancellation_reason or "requested_by_customer"
     if payment.open_attempt is None:
         payment = desk.change_payment(
@@ -281,7 +281,7 @@ def _begin_cancel(desk: Desk, item: Canceling, look_ups: LookUps) -> Payment | C
         return payment
     attempt = desk.attempts[payment.merchant_id, payment.open_attempt]
     if attempt.amount_to_capture is not None:
-        return UnexpectedState("cancel", "being captured")
+        return UnexpectedState("cancel", "being captured", payment)
     payment = desk.change_payment(payment, cancellation_reason=reason)
     attempt = desk.change_attempt(
         attempt,

@@ -43,7 +43,9 @@ class UnexpectedState(Refusal):
 
     code = "payment_intent_unexpected_state"
 
-    def __init__(self, verb: str, status: str) -> None:
+    def __init__(self, verb: str, status: str, payment: object) -> None:
+        #: As it stands: the answer shows it.
+        self.payment = payment
         super().__init__(verb=verb, status=status)
 
 
@@ -116,6 +118,16 @@ class AlreadyRefunded(Refusal):
         super().__init__(charge_id=charge_id)
 
 
+class RefundNotCancelable(Refusal):
+    """A refund that is {status} cannot be canceled: it has been ordered from the provider."""
+
+    code = "refund_unexpected_state"
+    param = "refund"
+
+    def __init__(self, status: str) -> None:
+        super().__init__(status=status)
+
+
 class RefundTooLarge(Refusal):
     """Refund amount ({amount}) is greater than unrefunded amount on charge ({refundable})."""
 
@@ -135,16 +147,6 @@ class ValueSpent(Refusal):
 
     def __init__(self, short: int, amount: int) -> None:
         super().__init__(short=short, amount=amount)
-
-
-class RefundNotCancelable(Refusal):
-    """A refund that is {status} cannot be canceled: it has been ordered from the provider."""
-
-    code = "refund_unexpected_state"
-    param = "refund"
-
-    def __init__(self, status: str) -> None:
-        super().__init__(status=status)
 
 
 class PaymentFailed(Refusal):

@@ -16,12 +16,11 @@ from tillgate.connectors import port
 from tillgate.kernel import ids
 from tillgate.kernel.clock import Clock
 from tillgate.kernel.errors import Refusal
-from tillgate.kernel.money import CURRENCIES, Money
 from tillgate.ledger.commands import Memory
-from tillgate.payments import commands, machine, outcomes, queries, refunds
+from tillgate.payments import commands, machine, outcomes, queries, refunds, surplus
 from tillgate.payments.commands import Canceling, Capturing, Confirming, LookUps, Opening, Route
 from tillgate.payments.errors import MethodNotOffered, PaymentFailed, UnexpectedState
-from tillgate.payments.machine import PaymentStatus, Status
+from tillgate.payments.machine import PaymentStatus, RefundStatus, Status
 from tillgate.payments.model import (
     Attempt,
     Charge,
@@ -36,6 +35,7 @@ from tillgate.payments.model import (
     RefundView,
     Trace,
 )
+from tillgate.payments.orders import charge_of, money, refund_of
 from tillgate.payments.providers import Providers
 from tillgate.payments.refunds import Refunding
 from tillgate.runtime import idempotency, notices, telemetry
@@ -114,7 +114,9 @@ class Payments:
         """Call the provider for an attempt just opened, with nothing locked, and record the outcome."""
         attempt = charge.attempt
         connector = await self.providers.connector(attempt.merchant_id, attempt.provider_account_id)
-        outcome = await connector.charge(self._order(attempt), now=self.clock.now())
+        outcome = await connector.charge(
+            charge_of(attempt, self._notify_url(attempt)), now=self.clock.now()
+        )
         heard = await self._hear(attempt, outcome, trace)
         if heard.attempt.status in _FAILED and heard.payment.open_attempt is None:
             raise PaymentFailed(heard.attempt.error or {}, heard)
@@ -163,7 +165,7 @@ class Payments:
             return begun
         payment = (await self._close(begun.attempt, trace)).payment
         if payment.status == PaymentStatus.SUCCEEDED:
-            raise UnexpectedState("cancel", payment.status)
+            raise UnexpectedState("cancel", payment.status, payment)
         return payment
 
     async def refund(self, order: NewRefund, trace: Trace) -> RefundView:
@@ -304,7 +306,7 @@ class Payments:
         outcome = await connector.look_up(
             attempt.id,
             attempt.reference,
-            _money(attempt.amount, attempt.currency),
+            money(attempt.amount, attempt.currency),
             since=attempt.created_at,
             now=self.clock.now(),
         )
@@ -320,6 +322,8 @@ class Payments:
         """Ask the provider where a refund stands; send it where it never arrived."""
         connector, order = await self._refund_order(refund)
         outcome = await connector.look_up_refund(order, refund.reference, now=self.clock.now())
+        if refund.status == RefundStatus.FAILED:
+            return await self._give_back_again(refund, outcome, trace)
         if isinstance(outcome, port.NotFound):
             # Asked first even where no call is known of, since a process may have died with the
             # answer and a provider forgets our key after a day; before that, it is sent only once.
@@ -336,7 +340,7 @@ class Payments:
         outcome = await connector.capture(
             attempt.id,
             attempt.reference,
-            _money(attempt.amount_to_capture, attempt.currency),
+            money(attempt.amount_to_capture, attempt.currency),
             now=self.clock.now(),
         )
         heard = await self._hear(attempt, outcome, trace)
@@ -350,7 +354,7 @@ class Payments:
         outcome = await connector.close(
             attempt.id,
             attempt.reference,
-            _money(attempt.amount, attempt.currency),
+            money(attempt.amount, attempt.currency),
             since=attempt.created_at,
             now=self.clock.now(),
         )
@@ -388,6 +392,13 @@ class Payments:
         outcome = await connector.refund(order, now=self.clock.now())
         return await self._refund_heard(refund, outcome, trace)
 
+    async def _give_back_again(self, refund: Refund, outcome: Any, trace: Trace) -> RefundView:
+        """A second payment did not go back: order it anew, if the provider still says so."""
+        if not isinstance(outcome, port.RefundFailed | port.NotFound):
+            return await self._refund_heard(refund, outcome, trace)
+        async with self.db.transaction() as tx:
+            return await surplus.order_again(tx, refund, trace, at=self.clock.now())
+
     async def _refund_heard(self, refund: Refund, outcome: Any, trace: Trace) -> RefundView:
         return await self._refund_hearings.submit(
             RefundHeard(
@@ -400,32 +411,10 @@ class Payments:
             attempt = (await queries.charge(tx, refund.merchant_id, refund.attempt_id)).attempt
         connector = await self.providers.connector(attempt.merchant_id, attempt.provider_account_id)
         assert isinstance(connector, port.Refunding), "every connector of ours refunds"
-        assert attempt.reference is not None, "a paid attempt has a reference"
-        return connector, port.RefundOrder(
-            refund_id=refund.id,
-            attempt_id=attempt.id,
-            reference=attempt.reference,
-            amount=_money(refund.amount, refund.currency),
-            total=_money(attempt.amount_captured, attempt.currency),
-            reason=refund.reason,
-            notify_url=self.providers.notify_url(attempt.merchant_id, attempt.provider_account_id),
-        )
+        return connector, refund_of(refund, attempt, self._notify_url(attempt))
 
-    def _order(self, attempt: Attempt) -> port.Charge:
-        return port.Charge(
-            attempt_id=attempt.id,
-            amount=_money(attempt.amount, attempt.currency),
-            description=attempt.description or "Payment",
-            presentation=attempt.presentation,
-            notify_url=self.providers.notify_url(attempt.merchant_id, attempt.provider_account_id),
-            return_url=attempt.return_url,
-            expires_at=attempt.expires_at,
-            payment_method=attempt.payment_method,
-            capture=attempt.capture,
-            off_session=attempt.off_session,
-            client_ip=attempt.client_ip,
-            openid=attempt.openid,
-        )
+    def _notify_url(self, attempt: Attempt) -> str:
+        return self.providers.notify_url(attempt.merchant_id, attempt.provider_account_id)
 
     # Batches -----------------------------------------------------------------------------------
 
@@ -485,10 +474,6 @@ class Payments:
                 if trace.claimed and trace.idempotency_key is not None
             ],
         )
-
-
-def _money(minor: int, code: str) -> Money:
-    return Money(minor, CURRENCIES[code])
 
 
 def _first(results: list[Any]) -> Any:

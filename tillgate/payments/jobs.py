@@ -19,9 +19,11 @@ from tillgate.payments.errors import ChargeNotFound, RefundNotFound
 from tillgate.payments.flows import NO_TRACE, Payments
 from tillgate.payments.model import Attempt, Refund
 from tillgate.runtime import notices
+from tillgate.runtime.db import Tx
 from tillgate.runtime.notices import RawNotice
 
 Thing = TypeVar("Thing")
+Due = TypeVar("Due", Attempt, Refund)
 
 _log = logging.getLogger("tillgate.payments")
 
@@ -35,31 +37,14 @@ async def look_up_due(payments: Payments, *, limit: int = 200) -> int:
     """Ask the providers about attempts that are open and due; return how many were."""
     async with payments.db.transaction(readonly=True) as tx:
         due = await store.select_due_attempts(tx, payments.clock.now(), limit)
-
-    async def ask(attempt: Attempt) -> None:
-        # A transaction each: whoever holds several rows waits for nobody's second one.
-        async with payments.db.transaction() as tx:
-            leased = await store.lease_attempt(tx, attempt, _lease(payments, attempt))
-        if leased:
-            await payments.resolve(attempt)
-
-    await _each(due, ask)
-    return len(due)
+    return await _resolve_each(payments, due, store.lease_attempt, payments.resolve)
 
 
 async def look_up_due_refunds(payments: Payments, *, limit: int = 200) -> int:
     """Send or ask about refunds that are open and due; return how many were."""
     async with payments.db.transaction(readonly=True) as tx:
         due = await store.select_due_refunds(tx, payments.clock.now(), limit)
-
-    async def ask(refund: Refund) -> None:
-        async with payments.db.transaction() as tx:
-            leased = await store.lease_refund(tx, refund, _lease(payments, refund))
-        if leased:
-            await payments.resolve_refund(refund)
-
-    await _each(due, ask)
-    return len(due)
+    return await _resolve_each(payments, due, store.lease_refund, payments.resolve_refund)
 
 
 async def apply_stored_notices(payments: Payments, *, limit: int = 500) -> int:
@@ -88,6 +73,25 @@ async def cancel_overdue(payments: Payments, *, limit: int = 200) -> int:
         overdue = await store.select_overdue_payments(tx, payments.clock.now(), limit)
     await _each(overdue, lambda key: payments.cancel(key[0], key[1], "automatic", NO_TRACE))
     return len(overdue)
+
+
+async def _resolve_each(
+    payments: Payments,
+    due: Sequence[Due],
+    lease: Callable[[Tx, Due, datetime], Awaitable[bool]],
+    resolve: Callable[[Due], Awaitable[object]],
+) -> int:
+    """Take each that nobody else has taken meanwhile, and ask its provider."""
+
+    async def ask(thing: Due) -> None:
+        # A transaction each: whoever holds several rows waits for nobody's second one.
+        async with payments.db.transaction() as tx:
+            leased = await lease(tx, thing, _lease(payments, thing))
+        if leased:
+            await resolve(thing)
+
+    await _each(due, ask)
+    return len(due)
 
 
 async def _each(things: Sequence[Thing], do: Callable[[Thing], Awaitable[object]]) -> None:

@@ -13,17 +13,16 @@ from typing import Any
 import msgspec
 
 from tillgate.connectors import port
-from tillgate.kernel import ids
 from tillgate.kernel.errors import Refusal
 from tillgate.ledger.commands import Memory
 from tillgate.ledger.machine import Books
 from tillgate.ledger.model import Journal
-from tillgate.payments import booking, machine, store
+from tillgate.payments import booking, machine, store, surplus
 from tillgate.payments.commands import LookUps, lay_open_attempts
 from tillgate.payments.desk import Desk
 from tillgate.payments.errors import ChargeNotFound
 from tillgate.payments.machine import News, PaymentStatus, Status
-from tillgate.payments.model import Attempt, Charge, Heard, Payment, Refund, Trace
+from tillgate.payments.model import Attempt, Charge, Heard, Payment, Trace
 from tillgate.runtime import notices
 from tillgate.runtime.db import Tx
 
@@ -103,7 +102,7 @@ def _checked(desk: Desk, attempt: Attempt, outcome: Any, account: str | None) ->
         "reference": outcome.reference,
     }
     for kind in ("amount", "currency", "account"):
-        if kind == "account" and (account is None or outcome.account is None):
+        if kind == "account" and outcome.account is None:
             continue
         if ours[kind] != theirs[kind]:
             if attempt.status != Status.PAID or kind != "amount":
@@ -282,7 +281,8 @@ def _carry_ended(desk: Desk, attempt: Attempt, payment: Payment, trace: Trace) -
 
 def _carry_paid(desk: Desk, attempt: Attempt, payment: Payment, trace: Trace) -> Payment:
     if payment.status == PaymentStatus.SUCCEEDED:
-        return _give_back_surplus(desk, attempt, payment, trace)
+        surplus.take_in(desk, attempt, payment, trace)
+        return payment
     other = payment.open_attempt
     captured = attempt.amount_to_capture is not None
     payment = desk.change_payment(
@@ -311,45 +311,6 @@ def _carry_paid(desk: Desk, attempt: Attempt, payment: Payment, trace: Trace) ->
         "attempt.captured" if captured else "attempt.succeeded", attempt, payment, trace
     )
     desk.say_payment("payment.succeeded", payment, trace)
-    return payment
-
-
-def _give_back_surplus(desk: Desk, attempt: Attempt, payment: Payment, trace: Trace) -> Payment:
-    """The same payment was paid a second time: take it in, tell, and give it back."""
-    refund_id = ids.new_id("re")
-    desk.book(
-        attempt,
-        payment,
-        f"payment:{attempt.id}",
-        lambda books: booking.surplus(attempt, booking.Chart(books, attempt, payment)),
-    )
-
-    def order_refund(books: Books) -> Journal:
-        chart = booking.Chart(books, attempt, payment)
-        lines = [(chart.second, chart.refunds, attempt.amount_captured)]
-        refund = Refund(
-            merchant_id=attempt.merchant_id,
-            id=refund_id,
-            payment_id=payment.id,
-            attempt_id=attempt.id,
-            amount=attempt.amount_captured,
-            currency=attempt.currency,
-            status=machine.RefundStatus.CREATED.value,
-            reason="duplicate",
-            take_back=lines,
-            surplus=True,
-            look_up_at=desk.at,
-            created_at=desk.at,
-        )
-        desk.add_refund(refund)
-        desk.say_refund("refund.created", refund, trace)
-        return booking.journal(refund, "refund", lines)
-
-    desk.book(attempt, payment, f"refund:{refund_id}", order_refund)
-    desk.change_attempt(attempt, amount_refunded=attempt.amount_captured)
-    desk.open_break(
-        "second_payment", attempt, {"payment": payment.id}, {"reference": attempt.reference}
-    )
     return payment
 
 

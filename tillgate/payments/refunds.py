@@ -15,7 +15,7 @@ from tillgate.connectors import port
 from tillgate.kernel.errors import Refusal
 from tillgate.ledger.machine import Books
 from tillgate.ledger.model import Journal
-from tillgate.payments import booking, machine, store
+from tillgate.payments import booking, machine, store, surplus
 from tillgate.payments.commands import LookUps, desk_of_payments
 from tillgate.payments.desk import Desk
 from tillgate.payments.errors import (
@@ -162,6 +162,9 @@ async def record_refund_outcomes(
     desk = Desk(at)
     desk.take_in(payments=await store.lock_payments_of_refunds(tx, keys))
     desk.take_in(refunds=await store.select_refunds(tx, keys))
+    paid_twice = {(r.merchant_id, r.payment_id) for r in desk.refunds.values() if r.surplus}
+    if paid_twice:
+        desk.take_in(refunds=await store.select_surplus_refunds(tx, sorted(paid_twice)))
     attempts = {(refund.merchant_id, refund.attempt_id) for refund in desk.refunds.values()}
     desk.take_in(attempts=await store.select_attempts(tx, sorted(attempts)))
     results = [_hear(desk, item, look_ups) for item in items]
@@ -197,6 +200,8 @@ def _hear(desk: Desk, item: RefundHeard, look_ups: LookUps) -> Refusal | None:
         status = machine.refund_after(refund.status, news)
     except machine.Contradiction:
         desk.open_break("contradiction", refund, {"status": refund.status}, {"news": news.value})
+        if refund.look_up_at is not None:
+            desk.change_refund(refund, look_up_at=None)  # a second payment must not go back again
         return None
     if status == refund.status:
         if status in OPEN:
@@ -226,6 +231,8 @@ def _move(
     if status == RefundStatus.SUCCEEDED:
         _book_made(desk, refund, attempt)
     if status == RefundStatus.FAILED:
+        if refund.surplus:
+            refund = desk.change_refund(refund, look_up_at=surplus.failed(desk, refund))
         _give_again(desk, refund, attempt, was_made=before == RefundStatus.SUCCEEDED)
         desk.say_refund("refund.failed", refund, item.trace)
     desk.say_refund("refund.updated", refund, item.trace)

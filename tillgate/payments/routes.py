@@ -22,7 +22,7 @@ from tillgate.payments.errors import (
     UnexpectedState,
 )
 from tillgate.payments.flows import Payments
-from tillgate.payments.machine import CONFIRMABLE
+from tillgate.payments.machine import CONFIRMABLE, PaymentStatus
 from tillgate.payments.methods import Method, Methods, confirmation_of
 from tillgate.payments.model import Charge, NewPayment, NewRefund, Payment, RefundView
 from tillgate.runtime.db import Tx
@@ -30,6 +30,7 @@ from tillgate.web.auth import Caller, KeyMayNot
 from tillgate.web.listing import ListOf, read_page, show_list
 from tillgate.web.operation import Answer, Call, Operation, operation
 from tillgate.web.reading import Nothing, merge_metadata, read_metadata
+from tillgate.web.refusals import Envelope, error_of
 
 _encode = msgspec.json.Encoder().encode
 
@@ -83,11 +84,14 @@ class Routes:
         return await self._shown(call, self._payments.create(order, wire.trace_of(call)))
 
     async def confirm(self, call: Call, body: wire.ConfirmIntent) -> shown.ShownIntent | Answer:
+        return await self._shown(call, self._confirm(call, body))
+
+    async def _confirm(self, call: Call, body: wire.ConfirmIntent) -> Payment:
         payment = await self._readable(call, body.client_secret)
         if is_publishable(call.caller) and body.capture_method is not None:
             raise KeyMayNot
         if payment.status not in CONFIRMABLE or payment.open_attempt is not None:
-            raise UnexpectedState("confirm", payment.status)
+            raise UnexpectedState("confirm", payment.status, payment)
         options = {
             **payment.method_options,
             **wire.read_options(body.payment_method_options),
@@ -107,9 +111,7 @@ class Routes:
             # Not what the request is about: the attempt is attached to its key, this is not.
             trace = msgspec.structs.replace(wire.trace_of(call), claimed=False)
             payment = await self._payments.update(call.merchant_id, payment.id, changes, trace)
-        return await self._shown(
-            call, self._payments.confirm(payment, confirmation, wire.trace_of(call))
-        )
+        return await self._payments.confirm(payment, confirmation, wire.trace_of(call))
 
     async def update(self, call: Call, body: wire.ChangeIntent) -> shown.ShownIntent | Answer:
         payment = await self._payment(call, call.id)
@@ -121,10 +123,8 @@ class Routes:
         changes = _changes(payment, body)
         if method is not None:
             changes["payment_method"] = method.name
-        trace = wire.trace_of(call)
-        return await self._shown(
-            call, self._payments.update(call.merchant_id, payment.id, changes, trace)
-        )
+        updating = self._payments.update(call.merchant_id, payment.id, changes, wire.trace_of(call))
+        return await self._shown(call, updating)
 
     async def capture(self, call: Call, body: wire.CaptureIntent) -> shown.ShownIntent | Answer:
         if not body.final_capture:
@@ -171,6 +171,14 @@ class Routes:
         assert isinstance(settled, Payment), "payments are attached to these requests"
         return await self.answer(call, settled)
 
+    async def resume_cancel(self, call: Call, object_id: str) -> shown.ShownIntent | Answer:
+        """Finish a cancellation whose process died; one that came too late is refused."""
+        payment = await self._payments.settle(call.merchant_id, object_id)
+        assert isinstance(payment, Payment), "payments are attached to these requests"
+        if payment.status == PaymentStatus.SUCCEEDED:
+            return refused(UnexpectedState("cancel", payment.status, payment), payment, call)
+        return shown.show_intent(payment, livemode=call.livemode)
+
     async def answer(self, call: Call, payment: Payment) -> shown.ShownIntent | Answer:
         """Show a payment as the request that charged it would have been answered."""
         ended = payment.status not in CONFIRMABLE
@@ -187,6 +195,10 @@ class Routes:
             if not isinstance(failure.payment, Charge):
                 raise
             return failed(failure.payment, failure.error, call)
+        except UnexpectedState as refusal:
+            if not isinstance(refusal.payment, Payment):
+                raise
+            return refused(refusal, refusal.payment, call)
         return shown.show_intent(payment, livemode=call.livemode)
 
     async def _payment(self, call: Call, payment_id: str) -> Payment:
@@ -391,7 +403,7 @@ class Routes:
             operation(
                 "POST", f"{one}/cancel", wire.CancelIntent, view, self.cancel, "Cancel a payment",
                 description="An order that could still be paid is closed at the provider first.",
-                resume=self.resume, example={"cancellation_reason": "abandoned"},
+                resume=self.resume_cancel, example={"cancellation_reason": "abandoned"},
             ),
         )  # fmt: skip
 
@@ -468,6 +480,13 @@ def is_publishable(caller: Caller) -> bool:
 def failed(charge: Charge, error: dict[str, Any], call: Call) -> Answer:
     """Answer 402 with the payment inside."""
     return Answer(402, _encode(shown.show_failure(charge, error, livemode=call.livemode)))
+
+
+def refused(refusal: UnexpectedState, payment: Payment, call: Call) -> Answer:
+    """Answer 400 with the payment as it stands inside."""
+    status, error = error_of(refusal, call.request_id)
+    intent = msgspec.to_builtins(shown.show_intent(payment, livemode=call.livemode))
+    return Answer(status, _encode(Envelope(msgspec.structs.replace(error, payment_intent=intent))))
 
 
 async def _booked(tx: Tx, merchant_id: int, causes: Sequence[str]) -> dict[str, int]:

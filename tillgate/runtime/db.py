@@ -146,6 +146,22 @@ class Tx(Notebook):
         else:
             await self.flush()
 
+    async def roll_back(self) -> None:
+        """Undo everything."""
+        if self._connection.is_closed() or not self.is_begun:
+            return
+        try:
+            await self._connection.execute("ROLLBACK")
+        except (*LOST_CONNECTION, asyncpg.PostgresError):
+            self.terminate()
+        except BaseException:  # canceled a second time: never give back what may hold a transaction
+            self.terminate()
+            raise
+
+    def terminate(self) -> None:
+        """Drop the connection."""
+        self._connection.terminate()
+
     async def flush(self) -> None:
         """Send what was put off: writes to different tables in one statement, in any order;
         a second write to a table sees what the first has done."""
@@ -301,12 +317,12 @@ class Database:
                 yield tx
                 await tx.prepare()
             except CONNECTION_FAILED as error:
-                connection.terminate()
+                tx.terminate()
                 raise DatabaseUnavailable from error
             except BaseException:
-                await _roll_back(connection, tx)
+                await tx.roll_back()
                 raise
-            await self._commit(connection, tx)
+            await self._commit(tx)
         finally:
             _holding.reset(token)
             self.busy -= 1
@@ -337,17 +353,17 @@ class Database:
             self.busy -= 1
             raise
 
-    async def _commit(self, connection: asyncpg.pool.PoolConnectionProxy, tx: Tx) -> None:
+    async def _commit(self, tx: Tx) -> None:
         try:
             if self.before_commit is not None:
                 await self.before_commit()
             await tx.commit()
         except LOST_CONNECTION as error:
             # Were it used again, what follows would be committed, or not, together with this.
-            connection.terminate()
+            tx.terminate()
             raise CommitUnknown from error
         except BaseException:
-            await _roll_back(connection, tx)
+            await tx.roll_back()
             raise
 
     @property
@@ -363,15 +379,3 @@ def _proxy(connection: Any) -> asyncpg.pool.PoolConnectionProxy:
 
 async def _keep_session(_: asyncpg.Connection) -> None:
     """Nothing of a session outlives its transaction here, so there is nothing to reset."""
-
-
-async def _roll_back(connection: asyncpg.pool.PoolConnectionProxy, tx: Tx) -> None:
-    if connection.is_closed() or not tx.is_begun:
-        return
-    try:
-        await connection.execute("ROLLBACK")
-    except (*LOST_CONNECTION, asyncpg.PostgresError):
-        connection.terminate()
-    except BaseException:  # canceled a second time: never give back what may hold a transaction
-        connection.terminate()
-        raise

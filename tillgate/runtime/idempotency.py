@@ -14,8 +14,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Final, TypeVar
+from typing import Final
 
+import asyncpg
 import msgspec
 
 from tillgate.kernel.clock import Clock
@@ -24,8 +25,7 @@ from tillgate.runtime.db import Database, Tx
 from tillgate.runtime.lane import Lane
 from tillgate.runtime.writes import Notebook
 
-Payload = TypeVar("Payload")
-Result = TypeVar("Result")
+_encode = msgspec.json.Encoder().encode
 
 #: Refusals that say nothing about the request itself: the same request may succeed later.
 TRANSIENT: Final = frozenset(
@@ -66,12 +66,18 @@ class ClaimLost(Refusal):
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """Who asks for what: the key, the digest of the decoded request, and the request's id."""
+    """Who asks for what: the key, the digest of the decoded request, and the request's id.
+
+    A claim remembers the operation and what is to be expanded, so that whoever finishes it after a
+    crash answers as it would have been answered.
+    """
 
     merchant_id: int
     key: str | None
     request_hash: bytes
     request_id: str
+    operation: str | None = None
+    expand: Sequence[str] = ()
 
 
 class Stored(msgspec.Struct, frozen=True):
@@ -157,19 +163,14 @@ class Claims:
                     WHERE status IS NULL AND object_id IS NOT NULL AND locked_at < $1
                     ORDER BY merchant_id, key LIMIT $3 FOR UPDATE SKIP LOCKED) old
                 WHERE i.merchant_id = old.merchant_id AND i.key = old.key
-                RETURNING i.merchant_id, i.key, i.request_hash, i.request_id, i.object_id
+                RETURNING i.merchant_id, i.key, i.request_hash, i.request_id, i.object_id,
+                    i.operation, i.expand
                 """,
                 now - self._abandoned_after,
                 now,
                 limit,
             )
-        return [
-            (
-                Asked(row["merchant_id"], row["key"], row["request_hash"], row["request_id"]),
-                row["object_id"],
-            )
-            for row in rows
-        ]
+        return [(_asked(row), row["object_id"]) for row in rows]
 
     async def _claim(self, tx: Tx, items: Sequence[Asked]) -> list[Stored | Claimed | Refusal]:
         now = self._clock.now()
@@ -300,9 +301,11 @@ async def insert_started(
     ordered = sorted(asked, key=_order)
     rows = await tx.all(
         """
-        INSERT INTO runtime.idempotency (merchant_id, key, request_hash, request_id, created_at, locked_at)
-        SELECT merchant_id, key, hash, request_id, $5, $5
-        FROM unnest($1::bigint[], $2::text[], $3::bytea[], $4::text[]) u(merchant_id, key, hash, request_id)
+        INSERT INTO runtime.idempotency (merchant_id, key, request_hash, request_id, operation, expand,
+            created_at, locked_at)
+        SELECT merchant_id, key, hash, request_id, operation, expand::jsonb, $5, $5
+        FROM unnest($1::bigint[], $2::text[], $3::bytea[], $4::text[], $6::text[], $7::text[])
+            u(merchant_id, key, hash, request_id, operation, expand)
         ON CONFLICT DO NOTHING RETURNING merchant_id, key
         """,
         [item.merchant_id for item in ordered],
@@ -310,6 +313,8 @@ async def insert_started(
         [item.request_hash for item in ordered],
         [item.request_id for item in ordered],
         at,
+        [item.operation for item in ordered],
+        [_encode(item.expand).decode() if item.expand else None for item in ordered],
     )
     return {(row["merchant_id"], row["key"]) for row in rows}
 
@@ -352,6 +357,17 @@ def insert_finished(
 
 def _order(asked: Asked) -> tuple[int, str]:
     return asked.merchant_id, asked.key or ""
+
+
+def _asked(row: asyncpg.Record) -> Asked:
+    return Asked(
+        row["merchant_id"],
+        row["key"],
+        row["request_hash"],
+        row["request_id"],
+        row["operation"],
+        msgspec.json.decode(row["expand"] or "[]", type=list[str]),
+    )
 
 
 def key_of(asked: Asked) -> tuple[int, str] | None:

@@ -1,7 +1,8 @@
 """The inbox: raw notices of providers, stored before anything is made of them.
 
 A notice is stored and answered at once, and applied afterwards by the same door as an answer. A
-notice nobody could apply stays here with its bytes, and can be replayed.
+notice nobody could apply stays here with its bytes, and can be replayed, until `prune`: what it led
+to (facts, journals) stays for good.
 """
 
 from __future__ import annotations
@@ -116,6 +117,20 @@ async def put_back(tx: Tx, notice_id: str, *, at: datetime) -> int:
         " WHERE id = $1",
         notice_id,
         at,
+    )
+
+
+async def prune(tx: Tx, before: datetime, limit: int = 10_000) -> int:
+    """Delete notices received before a moment with which nothing is to be done any more."""
+    return await tx.run(
+        """
+        DELETE FROM runtime.notices n USING (
+            SELECT merchant_id, id FROM runtime.notices
+            WHERE received_at < $1 AND next_at IS NULL LIMIT $2) old
+        WHERE n.merchant_id = old.merchant_id AND n.id = old.id AND n.next_at IS NULL
+        """,
+        before,
+        limit,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
@@ -68,7 +69,7 @@ class OnceLane(Generic[Payload, Result]):
             self._handle,
             key=_key_of,
             max_items=max_items,
-            ahead=None if ahead is None else _OnceAhead(ahead, self._finished),
+            ahead=None if ahead is None else _OnceAhead(db, ahead, self._finished),
         )
 
     async def submit(self, item: OnceItem[Payload, Result]) -> Stored:
@@ -159,9 +160,11 @@ class _OnceAhead(Generic[Payload, Result]):
 
     def __init__(
         self,
+        db: Database,
         ahead: Ahead[Payload, Result],
         finished: Callable[[Notebook, _Batch[Payload, Result]], None],
     ) -> None:
+        self._db = db
         self._ahead = ahead
         self._finished = finished
 
@@ -171,14 +174,22 @@ class _OnceAhead(Generic[Payload, Result]):
     async def draft(
         self, tx: Tx, items: Sequence[OnceItem[Payload, Result]]
     ) -> _OnceDraft[Result] | None:
-        batch = await _look(tx, items)
-        draft = await self._ahead.draft(tx, batch.payloads) if batch.fresh else None
-        if draft is None:
+        """Decide as if all keys were new, and look meanwhile; with one that is not, do not."""
+        looking = asyncio.create_task(self._look(items))
+        try:
+            draft = await self._ahead.draft(tx, [item.payload for item in items])
+        finally:
+            batch = await looking
+        if draft is None or len(batch.fresh) < len(items):
             return None
         batch.answer(draft.results)
         notebook = Notebook()
         self._finished(notebook, batch)
         return _OnceDraft(draft, batch.given(), notebook)
+
+    async def _look(self, items: Sequence[OnceItem[Payload, Result]]) -> _Batch[Payload, Result]:
+        async with self._db.transaction(readonly=True) as tx:
+            return await _look(tx, items)
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,6 +100,8 @@ class PaymentSettings(msgspec.Struct, frozen=True, kw_only=True):
     look_up_most_seconds: float = 3600.0
     #: How often the worker looks for what is due.
     worker_poll_seconds: float = 0.25
+    #: Providers' notices that have been dealt with are deleted after this many days.
+    notices_kept_days: int = 90
 
 
 class WebhookSettings(msgspec.Struct, frozen=True, kw_only=True):

@@ -240,13 +240,19 @@ async def open_desk(
     return desk
 
 
-async def lay(tx: Tx, desk: Desk, orders: Sequence[AnyOrder]) -> None:
-    """Read all that these orders speak of, where it is not on the desk."""
+async def lay(tx: Tx, desk: Desk, orders: Sequence[AnyOrder], *, are_new: bool = False) -> None:
+    """Read all that these orders speak of, where it is not on the desk.
+
+    `are_new`: take it that their causes have not been posted; whoever writes must be told of it by
+    the database where one has, and whoever refuses must ask.
+    """
     await _load_by_id(tx, desk, orders)
     await load_wallets(tx, desk, _wallet_keys(desk, orders))
     openings = [order for order in orders if isinstance(order, OpenWallet)]
     if openings:
         await _open_accounts(tx, desk, openings)
+    if are_new:
+        desk.books.checked |= causes_of(orders)
     await _load_books(tx, desk, orders)
 
 
@@ -324,14 +330,11 @@ async def _open_accounts(tx: Tx, desk: Desk, openings: Sequence[OpenWallet]) -> 
 
 
 async def _load_books(tx: Tx, desk: Desk, orders: Sequence[AnyOrder]) -> None:
-    causes = {
-        (order.merchant_id, cause) for order in orders if (cause := cause_of(order)) is not None
-    }
     await ledger.load(
         tx,
         desk.books,
         accounts=_account_keys(desk),
-        causes=causes,
+        causes=causes_of(orders),
         holds=[
             (order.merchant_id, order.id if isinstance(order, PlaceHold) else order.hold_id)
             for order in orders
@@ -361,6 +364,13 @@ def _account_keys(desk: Desk) -> list[tuple[int, int]]:
         for wallet in desk.wallets.values()
         for number in (wallet.principal_account, wallet.bonus_account)
     ]
+
+
+def causes_of(orders: Iterable[AnyOrder]) -> set[tuple[int, str]]:
+    """Return merchant and cause of the journals that orders lead to."""
+    return {
+        (order.merchant_id, cause) for order in orders if (cause := cause_of(order)) is not None
+    }
 
 
 def cause_of(order: AnyOrder) -> str | None:

@@ -47,7 +47,6 @@ class HoldNotFound(Refusal):
 class WalletFrozen(Refusal):
     """The wallet {wallet_id} is frozen: nothing can be spent, held or transferred from it."""
 
-    kind = Kind.DECLINED
     code = "wallet_frozen"
 
     def __init__(self, wallet_id: str) -> None:
@@ -57,7 +56,6 @@ class WalletFrozen(Refusal):
 class WalletClosed(Refusal):
     """The wallet {wallet_id} is closed."""
 
-    kind = Kind.DECLINED
     code = "wallet_closed"
 
     def __init__(self, wallet_id: str) -> None:
@@ -85,7 +83,6 @@ class WalletMoveRefused(Refusal):
 class BalanceInsufficient(Refusal):
     """The wallet {wallet_id} has {available} available, which is less than {amount}."""
 
-    kind = Kind.DECLINED
     code = "balance_insufficient"
 
     def __init__(self, wallet_id: str, available: int, amount: int) -> None:
@@ -95,7 +92,6 @@ class BalanceInsufficient(Refusal):
 class LimitExceeded(Refusal):
     """The {limit} limit of the wallet {wallet_id} is {allowed}; this would make it {reached}."""
 
-    kind = Kind.DECLINED
     code = "wallet_limit_exceeded"
 
     def __init__(self, wallet_id: str, limit: str, allowed: int, reached: int) -> None:

@@ -2,19 +2,21 @@
 
 Wallets are read again for each batch unless the one before has changed them, so what another
 process did to one is seen. A wallet that moves on between the reading and the writing is noticed
-by its sequence, an account by the stamp of the books; then the batch is decided again under the
-lock.
+by its sequence, an account by the stamp of the books, an order carried out before by its unique
+cause; then the batch is decided again under the lock.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from tillgate.kernel.errors import Refusal
+from tillgate.ledger import queries as ledger
 from tillgate.ledger.foresight import Drafted, Foresight, stamps_of
 from tillgate.runtime.db import Tx
 from tillgate.runtime.writes import Notebook
 from tillgate.wallets.decisions import Result, decide_all
-from tillgate.wallets.desk import Desk, lay
+from tillgate.wallets.desk import Desk, causes_of, lay
 from tillgate.wallets.model import AnyOrder, OpenWallet
 
 
@@ -40,8 +42,16 @@ class OrdersAhead:
         desk = Desk(books)
         if self._last is not None:
             desk.inherit(self._last)
-        await lay(tx, desk, orders)
+        await lay(tx, desk, orders, are_new=True)
         results = decide_all(desk, orders)
+        refused = [
+            order
+            for order, result in zip(orders, results, strict=True)
+            if isinstance(result, Refusal)
+        ]
+        asked = causes_of(refused)
+        if asked and await ledger.journals(tx, asked):
+            return None  # it has been carried out before, and that is its answer
         notebook = Notebook()
         draft = self._books.close(books, stamps, notebook, results)
         desk.save(notebook)

@@ -60,9 +60,9 @@ class Api:
         observe: Observe | None = None,
     ) -> None:
         self.table = table
-        self._keys = keys
-        self._claims = claims
-        self._expand = expand
+        self.keys = keys
+        self.claims = claims
+        self.expand = expand
         self._max_body_bytes = max_body_bytes
         self._observe = observe
 
@@ -89,7 +89,7 @@ class Api:
     async def _answer(
         self, call: Call, scope: Scope, headers: dict[bytes, bytes], receive: Receive
     ) -> Answer:
-        call.caller = await self._keys.caller(headers.get(b"authorization"))
+        call.caller = await self.keys.caller(headers.get(b"authorization"))
         if call.caller.kind == "publishable" and not call.operation.publishable:
             raise KeyMayNot
         account = headers.get(b"stripe-account")
@@ -103,7 +103,7 @@ class Api:
         if isinstance(handled, Answer):
             return await self._expanded(call, handled)
         rendered = _encode(handled)
-        return Answer(200, await self._expand(call, rendered) if call.expand else rendered)
+        return Answer(200, await self.expand(call, rendered) if call.expand else rendered)
 
     async def _read(
         self, call: Call, scope: Scope, headers: dict[bytes, bytes], receive: Receive
@@ -117,7 +117,7 @@ class Api:
             tree = read_form(_query(scope))
         if "expand" in tree:
             call.expand = _read_expand(tree.pop("expand"))
-            self._expand.check(call.operation.answer, call.expand)
+            self.expand.check(call.operation.answer, call.expand)
             if call.expand and call.caller.kind == "publishable":
                 raise KeyMayNot  # what is expanded has no client_secret of its own
         body = read(tree, call.operation.request)
@@ -131,11 +131,11 @@ class Api:
         if row.resume is None or call.idempotency_key is None:
             return await row.handler(call, body)
         asked = call.asked
-        held = await self._claims.claim(asked)
+        held = await self.claims.claim(asked)
         if isinstance(held, Stored):
             return answer_of(held)
         answer = await self._worked(call, body, held)
-        await self._claims.finish(asked, Stored(answer.status, answer.body))
+        await self.claims.finish(asked, Stored(answer.status, answer.body))
         call.expand = []
         return answer
 
@@ -151,10 +151,10 @@ class Api:
             if isinstance(handled, Answer):
                 return handled
             rendered = _encode(handled)
-            return Answer(200, await self._expand(call, rendered) if call.expand else rendered)
+            return Answer(200, await self.expand(call, rendered) if call.expand else rendered)
         except Refusal as refusal:
             if refusal.kind in TRANSIENT:
-                await self._claims.release(call.asked)
+                await self.claims.release(call.asked)
                 raise
             return _refused(refusal, call.request_id)
         except Exception:  # noqa: BLE001  the edge: it is logged, answered and stored
@@ -164,9 +164,9 @@ class Api:
     async def _expanded(self, call: Call, answer: Answer) -> Answer:
         """Expand what a lane has answered, and keep the answer as it is given."""
         if call.expand and answer.status == 200:
-            answer.body = await self._expand(call, answer.body)
+            answer.body = await self.expand(call, answer.body)
             if call.idempotency_key is not None and answer.original_request is None:
-                await self._claims.replace(call.asked, answer.body)
+                await self.claims.replace(call.asked, answer.body)
         return answer
 
     def _report(

@@ -118,7 +118,12 @@ class Call:
     def asked(self) -> Asked:
         """The request as idempotency sees it."""
         return Asked(
-            self.caller.merchant_id, self.idempotency_key, self.request_hash, self.request_id
+            self.caller.merchant_id,
+            self.idempotency_key,
+            self.request_hash,
+            self.request_id,
+            self.operation.name,
+            self.expand,
         )
 
     def render(
@@ -234,6 +239,7 @@ class Table:
 
     def __init__(self, operations: Sequence[Operation]) -> None:
         self.operations = list(operations)
+        self.by_name = {row.name: row for row in operations}
         self._root = _Node()
         for row in operations:
             self._root.add(row.path.strip("/").split("/"), row)

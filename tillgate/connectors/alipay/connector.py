@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from tillgate.connectors.alipay import signing, wire
 from tillgate.connectors.alipay.config import AlipayAccount
 from tillgate.connectors.alipay.gateway import Gateway
-from tillgate.connectors.client import Client
+from tillgate.connectors.client import Client, confirmed
 from tillgate.connectors.port import (
     Ack,
     BadNotice,
@@ -102,7 +102,11 @@ class Alipay:
     async def refund(self, order: RefundOrder, *, now: datetime) -> RefundOutcome:
         """Give money back, once for each `refund_id`."""
         node = await self._gateway.ask(wire.REFUND, wire.refund_content(order), now)
-        return node if isinstance(node, Unknown | NotSent) else wire.refund_outcome(node, order)
+        if isinstance(node, Unknown | NotSent):
+            return node
+        return await confirmed(
+            wire.refund_outcome(node, order), lambda: self.look_up_refund(order, None, now=now)
+        )
 
     async def look_up_refund(
         self, order: RefundOrder, provider_reference: str | None, *, now: datetime

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 from urllib.parse import quote, urlencode
 
@@ -22,6 +23,7 @@ from tillgate.connectors.stripe import wire
 from tillgate.connectors.stripe.config import StripeAccount
 
 _MAX_PAGES: Final = 30
+_ASK_AGAIN: Final = timedelta(minutes=1)
 _READER: Final = msgspec.json.Decoder(dict[str, Any])
 
 
@@ -44,6 +46,11 @@ class Api:
     def __init__(self, account: StripeAccount, client: Client) -> None:
         self._base_url = account.base_url
         self._client = client
+        #: Our account's name, by the settings or else by what our key opens.
+        self.account = account.account
+        self._key_opens: str | None = None
+        self._asking = asyncio.Lock()
+        self._ask_at: datetime | None = None
         self._headers = {
             "authorization": f"Bearer {account.secret_key}",
             "stripe-version": account.api_version,
@@ -87,6 +94,24 @@ class Api:
         except (msgspec.DecodeError, UnicodeDecodeError):
             return unusable(operation, response)
         return answer if response.status == 200 or answer.error else unusable(operation, response)
+
+    async def key_opens(self, now: datetime) -> str | None:
+        """Return the account that the key opens: the same for good, so it is asked once.
+
+        None while it is not known: Stripe is away, or the key may not ask. Then it is asked again
+        after a while.
+        """
+        async with self._asking:
+            if self._key_opens is None and (self._ask_at is None or self._ask_at <= now):
+                self._ask_at = now + _ASK_AGAIN
+                answer = await self.get("account", wire.ACCOUNT)
+                match answer:
+                    case Answer(200, {"object": "account", "id": str(name)}) if name:
+                        self._key_opens = name
+                        self.account = self.account or name
+                    case _:
+                        pass
+        return self._key_opens
 
     async def find_intent(
         self, attempt_id: str, since: datetime, now: datetime

@@ -23,6 +23,9 @@ class StripeAccount:
     #: Several while a secret is being rolled.
     webhook_secrets: tuple[str, ...]
     api_version: str
+    #: Our account (`acct_…`): what is paid into another one is not believed. None: whichever the
+    #: key opens.
+    account: str | None
 
 
 def read_account(config: Mapping[str, Any] | str | bytes) -> StripeAccount:
@@ -32,10 +35,14 @@ def read_account(config: Mapping[str, Any] | str | bytes) -> StripeAccount:
     mode = "live" if fields.livemode else "test"
     if not key.startswith((f"sk_{mode}_", f"rk_{mode}_")) or not key.isascii() or " " in key:
         raise FieldRefused("secret_key", f"secret_key of a {mode} account must be a {mode} key.")
+    account = fields.optional_text("account", limit=64)
+    if account is not None and not account.startswith("acct_"):
+        raise FieldRefused("account", "account is the account's id, acct_….")
     return StripeAccount(
         livemode=fields.livemode,
         base_url=fields.base_url("base_url", default_live=_LIVE_API, hosts=Hosts()),
         secret_key=key,
         webhook_secrets=fields.texts("webhook_secret"),
         api_version=fields.optional_text("api_version", limit=64) or _API_VERSION,
+        account=account,
     )

@@ -39,15 +39,22 @@ class Stripe:
         self._account = account
         self._api = Api(account, client)
 
+    @property
+    def account(self) -> str | None:
+        """What the provider calls our account; what `Paid` says must be the same."""
+        return self._api.account
+
     async def charge(self, charge: Charge, *, now: datetime) -> Outcome:
         """Make and confirm a PaymentIntent; the attempt's id is its idempotency key."""
         if charge.payment_method is None:
             return NotSent("a card is charged by its token")
-        form, key = wire.charge_form(charge), charge.attempt_id
+        if await self._api.key_opens(now) not in (None, self.account):
+            return NotSent("the secret_key opens another account")
+        form, key = wire.charge_form(charge, self.account), charge.attempt_id
         answer = await self._api.post("charge", wire.INTENTS, form, key)
         if isinstance(answer, Unknown | NotSent):
             return answer
-        return wire.charged(self._read(answer, charge.attempt_id))
+        return wire.charged(await self._read(answer, charge.attempt_id, now))
 
     async def look_up(
         self,
@@ -63,14 +70,14 @@ class Stripe:
             found = await self._api.find_intent(attempt_id, since, now)
             if isinstance(found, Unknown | NotFound):
                 return found
-            return self._read(Answer(200, found), attempt_id)
+            return await self._read(Answer(200, found), attempt_id, now)
         address = path_of(wire.INTENTS, reference)
         answer = await self._api.get("look_up", address, {"expand[0]": "latest_charge"})
         if isinstance(answer, Unknown):
             return answer
         if answer.status != 200:
             return wire.unrecognised(answer.status, answer.error)
-        return self._read(answer, attempt_id)
+        return await self._read(answer, attempt_id, now)
 
     async def capture(
         self, attempt_id: str, reference: str, amount: Money, *, now: datetime
@@ -82,7 +89,7 @@ class Stripe:
         answer = await self._api.post("capture", path, form, key)
         if isinstance(answer, Unknown | NotSent):
             return answer
-        return wire.captured(self._read(answer, attempt_id))
+        return wire.captured(await self._read(answer, attempt_id, now))
 
     async def close(
         self,
@@ -101,7 +108,7 @@ class Stripe:
             reference = str(found.get("id"))
         answer = await self._api.post("cancel", path_of(wire.INTENTS, reference, "/cancel"), {})
         if isinstance(answer, Answer) and answer.status == 200:
-            return self._read(answer, attempt_id)
+            return await self._read(answer, attempt_id, now)
         if isinstance(answer, Unknown):
             return answer
         # Refused, most often because it is paid or canceled already: the order tells.
@@ -122,7 +129,7 @@ class Stripe:
         event = signing.read_event(headers, body, self._account.webhook_secrets, now)
         if event.get("livemode") is not self._account.livemode:
             raise BadNotice("the event is of another mode")
-        return wire.notice_of(event, livemode=self._account.livemode)
+        return wire.notice_of(event, wire.Ours(self._account.livemode, self.account))
 
     def ack(self, *, accepted: bool) -> Ack:
         """Return 200, or an error to be told again."""
@@ -137,8 +144,9 @@ class Stripe:
             return answer
         return wire.method_answer(answer.status, answer.body)
 
-    def _read(self, answer: Answer, attempt_id: str) -> Outcome | Closed:
-        livemode = self._account.livemode
+    async def _read(self, answer: Answer, attempt_id: str, now: datetime) -> Outcome | Closed:
+        told_by = await self._api.key_opens(now)
+        ours = wire.Ours(self._account.livemode, self.account, told_by)
         if answer.status == 200:
-            return wire.intent_outcome(answer.body, attempt_id, livemode=livemode)
-        return wire.refusal(answer.status, answer.error, attempt_id, livemode=livemode)
+            return wire.intent_outcome(answer.body, attempt_id, ours)
+        return wire.refusal(answer.status, answer.error, attempt_id, ours)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from tillgate.connectors.client import confirmed
 from tillgate.connectors.port import (
     NotFound,
     NotSent,
-    RefundFailed,
     RefundOrder,
     RefundOutcome,
     Unknown,
@@ -22,11 +22,7 @@ async def make(api: Api, order: RefundOrder) -> RefundOutcome:
     if answer.status == 200:
         return wire.refund_of(answer.body, order.amount)
     refused = wire.refund_refusal(answer.status, answer.error)
-    if not isinstance(refused, RefundFailed):
-        return refused
-    # "Already refunded" may be this very refund, made when its answer was lost.
-    found = await look_up(api, order, None)
-    return refused if isinstance(found, NotFound) else found
+    return await confirmed(refused, lambda: look_up(api, order, None))
 
 
 async def look_up(api: Api, order: RefundOrder, reference: str | None) -> RefundOutcome | NotFound:

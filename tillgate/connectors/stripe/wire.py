@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final, cast
 
@@ -33,6 +34,7 @@ from tillgate.kernel.money import CURRENCIES, Money
 
 INTENTS: Final = "/v1/payment_intents"
 REFUNDS: Final = "/v1/refunds"
+ACCOUNT: Final = "/v1/account"
 
 #: Codes of a refused request that say the order can never be made as it was asked.
 _REFUSALS: Final = frozenset(
@@ -50,6 +52,7 @@ _REFUSALS: Final = frozenset(
 #: Codes that say this refund will not be made.
 _REFUND_REFUSALS: Final = {
     "charge_already_refunded": "declined",
+    "charge_not_refundable": "declined",
     "charge_disputed": "charge_for_pending_refund_disputed",
     "refund_disputed_payment": "charge_for_pending_refund_disputed",
     "resource_missing": "declined",
@@ -67,11 +70,23 @@ _LATEST_SECONDS: Final = 10**11
 Body = Mapping[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Ours:
+    """What an answer must be of to be believed, and who gave it."""
+
+    livemode: bool
+    #: Our account's name, where we know it.
+    account: str | None = None
+    #: The account that our key opens, or that an event names.
+    told_by: str | None = None
+
+
 # What we say --------------------------------------------------------------------------------------
 
 
-def charge_form(charge: Charge) -> dict[str, str]:
+def charge_form(charge: Charge, account: str | None) -> dict[str, str]:
     """Return the form that makes and confirms a PaymentIntent in one request."""
+    named = {} if account is None else {"metadata[account]": account}
     form = {
         "amount": str(charge.amount.minor),
         "currency": charge.amount.currency.code,
@@ -83,6 +98,7 @@ def charge_form(charge: Charge) -> dict[str, str]:
         "expand[0]": "latest_charge",
         **{f"metadata[{name}]": value for name, value in charge.metadata.items()},
         "metadata[attempt]": charge.attempt_id,
+        **named,
     }
     if charge.off_session:
         form["off_session"] = "true"
@@ -125,26 +141,54 @@ def refund_form(order: RefundOrder) -> dict[str, str]:
 # What they say ------------------------------------------------------------------------------------
 
 
-def intent_outcome(intent: Body, attempt_id: str, *, livemode: bool) -> Outcome | Closed:
+def intent_outcome(intent: Body, attempt_id: str, ours: Ours) -> Outcome | Closed:
     """Read a PaymentIntent that should be this attempt's."""
     if intent.get("object") != "payment_intent" or metadata(intent, "attempt") != attempt_id:
         return Unknown("the answer is about another order")
-    if intent.get("livemode") is not livemode:
+    if intent.get("livemode") is not ours.livemode:
         return Unknown("the answer is of another mode")
     reference = intent.get("id")
     if not isinstance(reference, str) or not reference:
         return Unknown("a PaymentIntent without an id")
-    return _outcome(intent, reference)
+    account = _account_of(intent, ours)
+    outcome = _outcome(intent, reference, account)
+    moved = isinstance(outcome, Paid) or (isinstance(outcome, Waiting) and outcome.on == "capture")
+    if account != ours.account and account is not None and not moved:
+        return Unknown("the answer is about another account", reference)
+    return outcome
 
 
-def _outcome(intent: Body, reference: str) -> Outcome | Closed:
+def _account_of(intent: Body, ours: Ours) -> str | None:
+    """Return whose money it is: another account than ours, wherever one is named, or else ours.
+
+    Stripe names none for our own: the key or the secret is of one account. Another one stands in
+    an event that was told to its platform, in money collected on behalf of it or passed on to it,
+    and in our own mark if another installation made the order.
+    """
+    names = [
+        ours.told_by,
+        intent.get("on_behalf_of"),
+        mapping(intent.get("transfer_data")).get("destination"),
+        metadata(intent, "account") if ours.account else None,
+    ]
+    named = [name for name in names if isinstance(name, str) and name]
+    return next((name for name in named if name != ours.account), named[0] if named else None)
+
+
+def _outcome(intent: Body, reference: str, account: str | None) -> Outcome | Closed:
     shown = _instrument(intent)
     match intent:
         case {"status": "succeeded"}:
-            return _paid(intent, reference, shown)
+            return _paid(intent, reference, account)
         case {"status": "requires_capture"}:
             amount = _money(intent, "amount_capturable")
-            return Waiting(reference=reference, on="capture", amount=amount, instrument=shown)
+            return Waiting(
+                reference=reference,
+                on="capture",
+                amount=amount,
+                account=account,
+                instrument=shown,
+            )
         case {"status": "processing"}:
             return Waiting(reference=reference, on="provider", instrument=shown)
         case {"status": "requires_action", "next_action": {"redirect_to_url": {"url": str(url)}}}:
@@ -159,12 +203,12 @@ def _outcome(intent: Body, reference: str) -> Outcome | Closed:
             return Unknown(f"unrecognised status {str(intent.get('status'))[:40]!r}", reference)
 
 
-def _paid(intent: Body, reference: str, shown: Mapping[str, str]) -> Outcome:
+def _paid(intent: Body, reference: str, account: str | None) -> Outcome:
     amount = _money(intent, "amount_received")
     if amount is None:
         return Unknown("paid an unreadable amount", reference)
     at = _moment(mapping(intent.get("latest_charge")).get("created"))
-    return Paid(reference, amount, at=at, instrument=shown)
+    return Paid(reference, amount, at=at, account=account, instrument=_instrument(intent))
 
 
 def declined(error: Body, reference: str | None) -> Declined:
@@ -180,7 +224,7 @@ def declined(error: Body, reference: str | None) -> Declined:
     )
 
 
-def refusal(status: int, error: Body, attempt_id: str, *, livemode: bool) -> Outcome | Closed:
+def refusal(status: int, error: Body, attempt_id: str, ours: Ours) -> Outcome | Closed:
     """Read an error as the answer to a charge or a capture."""
     intent = mapping(error.get("payment_intent"))
     reference = intent.get("id") if metadata(intent, "attempt") == attempt_id else None
@@ -188,7 +232,7 @@ def refusal(status: int, error: Body, attempt_id: str, *, livemode: bool) -> Out
     if status == 402 and kind == "card_error" and code and intent.get("status") != "succeeded":
         return declined(error, reference)
     if code == "payment_intent_unexpected_state" and reference is not None:
-        return intent_outcome(intent, attempt_id, livemode=livemode)
+        return intent_outcome(intent, attempt_id, ours)
     if status in (400, 404) and kind == "invalid_request_error" and code in _REFUSALS:
         return declined(error, reference)
     if status in (401, 403):
@@ -252,14 +296,18 @@ def refund_refusal(status: int, error: Body) -> RefundOutcome:
     return unrecognised(status, error)
 
 
-def notice_of(event: Body, *, livemode: bool) -> Notice:
-    """Read a genuine event."""
+def notice_of(event: Body, ours: Ours) -> Notice:
+    """Read a genuine event; one that names an account is told to the platform of that account."""
+    told_by = event.get("account")
+    ours = replace(ours, told_by=told_by if isinstance(told_by, str) and told_by else None)
     kind = str(event.get("type"))[:64]
     subject = mapping(mapping(event.get("data")).get("object"))
     attempt_id, refund_id = metadata(subject, "attempt"), metadata(subject, "refund")
     match subject.get("object"):
         case "payment_intent" if attempt_id and kind.startswith("payment_intent."):
-            return AttemptNotice(attempt_id, intent_outcome(subject, attempt_id, livemode=livemode))
+            return AttemptNotice(attempt_id, intent_outcome(subject, attempt_id, ours))
+        case "refund" if refund_id and ours.told_by not in (None, ours.account):
+            return RefundNotice(refund_id, Unknown("the event is of another account"))
         case "refund" if refund_id and kind.startswith(("refund.", "charge.refund.")):
             return RefundNotice(refund_id, refund_of(subject))
         case _:

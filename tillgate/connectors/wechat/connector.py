@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 
-from tillgate.connectors.client import Client
+from tillgate.connectors.client import Client, confirmed
 from tillgate.connectors.port import (
     Ack,
     BadNotice,
@@ -19,7 +19,6 @@ from tillgate.connectors.port import (
     NotSent,
     Outcome,
     Presentation,
-    RefundFailed,
     RefundOrder,
     RefundOutcome,
     Unknown,
@@ -104,12 +103,9 @@ class WechatPay:
             return answer
         if not isinstance(answer, wire.Refusal):
             return wire.refund_outcome(answer, order)
-        refused = wire.refund_refusal(answer)
-        if not isinstance(refused, RefundFailed):
-            return refused
-        # "More than is left" may be said of this very refund, made when its answer was lost.
-        found = await self.look_up_refund(order, None, now=now)
-        return refused if isinstance(found, NotFound) else found
+        return await confirmed(
+            wire.refund_refusal(answer), lambda: self.look_up_refund(order, None, now=now)
+        )
 
     async def look_up_refund(
         self, order: RefundOrder, provider_reference: str | None, *, now: datetime
