@@ -185,6 +185,7 @@ async def served(application: object) -> AsyncGenerator[str]:
 @pytest.fixture
 async def application(world: World, tmp_path: Path) -> Application:
     vault = Vault.from_file(tmp_path / "key")
+    world.payments.pages_url = "http://127.0.0.1:8080"
 
     def link(merchant_id: int, wallet_id: str, at: datetime, lifetime: timedelta) -> str:
         return link_for(

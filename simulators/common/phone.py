@@ -53,7 +53,7 @@ class Phone:
                     return self._order(request, provider, number)
                 case "POST", _ if not _is_own_form(request):
                     return self._missing(request, 403)
-                case "POST", ["scan"]:
+                case "GET" | "POST", ["scan"]:
                     return self._scan(request)
                 case "POST", ["order", provider, number, deed] if deed in _DEEDS:
                     return self._act(provider, number, deed)
@@ -96,7 +96,9 @@ class Phone:
         return _see(f"{address}?note=declined" if is_refused else address)
 
     def _scan(self, request: Request) -> Response:
-        content = request.form().get("content", "").strip()
+        """Open the order behind a code, which was typed in or stands in the address."""
+        given = request.form() if request.method == "POST" else request.query()
+        content = given.get("content", "").strip()
         for name, simulator in self._simulators.items():
             found = simulator.scan(content) if content else None
             if found is not None:
@@ -129,7 +131,7 @@ def _card(order: PhoneOrder) -> Card:
         order=order,
         amount=money(order.amount, order.currency.upper()),
         address=f"/phone/order/{order.provider}/{quote(order.id, safe='')}",
-        created=in_beijing(order.created_at).strftime("%m-%d %H:%M:%S"),
+        created=in_beijing(order.created_at).strftime("%m-%d %H:%M"),
         expires=in_beijing(order.expires_at).strftime("%m-%d %H:%M:%S"),
     )
 

@@ -7,7 +7,7 @@ _EN: Final = {
     "phone": "The phone",
     "simulated": "Simulator. No real money moves.",
     "scan": "Scan a code",
-    "scan_hint": "Paste what the QR code says",
+    "scan_hint": "Paste the code's text",
     "scan_button": "Open",
     "waiting": "Waiting for payment",
     "nothing": "No order is waiting. Start one on the top-up page; it appears here by itself.",

@@ -2,6 +2,7 @@
 
 import asyncio
 
+from tests.worlds import MERCHANT
 from tillgate.api.recovery import Recovery
 
 CARD = {"amount": 1200, "currency": "usd", "payment_method": "pm_card_visa", "confirm": "true"}
@@ -102,7 +103,12 @@ async def test_wechat_shows_a_code_and_is_paid_on_the_phone(client, world) -> No
     assert intent["status"] == "requires_action", made.body
     action = intent["next_action"]
     assert action["type"] == "wechat_pay_display_qr_code"
-    assert action["wechat_pay_display_qr_code"]["data"].startswith("weixin://")
+    shown = action["wechat_pay_display_qr_code"]
+    assert shown["data"].startswith("weixin://")
+    page = f"http://127.0.0.1:8080/pay/for/{MERCHANT}.{intent['id']}."
+    assert shown["hosted_instructions_url"].startswith(page)
+    again = await client.get(f"/v1/payment_intents/{intent['id']}")
+    assert again.json["next_action"] == action
     await world.phone_pays("wechat_pay", await world.payment(intent["id"]))
 
     async def paid() -> bool:

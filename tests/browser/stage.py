@@ -122,6 +122,7 @@ async def open_stage(db_url: str, keys: Path, folder: Path, **how: Any) -> Async
         base_url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         async with open_world(db_url, keys, clock=clock, **how) as world:
             vault = Vault.from_file(folder / "secret.key")
+            world.payments.pages_url = base_url
             pages = Pages(
                 Parts(
                     db=world.db,

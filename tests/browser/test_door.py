@@ -285,7 +285,7 @@ async def test_history_goes_back_page_by_page(stage: Stage, http: aiohttp.Client
 
 async def test_too_many_orders_are_slowed_down(stage: Stage, http: aiohttp.ClientSession) -> None:
     link = stage.link(await stage.open_wallet())
-    stage.pages._orders = Limit(burst=3, per_minute=1)
+    stage.pages._door._orders = Limit(burst=3, per_minute=1)
 
     told = [await post(http, f"{link}/orders", {"reference": "x"}) for _ in range(4)]
 

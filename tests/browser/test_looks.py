@@ -130,6 +130,11 @@ async def look_at_orders(stage: Stage, guest: Guest, album: Album, wallet: str) 
     await page.click("#cancel-form button")
     await guest.stage("canceled")
     await album.look("canceled")
+    await page.goto(await guest.place_quietly(30_000, "wechat_pay"))
+    waiting = (await stage.world.books("wechat_pay"))["orders"][-1]
+    await stage.world.control("wechat_pay", f"orders/{waiting['out_trade_no']}/close")
+    await guest.stage("closed")
+    await album.look("closed")
 
 
 async def test_measuring_finds_what_is_wrong(stage: Stage, guests: Guests) -> None:

@@ -343,9 +343,11 @@ async def test_expired_order_offers_a_new_one(stage: Stage, guests: Guests) -> N
     await guest.says("Time is up.")
     stage.resume_work()
     await guest.stage("expired")
-    await guest.page.click("a.button.pay")
+    expired = guest.page.url
+    await guest.page.get_by_role("link", name="Choose again").click()
     assert await guest.page.input_value("#other") == "12.50"
-    await guest.page.click("#pay")
+    await guest.page.goto(expired)
+    await guest.page.get_by_role("button", name="New order for CN¥12.50").click()
 
     await guest.stage("scan")
     await guest.pay_on_phone(stage, "wechat_pay")

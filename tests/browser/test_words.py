@@ -37,7 +37,7 @@ def test_every_text_is_used_and_every_used_text_is_there() -> None:
     texts = ALL["en"].texts
     made = re.compile(r"^(?:method|method_hint|provider|status|link|missing|sorry|wait)_")
 
-    used = set(re.findall(r'(?:say\(|language\[|t\[)\s*[\'"](\w+)[\'"]', code))
+    used = set(re.findall(r'(?:say\(|language\[|\bt\[)\s*[\'"](\w+)[\'"]', code))
     used |= set(re.findall(r"\bt\.(\w+)\b", code)) - {"say", "money", "money_short"}
     used -= {"symbol", "decline", "movement", "code", "tag", "name"}
 

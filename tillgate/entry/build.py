@@ -89,6 +89,7 @@ async def open_core(settings: Settings, *, clock: Clock | None = None) -> AsyncG
             calling_seconds=settings.providers.total_timeout_seconds + 10,
         ),
         timedelta(seconds=settings.payments.order_lifetime_seconds),
+        pages_url=settings.http.base_url,
     )
     try:
         yield Core(settings, db, clock, vault, providers, payments, TopUps(payments))

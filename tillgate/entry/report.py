@@ -10,6 +10,7 @@ from typing import Any
 
 PAGE = "/topup"
 DOCS = "/docs"
+_NAMES = {"wechat": "WeChat", "wallet": "Wallet in yuan", "wallet_usd": "Wallet in dollars"}
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class Up:
     metrics: Sequence[str]
     simulators: Mapping[str, Mapping[str, str] | str]
     seeded: Mapping[str, Any]
+    keys_file: str
     logs: str
     seconds: float
     pids: Mapping[str, int]
@@ -64,7 +66,8 @@ class Screen:
         if self._as_json:
             _write(sys.stdout, json.dumps({"ok": True, **asdict(up), "links": links(up)}))
             return
-        rows = {**links(up), **keys(up), "Metrics": " ".join(up.metrics), "Logs": up.logs}
+        kept = {"Keys are kept in": up.keys_file, "Logs": up.logs}
+        rows = {**links(up), **keys(up), "Metrics": " ".join(up.metrics), **kept}
         if with_stats:
             rows["Memory, MB"] = ", ".join(f"{name} {mb:.0f}" for name, mb in up.memory_mb.items())
         width = max(map(len, rows)) + 2
@@ -81,7 +84,7 @@ class Screen:
 def links(up: Up) -> dict[str, str]:
     """Return what there is to open."""
     phones = {
-        f"{name.capitalize()} phone": simulator["phone"]
+        f"{_NAMES.get(name, name.capitalize())} phone": simulator["phone"]
         for name, simulator in up.simulators.items()
         if isinstance(simulator, Mapping) and "phone" in simulator
     }
@@ -96,7 +99,7 @@ def links(up: Up) -> dict[str, str]:
 def keys(up: Up) -> dict[str, str]:
     """Return what the demo merchant is known by."""
     return {
-        name.replace("_", " ").capitalize(): str(value)
+        _NAMES.get(name, name.replace("_", " ").capitalize()): str(value)
         for name, value in up.seeded.items()
         if isinstance(value, str) and value and not name.startswith("topup_url")
     }

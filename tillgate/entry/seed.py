@@ -18,6 +18,7 @@ from tillgate.customers import commands as customers
 from tillgate.customers.model import Change, Customer
 from tillgate.entry import shop
 from tillgate.entry.build import open_database, vault_of
+from tillgate.entry.demo import MERCHANT, keys_file
 from tillgate.kernel.clock import Clock, SystemClock
 from tillgate.kernel.ids import new_id
 from tillgate.kernel.money import CURRENCIES
@@ -68,7 +69,7 @@ async def run(settings: Settings) -> SeedResult:
     """Make what is missing of the demo."""
     clock = SystemClock()
     vault = vault_of(settings)
-    file = settings.data_path / "demo.json"
+    file = keys_file(settings.data_path)
     async with open_database(settings) as db:
         demo = _read(file)
         if demo is None or not await _is_there(db, demo):
@@ -98,7 +99,7 @@ async def _is_there(db: Database, demo: Demo) -> bool:
 async def _make(db: Database, clock: Clock) -> Demo:
     at = clock.now()
     async with db.transaction() as tx:
-        test, live = await merchants.create_merchant(tx, "Teahouse", default_currency="cny", at=at)
+        test, live = await merchants.create_merchant(tx, MERCHANT, default_currency="cny", at=at)
         secret = await merchants.create_key(tx, test.merchant_id, "secret", name="demo", at=at)
         publishable = await merchants.create_key(
             tx, test.merchant_id, "publishable", name="demo", at=at

@@ -19,6 +19,7 @@ import msgspec
 
 from tillgate.entry import local_database, preflight, report
 from tillgate.entry.children import Child, Command, Restarts, spawn, stop_all
+from tillgate.entry.demo import MERCHANT, keys_file
 from tillgate.entry.exits import Exit
 from tillgate.runtime.embedded import EmbeddedPostgres
 from tillgate.runtime.embedded_errors import EmbeddedProblem
@@ -152,6 +153,7 @@ class Supervisor:
                 metrics=metrics_addresses(self._settings),
                 simulators=simulators,
                 seeded=_object(seeded),
+                keys_file=str(keys_file(self._settings.data_path)),
                 logs=str(self._logs),
                 seconds=round(time.monotonic() - started, 1),
                 pids=self._pids(),
@@ -278,6 +280,7 @@ def simulators_words(settings: Settings) -> Sequence[str]:
         "shop-port": simulators.shop_port,
         "data": data,
         "keys": data / "keys.json",
+        "merchant": MERCHANT,
         "seed": simulators.seed,
         "speed": simulators.speed,
     }

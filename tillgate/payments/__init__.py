@@ -18,8 +18,9 @@ Promises
 The lives of attempts and refunds are the grids in `machine`. Files: `booking` (which accounts, pure),
 `desk` (locked payments, changed in memory, written together), `commands` (opening), `outcomes` and
 `refunds` (hearing), `surplus` (a second payment, given back), `flows` (journeys), `jobs` (the
-worker), `providers` (who takes a charge), `orders` (what a provider is asked, pure),
-`methods` (which payment method a request means), `shown` (what the API shows; `wire` is what it reads).
+worker), `providers` (who takes a charge), `orders` (what a provider is asked, pure), `methods`
+(which payment method a request means), `hosted` (the address of a payment's page), `shown` (what
+the API shows; `wire` is what it reads).
 These names are this room's own; the rest is as everywhere.
 
 Tables: `payments.payments attempts refunds breaks`.

@@ -44,7 +44,6 @@ from tillgate.runtime.lane import Lane
 from tillgate.runtime.notices import RawNotice
 
 _log = logging.getLogger("tillgate.payments")
-
 #: Nobody asked: the worker found it.
 NO_TRACE = Trace()
 _FAILED = frozenset({Status.DECLINED, Status.NOT_SENT})
@@ -60,12 +59,14 @@ class Payments:
         providers: Providers,
         look_ups: LookUps,
         lifetime: timedelta,
+        pages_url: str | None = None,
     ) -> None:
         self.db = db
         self.clock = clock
         self.providers = providers
         self.look_ups = look_ups
         self.lifetime = lifetime
+        self.pages_url = pages_url
         #: Of this process's accounts; whoever posts through it need not read them again.
         self.memory = Memory()
         self._openings = Lane(db, self._open_batch)
@@ -379,6 +380,7 @@ class Payments:
                 attempt_id=attempt.id,
                 outcome=outcome,
                 account=await self._account(attempt.merchant_id, attempt.provider_account_id),
+                pages_url=self.pages_url,
                 trace=trace,
             )
         )

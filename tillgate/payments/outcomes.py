@@ -17,7 +17,7 @@ from tillgate.kernel.errors import Refusal
 from tillgate.ledger.commands import Memory
 from tillgate.ledger.machine import Books
 from tillgate.ledger.model import Journal
-from tillgate.payments import booking, machine, store, surplus
+from tillgate.payments import booking, hosted, machine, store, surplus
 from tillgate.payments.commands import LookUps, lay_open_attempts
 from tillgate.payments.desk import Desk
 from tillgate.payments.errors import ChargeNotFound
@@ -26,6 +26,8 @@ from tillgate.payments.model import Attempt, Charge, Heard, Payment, Trace
 from tillgate.runtime import notices
 from tillgate.runtime.db import Tx
 
+#: Providers keep whole seconds, and clocks differ.
+_EARLY = timedelta(minutes=1)
 _log = logging.getLogger("tillgate.payments")
 
 
@@ -166,10 +168,7 @@ def _moved(
                 "payment_method_provider_timeout", "The provider could not be reached."
             )
         case port.Closed() | port.NotFound() if not attempt.closing or attempt.error is None:
-            changes["error"] = _failure(
-                "payment_intent_payment_attempt_expired",
-                "The customer did not pay before the order was closed.",
-            )
+            changes["error"] = _why_closed(attempt, desk.at)
         case _:
             pass
     opened = msgspec.structs.replace(attempt, status=status.value, look_ups=0)
@@ -246,7 +245,9 @@ def _carry(desk: Desk, attempt: Attempt, payment: Payment, item: Heard) -> Payme
 def _carry_open(desk: Desk, attempt: Attempt, payment: Payment, item: Heard) -> Payment:
     on = item.outcome.on if isinstance(item.outcome, port.Waiting) else "provider"
     status = machine.payment_status(attempt.status, on=on, canceling=False)
-    action = attempt.next_step if status == PaymentStatus.REQUIRES_ACTION else None
+    action = None
+    if status == PaymentStatus.REQUIRES_ACTION:
+        action = _with_page(attempt.next_step, payment, item.pages_url)
     payment = desk.change_payment(payment, status=status.value, next_action=action)
     name = "requires_action" if status == PaymentStatus.REQUIRES_ACTION else "processing"
     desk.say_payment(f"payment.{name}", payment, item.trace)
@@ -334,6 +335,28 @@ def show_step(step: port.NextStep) -> dict[str, Any]:
 
 def _iso(moment: datetime | None) -> str | None:
     return None if moment is None else moment.isoformat()
+
+
+def _with_page(
+    step: dict[str, Any] | None, payment: Payment, pages_url: str | None
+) -> dict[str, Any] | None:
+    """A code can be shown by whoever holds it, or by our own page of the payment."""
+    if step is None or step["type"] != "show_qr" or pages_url is None:
+        return step
+    return {**step, "hosted_url": hosted.page_url(pages_url, payment)}
+
+
+def _why_closed(attempt: Attempt, at: datetime) -> dict[str, Any]:
+    """An order that ended well before its time was closed by somebody; the others ran out."""
+    if attempt.expires_at is not None and at < attempt.expires_at - _EARLY:
+        return _failure(
+            "payment_intent_payment_attempt_failed",
+            "The order was closed before the customer had paid.",
+        )
+    return _failure(
+        "payment_intent_payment_attempt_expired",
+        "The customer did not pay before the order was closed.",
+    )
 
 
 def _failure(code: str, message: str) -> dict[str, Any]:

@@ -267,8 +267,8 @@ def _show_qr(step: dict[str, Any]) -> dict[str, Any]:
         kind: {
             "data": step["content"],
             "expires_at": step["expires_at"],
-            # `data` is drawn by who shows it; hosted checkout pages are not there yet.
-            "hosted_instructions_url": None,
+            "hosted_instructions_url": step.get("hosted_url"),
+            # `data` is drawn by who shows it, or by the hosted page.
             "image_data_url": None,
             "image_url_png": None,
             "image_url_svg": None,

@@ -55,6 +55,10 @@ class Assets:
         """Return where the scripts are served, to be fetched ahead."""
         return [self.address(plain) for plain in self._by_plain if plain.endswith(".js")]
 
+    def shell(self) -> list[str]:
+        """Return where everything is served that every page is made of."""
+        return [self.address(plain) for plain in self._by_plain]
+
     def _take(self, plain: str) -> Asset:
         known = self._by_plain.get(plain)
         if known is not None:

@@ -54,6 +54,11 @@ class Link:
         return f"{PREFIX}/{self.token}"
 
     @property
+    def home(self) -> str:
+        """Where a customer goes on from a refusal."""
+        return self.path
+
+    @property
     def holder(self) -> str:
         """The same for every token of a wallet."""
         return f"{self.merchant_id}:{self.wallet_id}"

@@ -27,7 +27,7 @@ from tillgate.runtime.db import Database
 from tillgate.topup_app import amounts, devices, reading
 from tillgate.topup_app.devices import Device
 from tillgate.topup_app.links import Link
-from tillgate.topup_app.orders import Order
+from tillgate.topup_app.orders import Order, Stage
 from tillgate.topup_app.reading import Place
 from tillgate.topups.errors import TopUpNotFound
 from tillgate.topups.flows import TopUps
@@ -50,6 +50,19 @@ class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     amount: int
     method: str
     card: str | None = None
+
+
+class Renewal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of an order anew: all but the reference is the old one's."""
+
+    reference: str
+
+
+class OldOrderOpen(Refusal):
+    """The old order could not be closed yet; nothing new was ordered."""
+
+    kind = Kind.UNAVAILABLE
+    code = "old_order_open"
 
 
 class ReferenceRefused(Refusal):
@@ -121,6 +134,21 @@ class Ordering:
         except UnexpectedState:
             _log.debug("the order came to its end meanwhile; the page shows which")
         return await self._read(caller.link, top_up_id)
+
+    async def renew(self, caller: Caller, top_up_id: str, reference: str) -> Order:
+        """Order the same once more; the old order is closed at the provider first.
+
+        Returns the old one where it turns out to be paid.
+        """
+        placed = await self.find(caller.link, reference)
+        if placed is not None:
+            return placed
+        old = await self.cancel(caller, top_up_id)
+        if old.stage == Stage.PAID:
+            return old
+        if old.is_open:
+            raise OldOrderOpen
+        return await self.place(caller, Asked(reference, old.amount, old.method))
 
     async def _new_order(
         self, caller: Caller, asked: Asked, place: Place, top_up_id: str

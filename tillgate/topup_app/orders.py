@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
@@ -12,6 +12,7 @@ from tillgate.topups.model import TopUpView
 
 #: What is found in `last_error.code` of an order that was not declined by anybody.
 _EXPIRED: Final = "payment_intent_payment_attempt_expired"
+_CLOSED: Final = "payment_intent_payment_attempt_failed"
 _UNREACHABLE: Final = "payment_method_provider_timeout"
 
 
@@ -29,6 +30,7 @@ class Stage(StrEnum):
     DECLINED = "declined"
     UNREACHABLE = "unreachable"
     EXPIRED = "expired"
+    CLOSED = "closed"  # before its time, by the customer in the app or by the provider
     CANCELED = "canceled"
 
 
@@ -45,6 +47,8 @@ OPEN: Final = frozenset(
 )
 #: May be canceled by the customer: nobody can have paid without our noticing, we close it first.
 CANCELABLE: Final = frozenset({Stage.SCAN, Stage.REDIRECT, Stage.NO_STEP})
+#: Nothing was paid and nothing will be, once the old order is closed: the same can be tried again.
+RENEWABLE: Final = frozenset({Stage.NO_STEP, Stage.UNREACHABLE, Stage.EXPIRED, Stage.CLOSED})
 _OF_ATTEMPT: Final = {
     "created": Stage.STARTING,
     "unknown": Stage.UNKNOWN,
@@ -60,13 +64,14 @@ WORD: Final = {
     Stage.DECLINED: "declined",
     Stage.UNREACHABLE: "declined",
     Stage.EXPIRED: "expired",
+    Stage.CLOSED: "closed",
     Stage.CANCELED: "canceled",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """A top-up as the pages show it."""
+    """A top-up, or any payment, as the pages show it."""
 
     id: str
     payment_id: str
@@ -97,6 +102,11 @@ class Order:
         return self.stage in CANCELABLE
 
     @property
+    def is_renewable(self) -> bool:
+        """Whether the same can be ordered anew at one touch; a card has to be chosen again."""
+        return self.stage in RENEWABLE and self.method != "card"
+
+    @property
     def word(self) -> str:
         """Its status in a list."""
         return WORD[self.stage]
@@ -104,18 +114,23 @@ class Order:
 
 def order_of(view: TopUpView, attempt: Attempt | None = None) -> Order:
     """Return a top-up as the pages show it; `attempt` is its payment's latest, where known."""
-    top_up, payment = view.top_up, view.payment
+    order = payment_order(view.payment, attempt)
+    return replace(order, id=view.top_up.id, created_at=view.top_up.created_at)
+
+
+def payment_order(payment: Payment, attempt: Attempt | None = None) -> Order:
+    """Return a payment as its page shows it, whatever it is for."""
     step: dict[str, Any] = payment.next_action or {}
     error: dict[str, Any] = payment.last_error or {}
     return Order(
-        id=top_up.id,
+        id=payment.id,
         payment_id=payment.id,
         version=payment.sequence,
         stage=stage_of(payment, attempt),
         method=method_of(payment),
-        amount=top_up.amount,
-        currency=top_up.currency,
-        created_at=top_up.created_at,
+        amount=payment.amount,
+        currency=payment.currency,
+        created_at=payment.created_at,
         paid_at=attempt.paid_at if attempt else None,
         expires_at=_moment(step.get("expires_at")) or (attempt.expires_at if attempt else None),
         code=step.get("content"),
@@ -155,6 +170,8 @@ def _failed(payment: Payment) -> Stage:
     code = (payment.last_error or {}).get("code")
     if code in {None, _EXPIRED}:
         return Stage.EXPIRED
+    if code == _CLOSED:
+        return Stage.CLOSED
     return Stage.UNREACHABLE if code == _UNREACHABLE else Stage.DECLINED
 
 

@@ -12,7 +12,7 @@ from tillgate.payments.errors import MethodNotOffered
 from tillgate.topup_app.languages import Language
 from tillgate.topup_app.limits import TooOften
 from tillgate.topup_app.links import LinkExpired, LinkUnknown
-from tillgate.topup_app.ordering import ReferenceRefused
+from tillgate.topup_app.ordering import OldOrderOpen, ReferenceRefused
 from tillgate.topup_app.rendering import Renderer, language_of
 from tillgate.wallets.errors import LimitExceeded, WalletClosed
 from tillgate.web.refusals import STATUS
@@ -26,6 +26,7 @@ _FIELDS: Final = {"amount": "error_amount_missing", "card": "error_card_missing"
 _SENTENCES: Final[dict[type[Refusal], str]] = {
     TooOften: "error_rate",
     ReferenceRefused: "error_reference",
+    OldOrderOpen: "error_old_order",
     MethodNotOffered: "error_method_gone",
     LimitExceeded: "error_limit",
     WalletClosed: "wallet_closed",

@@ -14,13 +14,14 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from tillgate.topup_app.assets import Assets
+from tillgate.topup_app.devices import device_of
 from tillgate.topup_app.languages import Language, choose, languages
 
 _FOLDER: Final = Path(__file__).parent
 SECURITY: Final[Mapping[str, str]] = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
-        "connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+        "connect-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
     ),
     "X-Content-Type-Options": "nosniff",
     # The address is the key to the wallet: other sites never see it.
@@ -69,6 +70,7 @@ class Renderer:
             query={k: v for k, v in request.query_params.items() if k in {"tab", "after"}},
             address=address,
             phone_url=self._phone_url,
+            device=device_of(request.headers),
             **values,
         )
         headers = {

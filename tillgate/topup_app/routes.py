@@ -8,46 +8,40 @@ by a page of our own origin, so no other site can place one in a customer's brow
 
 from __future__ import annotations
 
-import functools
-import io
-import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Final
-from urllib.parse import urlsplit
+from typing import Final, TypeVar
 
 import msgspec
-import segno
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from tillgate.kernel.clock import Clock
-from tillgate.kernel.errors import FieldRefused, Kind, Refusal
+from tillgate.kernel.errors import FieldRefused
 from tillgate.kernel.ids import new_id
 from tillgate.kernel.money import CURRENCIES, Money
 from tillgate.payments.flows import Payments
 from tillgate.payments.providers import Providers
 from tillgate.runtime.db import Database
 from tillgate.runtime.secrets import Vault
-from tillgate.topup_app import amounts, reading, refusing
+from tillgate.topup_app import amounts, offline, reading
 from tillgate.topup_app.assets import Assets
 from tillgate.topup_app.devices import device_of, presentation_of
-from tillgate.topup_app.limits import Limit
+from tillgate.topup_app.door import Answer, Door
+from tillgate.topup_app.hosted import HostedPages
 from tillgate.topup_app.links import PREFIX, Link, read_token
-from tillgate.topup_app.ordering import Asked, Caller, Ordering
+from tillgate.topup_app.live import Live, code_of
+from tillgate.topup_app.offline import OFFLINE
+from tillgate.topup_app.ordering import Asked, Caller, Ordering, Renewal
 from tillgate.topup_app.orders import Order
-from tillgate.topup_app.rendering import SECURITY, Renderer
+from tillgate.topup_app.rendering import Renderer
 from tillgate.topup_app.watching import Watcher
 from tillgate.topups.flows import TopUps
 
-_MOST_BYTES: Final = 4_096
 _PAGE: Final = 20
-_BEAT_SECONDS: Final = 15.0
-#: A browser comes back by itself; a stream that lives for ever would be held by a dead network.
-_BEATS: Final = 40
-_log = logging.getLogger("tillgate.topup_app")
 _read_asked = msgspec.json.Decoder(Asked).decode
+_read_renewal = msgspec.json.Decoder(Renewal).decode
 
 Handler = Callable[[Request, Link], Awaitable[Response]]
 
@@ -69,13 +63,6 @@ class Parts:
     requests_per_minute: int = 300
 
 
-class ForeignSite(Refusal):
-    """The request did not come from a page of ours."""
-
-    kind = Kind.FORBIDDEN
-    code = "foreign_site"
-
-
 class Pages:
     """The top-up pages of one process. `close` ends the streams, so that the server can end."""
 
@@ -86,25 +73,39 @@ class Pages:
         self._ordering = Ordering(
             parts.db, parts.payments, parts.top_ups, parts.providers, parts.base_url
         )
+        self._door = Door(
+            self._renderer,
+            parts.clock,
+            parts.base_url,
+            per_minute=parts.requests_per_minute,
+            orders=parts.orders_per_minute,
+        )
         self.watcher = Watcher(parts.db, parts.clock)
-        orders, requests = parts.orders_per_minute, parts.requests_per_minute
-        self._orders = Limit(burst=10, per_minute=orders)
-        self._requests = Limit(burst=120, per_minute=requests)
-        # A whole shop may stand behind one address.
-        self._orders_from = Limit(burst=100, per_minute=orders * 10)
-        self._requests_from = Limit(burst=1_200, per_minute=requests * 10)
+        self._live = Live(self.watcher, parts.clock)
+        self._hosted = HostedPages(
+            parts.db,
+            parts.clock,
+            self._renderer,
+            self._door,
+            self._live,
+            base_url=parts.base_url,
+        )
 
     def routes(self) -> list[BaseRoute]:
         """Return the routes, to be mounted at the root."""
         wallet, order = f"{PREFIX}/{{token}}", f"{PREFIX}/{{token}}/orders/{{order}}"
         return [
             Route(f"{PREFIX}/static/{{name}}", self._static),
+            Route(f"{PREFIX}/worker.js", self._worker),
+            Route(OFFLINE, self._offline),
+            *self._hosted.routes(),
             Route(wallet, self._guarded(self._home)),
             Route(f"{wallet}/history", self._guarded(self._history)),
             Route(f"{wallet}/orders", self._guarded(self._place), methods=["POST"]),
             Route(f"{wallet}/orders", self._guarded(self._find)),
             Route(order, self._guarded(self._order)),
             Route(f"{order}/cancel", self._guarded(self._cancel), methods=["POST"]),
+            Route(f"{order}/again", self._guarded(self._again), methods=["POST"]),
             Route(f"{order}/code.svg", self._guarded(self._code)),
             Route(f"{order}/state", self._guarded(self._state)),
             Route(f"{order}/events", self._guarded(self._events)),
@@ -125,7 +126,6 @@ class Pages:
             "home.html",
             link=link,
             page=found,
-            device=device,
             presets=amounts.presets(code),
             most=amounts.largest(code),
             chosen=chosen_in(request, code),
@@ -153,14 +153,7 @@ class Pages:
         )
 
     async def _code(self, request: Request, link: Link) -> Response:
-        order = await self._read(link, request.path_params["order"])
-        if order.code is None:
-            return Response(status_code=404)
-        return Response(
-            draw_code(order.code),
-            media_type="image/svg+xml",
-            headers={**SECURITY, "Cache-Control": "private, max-age=900"},
-        )
+        return code_of(await self._read(link, request.path_params["order"]))
 
     async def _static(self, request: Request) -> Response:
         asset = self._assets.find(request.path_params["name"])
@@ -176,55 +169,31 @@ class Pages:
             return Response(asset.zipped, headers={**headers, "Content-Encoding": "gzip"})
         return Response(asset.body, headers=headers)
 
+    async def _worker(self, request: Request) -> Response:
+        return offline.script_of(self._assets)
+
+    async def _offline(self, request: Request) -> Response:
+        return self._renderer.page(request, "offline.html")
+
     # Live --------------------------------------------------------------------------------------
 
     async def _state(self, request: Request, link: Link) -> Response:
-        order = await self._read(link, request.path_params["order"])
-        return JSONResponse(self._shown(order), headers={"Cache-Control": "no-store"})
+        return self._live.state(await self._read(link, request.path_params["order"]))
 
     async def _events(self, request: Request, link: Link) -> Response:
         order = await self._read(link, request.path_params["order"])
-        return StreamingResponse(
-            self._stream(link, order),
-            media_type="text/event-stream",
-            headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
-        )
 
-    async def _stream(self, link: Link, order: Order) -> AsyncIterator[bytes]:
-        """Say where the order stands, and again whenever that changes, until its end."""
-        yield b"retry: 2000\n\n" + self._event(order)
-        try:
-            async with self.watcher.watch(link.merchant_id, order.payment_id) as watched:
-                for _ in range(_BEATS):
-                    if not order.is_open or self.watcher.is_closed:
-                        return
-                    seen = await self.watcher.next_change(watched, order.version, _BEAT_SECONDS)
-                    if seen is None:
-                        yield b": still here\n\n"
-                        continue
-                    order = await self._read(link, order.id)
-                    yield self._event(order)
-        except Refusal as refusal:
-            _log.info("a stream ended: %s", refusal.message)
+        async def again() -> Order:
+            return await self._read(link, order.id)
 
-    def _event(self, order: Order) -> bytes:
-        return b"data: %s\n\n" % msgspec.json.encode(self._shown(order))
-
-    def _shown(self, order: Order) -> dict[str, object]:
-        """What a waiting page has to know; the rest it reads as a page."""
-        return {
-            "version": order.version,
-            "stage": order.stage.value,
-            "open": order.is_open,
-            "now": int(self._parts.clock.now().timestamp() * 1000),
-        }
+        return self._live.events(link.merchant_id, order, again)
 
     # Orders ------------------------------------------------------------------------------------
 
     async def _place(self, request: Request, link: Link) -> Response:
-        body = await self._read_body(request)
+        body = await self._door.read_body(request)
         caller = self._caller(request, link)
-        order = await self._ordering.place(caller, _asked_in(body))
+        order = await self._ordering.place(caller, _decoded(_read_asked, body))
         return self._ordered(link, order)
 
     async def _find(self, request: Request, link: Link) -> Response:
@@ -233,59 +202,39 @@ class Pages:
         return Response(status_code=404) if found is None else self._ordered(link, found)
 
     async def _cancel(self, request: Request, link: Link) -> Response:
-        await self._read_body(request)
+        await self._door.read_body(request)
         caller = self._caller(request, link)
         order = await self._ordering.cancel(caller, request.path_params["order"])
         return self._ordered(link, order)
 
+    async def _again(self, request: Request, link: Link) -> Response:
+        body = await self._door.read_body(request)
+        caller = self._caller(request, link)
+        renewal = _decoded(_read_renewal, body)
+        order = await self._ordering.renew(caller, request.path_params["order"], renewal.reference)
+        return self._ordered(link, order)
+
     def _ordered(self, link: Link, order: Order) -> Response:
         return JSONResponse(
-            {**self._shown(order), "page": f"{link.path}/orders/{order.id}", "go": order.url},
+            {**self._live.shown(order), "page": f"{link.path}/orders/{order.id}", "go": order.url},
             headers={"Cache-Control": "no-store"},
         )
 
     def _caller(self, request: Request, link: Link) -> Caller:
         ip = request.client.host if request.client else None
-        now = self._parts.clock.now()
-        self._orders.take(link.holder, now)
-        self._orders_from.take(ip or "", now)
+        self._door.count_order(link.holder, ip)
         return Caller(link, device_of(request.headers), ip, new_id("req"))
-
-    async def _read_body(self, request: Request) -> bytes:
-        _require_own_page(request, self._parts.base_url)
-        body = b""
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > _MOST_BYTES:
-                raise FieldRefused("body", "The body is too large.")
-        return body
 
     async def _read(self, link: Link, top_up_id: str) -> Order:
         async with self._parts.db.transaction(readonly=True) as tx:
             return await reading.order(tx, link, top_up_id)
 
-    # The door ----------------------------------------------------------------------------------
+    async def _open(self, request: Request) -> Link:
+        at = self._parts.clock.now()
+        return read_token(self._parts.vault, request.path_params["token"], at=at)
 
-    def _guarded(self, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
-        """Open the link first; answer every refusal in the customer's language."""
-
-        @functools.wraps(handler)
-        async def answer(request: Request) -> Response:
-            home: str | None = None
-            try:
-                now = self._parts.clock.now()
-                self._requests_from.take(request.client.host if request.client else "", now)
-                link = read_token(self._parts.vault, request.path_params["token"], at=now)
-                home = link.path
-                self._requests.take(link.holder, now)
-                return await handler(request, link)
-            except Refusal as refusal:
-                return refusing.answer(self._renderer, request, refusal, home=home)
-            except Exception:  # noqa: BLE001  the edge: logged, and the customer hears of it
-                _log.exception("a page failed")
-                return refusing.answer(self._renderer, request, None, home=home)
-
-        return answer
+    def _guarded(self, handler: Handler) -> Answer:
+        return self._door.guarded(self._open, handler)
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,29 +255,11 @@ def chosen_in(request: Request, code: str) -> Chosen:
     return Chosen(amount, other, request.query_params.get("method"))
 
 
-@functools.lru_cache(maxsize=256)
-def draw_code(content: str) -> bytes:
-    """Return a QR code as SVG, with the quiet zone that scanners want."""
-    out = io.BytesIO()
-    segno.make(content, error="m", micro=False).save(
-        out, kind="svg", border=4, xmldecl=False, omitsize=True, dark="#000", light="#fff"
-    )
-    return out.getvalue()
+Body = TypeVar("Body")
 
 
-def _asked_in(body: bytes) -> Asked:
+def _decoded(decode: Callable[[bytes], Body], body: bytes) -> Body:
     try:
-        return _read_asked(body)
+        return decode(body)
     except msgspec.MsgspecError as error:
         raise FieldRefused("body", str(error)) from None
-
-
-def _require_own_page(request: Request, base_url: str) -> None:
-    """Refuse what another site sends: simple requests lack the content type, others the origin."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    site = request.headers.get("sec-fetch-site")
-    origin = request.headers.get("origin")
-    own = {urlsplit(base_url).netloc, request.headers.get("host", "")}
-    foreign = origin is not None and urlsplit(origin).netloc not in own
-    if kind != "application/json" or foreign or site not in {None, "same-origin"}:
-        raise ForeignSite

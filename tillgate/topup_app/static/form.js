@@ -80,7 +80,7 @@ export function startForm(form) {
     try {
       const { reference, amount: minor, card } = order;
       const placed = await post(data.post, { reference, amount: minor, method, card });
-      leave(placed);
+      leave(draft, placed);
     } catch (error) {
       isBusy = false;
       if (error instanceof NoAnswer || error.again) complain(problem.dataset.unknown, button);
@@ -93,13 +93,6 @@ export function startForm(form) {
     }
   }
 
-  /** To the provider where the customer just asked for it, else to the order's page. */
-  function leave(placed, mayGo = true) {
-    draft.forget();
-    const lang = new URLSearchParams(location.search).get("lang");
-    location.assign(mayGo && placed.open && placed.go ? placed.go : placed.page + (lang ? `?lang=${lang}` : ""));
-  }
-
   /** An order sent earlier may have arrived although its answer did not. */
   async function findEarlier(message) {
     const earlier = draft.read();
@@ -107,7 +100,7 @@ export function startForm(form) {
     const ask = `${data.post}${data.post.includes("?") ? "&" : "?"}reference=${earlier.reference}`;
     try {
       const found = await get(ask);
-      if (found) leave(found, false);
+      if (found) leave(draft, found, false);
       else if (message || draft.isOld) {
         draft.forget();
         complain(message, null);
@@ -133,25 +126,41 @@ export function startForm(form) {
   findEarlier("");
 }
 
-export function startCancel(form) {
-  if (!form || form.dataset.started) return;
-  form.dataset.started = "1";
+/** Forms of one button on an order's page: call it off, or order the same anew. */
+export function startDeeds() {
+  for (const form of document.querySelectorAll("form.deed:not([data-started])")) startDeed(form);
+}
+
+function startDeed(form) {
+  form.dataset.started = "";
+  const button = form.querySelector("button");
+  const problem = form.querySelector(".problem");
+  const label = button.textContent;
+  // The new order keeps its reference until its answer is heard: pressed twice, it is one order.
+  const draft = form.dataset.again ? new Draft(`again.${form.dataset.again}`) : null;
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
-    const button = form.querySelector("button");
-    const problem = form.querySelector(".problem");
     if (button.disabled) return;
-    const label = button.textContent;
     button.disabled = true;
     button.textContent = form.dataset.busy;
+    problem.hidden = true;
     try {
-      await post(form.dataset.post, {});
-      form.dispatchEvent(new CustomEvent("changed", { bubbles: true }));
+      const answer = await post(form.dataset.post, draft ? { reference: draft.keep({}).reference } : {});
+      if (draft) leave(draft, answer);
+      else form.dispatchEvent(new CustomEvent("changed", { bubbles: true }));
     } catch (error) {
+      if (draft && !(error instanceof NoAnswer || error.again)) draft.forget();
       button.disabled = false;
       button.textContent = label;
       problem.textContent = error.message || document.getElementById("slow").textContent;
       problem.hidden = false;
     }
   });
+}
+
+/** To the provider where the customer just asked for it, else to the order's page. */
+function leave(draft, placed, mayGo = true) {
+  draft.forget();
+  const lang = new URLSearchParams(location.search).get("lang");
+  location.assign(mayGo && placed.open && placed.go ? placed.go : placed.page + (lang ? `?lang=${lang}` : ""));
 }

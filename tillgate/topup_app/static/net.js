@@ -1,7 +1,10 @@
 // Requests on a poor network: repeated with the same body until an answer is heard.
 
+import { isStale } from "./stale.js";
+
 const WAITS_MS = [700, 1500, 3000, 6000];
 const LIMIT_MS = 35000;
+const AGAIN_MS = 5000;
 
 export class Refused extends Error {
   /** @param {number} status @param {{error?: string, message?: string, again?: boolean}} body */
@@ -77,6 +80,8 @@ export async function get(url) {
 /** GET a page once and return it parsed. */
 export async function getPage(url) {
   const answer = await once(url, { headers: { Accept: "text/html" } });
+  // What has gone, or its link has expired, says so itself.
+  if (answer.status === 404) location.reload();
   if (!answer.ok) throw new NoAnswer();
   return new DOMParser().parseFromString(await answer.text(), "text/html");
 }
@@ -84,14 +89,21 @@ export async function getPage(url) {
 /** Tell the customer that we are trying. */
 export function slow(isSlow) {
   const notice = document.getElementById("slow");
-  if (notice) notice.hidden = !isSlow || !online();
+  if (notice) notice.hidden = !isSlow || !online() || isStale();
+}
+
+/** There was nothing to show: load the page as soon as somebody answers for it. */
+export function waitForNetwork() {
+  const look = () => getPage(location.href).then(() => location.reload(), () => undefined);
+  addEventListener("online", look);
+  setInterval(look, AGAIN_MS);
 }
 
 /** Show and hide the word that there is no connection. */
 export function watchConnection() {
   const notice = document.getElementById("offline");
   const show = () => {
-    if (notice) notice.hidden = online();
+    if (notice) notice.hidden = online() || isStale();
     if (!online()) slow(false);
   };
   addEventListener("online", show);

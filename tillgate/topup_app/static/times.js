@@ -1,6 +1,7 @@
 // Moments in the customer's own time, and the time that is left by the server's clock.
 
 import { clock } from "./live.js";
+import { isStale } from "./stale.js";
 
 export function writeTimes(root = document) {
   const format = new Intl.DateTimeFormat(document.documentElement.lang, { dateStyle: "medium", timeStyle: "short" });
@@ -17,7 +18,7 @@ export function countDown() {
   clearInterval(ticking);
   const line = document.querySelector("[data-expires]");
   const now = document.querySelector('meta[name="now"]');
-  if (now) clock.hear(Number(now.content));
+  if (now && !isStale()) clock.hear(Number(now.content));
   if (!line) return;
   const left = line.querySelector("[data-left]");
   const over = document.querySelector("[data-time-up]");
