@@ -80,6 +80,7 @@ async def prepare(postgres: EmbeddedPostgres, home: Path, *, count: int) -> Inst
             "TILLGATE_DATABASE_URL": postgres.dsn(DATABASE, role="application"),
             "TILLGATE_DATA_DIR": str(home / "data"),
             "TILLGATE_HTTP__PORT": str(free_port()),
+            "TILLGATE_METRICS__WORKER_PORT": "0",
         }
     )
     db = await Database.open(settings.database.url, size=2)

@@ -12,6 +12,7 @@ import pytest
 import uvicorn
 
 from tests.worlds import MERCHANT, World, make_keys, open_world
+from tillgate.api import words
 from tillgate.api.app import Application, Parts, build
 from tillgate.entry.subscriptions import CATALOGUE
 from tillgate.ledger import commands as ledger
@@ -20,6 +21,7 @@ from tillgate.runtime.db import Database
 from tillgate.runtime.secrets import Vault
 from tillgate.topup_app.links import link_for
 from tillgate.topups.flows import TopUps
+from tillgate.web.operation import Table
 
 
 @dataclass(frozen=True)
@@ -82,16 +84,29 @@ async def _nothing(_: object) -> None:
     """An answer that is lost on its way."""
 
 
-class Client:
-    """Asks the API with one key."""
+def assert_documented(table: Table, method: str, path: str, answered: Answered) -> None:
+    """Refuse an error that the OpenAPI does not announce for this operation."""
+    found = table.find(method, path.partition("?")[0])
+    code = answered.error.get("code")
+    if isinstance(found, set) or code is None:
+        return
+    known = words.codes_of(found[0]).get(str(answered.status), [])
+    assert code in known, f"{found[0].name} answers {answered.status} {code}: see codes.toml"
 
-    def __init__(self, session: aiohttp.ClientSession, base: str, key: str) -> None:
+
+class Client:
+    """Asks the API with one key, and expects errors to be documented."""
+
+    def __init__(
+        self, session: aiohttp.ClientSession, base: str, key: str, table: Table | None = None
+    ) -> None:
         self.session = session
         self.base = base
         self.key = key
+        self.table = table
 
     def with_key(self, key: str) -> "Client":
-        return Client(self.session, self.base, key)
+        return Client(self.session, self.base, key, self.table)
 
     async def ask(self, method: str, path: str, key: str | None = None, **given) -> Answered:
         headers = {"Authorization": f"Bearer {self.key}", **given.pop("headers", {})}
@@ -101,7 +116,10 @@ class Client:
             headers.setdefault("Content-Type", "application/x-www-form-urlencoded")
         async with self.session.request(method, self.base + path, headers=headers, **given) as got:
             body = await got.read()
-            return Answered(got.status, got.headers, body, await got.json())
+            answered = Answered(got.status, got.headers, body, await got.json())
+        if self.table is not None and answered.status >= 400:
+            assert_documented(self.table, method, path, answered)
+        return answered
 
     async def get(self, path: str, **given) -> Answered:
         return await self.ask("GET", path, **given)
@@ -191,7 +209,7 @@ async def application(world: World, tmp_path: Path) -> Application:
 @pytest.fixture
 async def client(application: Application, teahouse: Teahouse) -> AsyncGenerator[Client]:
     async with served(application) as base, aiohttp.ClientSession() as session:
-        yield Client(session, base, teahouse.secret)
+        yield Client(session, base, teahouse.secret, application.api.table)
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ import click
 import msgspec
 
 import tillgate
-from tillgate.api import app, docs, openapi
+from tillgate.api import app, docs, openapi, words
 from tillgate.connectors import registry
 from tillgate.entry import subscriptions
 from tillgate.entry.cli import cli
@@ -47,7 +47,8 @@ API_INTRO = """\
 In Stripe's dialect.
 `/docs` of a running Tillgate is the same, to be browsed; `/openapi.json` is the document for programs.
 Parameters are sent as a form or as JSON.
-`expand[]` and, for `POST`, the header `Idempotency-Key` are taken everywhere.\
+`expand[]` and, for `POST`, the header `Idempotency-Key` are taken everywhere.
+What each error code means, and which any request may be answered with, stands under [errors](errors.md).\
 """
 ERRORS_INTRO = """\
 A refusal is what the system will not do.
@@ -118,7 +119,6 @@ def table(header: Row, rows: Iterable[Row]) -> str:
 def api_page() -> str:
     """Every operation with its parameters, and every object."""
     operations = api_operations()
-    requests = {row.name: row.request for row in operations}
     document = openapi.document(operations, "http://127.0.0.1:8080")
     parts = [
         "# The API",
@@ -126,7 +126,7 @@ def api_page() -> str:
     ]
     for group in docs.groups(document):
         parts.append(f"## {group['title']}")
-        parts += [operation_text(each, requests[each["id"]]) for each in group["entries"]]
+        parts += [operation_text(each) for each in group["entries"]]
         parts.append(object_text(group["entries"]))
     parts += ["## What may be expanded", expandable()]
     return "\n\n".join(part for part in parts if part)
@@ -159,35 +159,38 @@ def api_operations() -> list[Operation]:
     return application.api.table.operations
 
 
-def operation_text(entry: Mapping[str, Any], request: type) -> str:
+def operation_text(entry: Mapping[str, Any]) -> str:
     lines = [
         f"### `{entry['method']} {entry['path']}`",
         f"{entry['summary']}.",
         entry["description"],
     ]
-    comments = comments_of(request)
-    fields = [field_row(field, comments) for field in entry["fields"] if field["name"] != "expand"]
+    fields = [field_row(field) for field in entry["fields"] if field["name"] != "expand"]
     if fields:
         lines.append(table(["parameter", "type", "means"], fields).rstrip())
+    if entry["errors"]:
+        lines.append(f"Errors of its own: {own_errors(entry['errors'])}.")
     return "\n\n".join(line for line in lines if line)
 
 
-def field_row(field: Mapping[str, Any], comments: Mapping[str, str]) -> Row:
+def field_row(field: Mapping[str, Any]) -> Row:
     needed = " (required)" if field["required"] else ""
-    return [
-        f"`{field['name']}`{needed}",
-        field["type"],
-        comments.get(field["name"], field["about"]),
-    ]
+    return [f"`{field['name']}`{needed}", field["type"], field["about"]]
+
+
+def own_errors(errors: Iterable[tuple[str, Sequence[str]]]) -> str:
+    return "; ".join(
+        f"{status} " + ", ".join(f"`{code}`" for code in codes) for status, codes in errors
+    )
 
 
 def object_text(entries: Iterable[Mapping[str, Any]]) -> str:
-    """The object that the operations of a group answer with; a list's is its elements'."""
+    """The object that the operations of a group answer with."""
     for entry in entries:
         names = [field["name"] for field in entry["answer"]]
-        if "id" in names and "object" in names:
-            fields = ", ".join(f"`{field['name']}` ({field['type']})" for field in entry["answer"])
-            return f"**The object:** {fields}."
+        if "object" in names and "has_more" not in names and "deleted" not in names:
+            fields = [field_row({**field, "required": False}) for field in entry["answer"]]
+            return "**The object**\n\n" + table(["field", "type", "means"], fields).rstrip()
     return ""
 
 
@@ -217,6 +220,7 @@ def errors_page() -> str:
         header = ["refusal", "kind", "status", "code", "message"]
         parts.append(f"## {room}\n\n{table(header, map(refusal_row, found)).rstrip()}")
     parts.append(f"## Wrong parameters\n\n{codes_text()}")
+    parts.append(f"## What the codes mean\n\n{meanings_text()}")
     return "\n\n".join(parts)
 
 
@@ -244,6 +248,16 @@ def codes_text() -> str:
         {code for path in (ROOT / "tillgate").rglob("*.py") for code in field_codes(path)}
     )
     return "`FieldRefused` carries one of: " + ", ".join(f"`{code}`" for code in codes) + "."
+
+
+def meanings_text() -> str:
+    """Every code of the API, and which any request may be answered with."""
+    everywhere = ", ".join(f"`{code}`" for code in sorted(words.codes_of_all()))
+    rows = [[f"`{code}`", about] for code, about in words.meanings().items()]
+    intro = f"Any request, any POST or any path with an id may be answered with {everywhere}."
+    own = "The others stand with [their operations](api.md)."
+    declines = "A decline may carry another code, the provider's own."
+    return f"{intro}\n{own}\n{declines}\n\n{table(['code', 'means'], rows)}"
 
 
 def field_codes(path: Path) -> Iterator[str]:

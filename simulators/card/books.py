@@ -5,7 +5,6 @@ and `publish`, the one place where an event is born. With a file behind the shel
 the events survives a restart.
 """
 
-import bisect
 import random
 import secrets
 from collections.abc import Callable, Iterator
@@ -88,10 +87,6 @@ class Drawer(Generic[_Kept]):
         """Return where the resource stands in `rows`, for a list's cursor."""
         self.get(identity, param, status=400)
         return self._place[identity] - self._first
-
-    def first_since(self, created: int) -> int:
-        """Return the place of the first resource made at or after this second."""
-        return bisect.bisect_left(self.rows, created, key=lambda row: row.created)
 
     def remove(self, row: _Kept) -> None:
         """Forget one resource; for small drawers only, since the others are renumbered."""

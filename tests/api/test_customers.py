@@ -121,3 +121,20 @@ async def test_a_key_reaches_its_own_mode_only(client, teahouse) -> None:
     theirs = (await live.post("/v1/customers", {"name": "Wang"})).json
     assert theirs["livemode"] is True
     assert (await client.get(f"/v1/customers/{theirs['id']}")).status == 404
+
+
+async def test_payment_methods_are_listed_by_whether_they_may_be_offered(client) -> None:
+    customer = (await client.post("/v1/customers", {"name": "Li Lei"})).json["id"]
+    made = {}
+    for redisplay in ("always", "limited"):
+        card = {"type": "card", "card[token]": "tok_visa", "allow_redisplay": redisplay}
+        method = (await client.post("/v1/payment_methods", card)).json["id"]
+        await client.post(f"/v1/payment_methods/{method}/attach", {"customer": customer})
+        made[redisplay] = method
+    for url in (
+        f"/v1/payment_methods?customer={customer}&",
+        f"/v1/customers/{customer}/payment_methods?",
+    ):
+        found = (await client.get(f"{url}allow_redisplay=always")).json["data"]
+        assert [method["id"] for method in found] == [made["always"]]
+        assert len((await client.get(url)).json["data"]) == 2

@@ -127,6 +127,8 @@ class _Fuzz:
             assert now == self.before, f"a refused request changed something: {said}"
             error = answer.json()["error"]
             assert error["message"], said
+            announced = case.operation.definition.raw["responses"].get(str(answer.status_code), {})
+            assert error.get("code") in {None, *announced.get("x-codes", [])}, said
             if str(error.get("code", "")).startswith("parameter_"):
                 assert error.get("param") is not None, said
         self.before = now

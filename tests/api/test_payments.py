@@ -220,3 +220,53 @@ async def test_the_worker_finishes_what_nobody_asks_about_again(client, db, appl
     assert again.error["decline_code"] == failed.error["decline_code"]
     again = await client.post("/v1/refunds", {"payment_intent": intent, "amount": 5}, key="k3")
     assert again.json["id"] == refund.json["id"]
+
+
+async def test_a_capture_may_change_words_and_is_the_last(client) -> None:
+    held = (await client.post("/v1/payment_intents", {**CARD, "capture_method": "manual"})).json
+    url = f"/v1/payment_intents/{held['id']}/capture"
+    more = await client.post(url, {"final_capture": "false"})
+    assert (more.status, more.error["param"]) == (400, "final_capture")
+    refused = {"amount_to_capture": 99_999, "metadata[parcel]": "8"}
+    assert (await client.post(url, refused)).status == 400
+    assert (await client.get(f"/v1/payment_intents/{held['id']}")).json["metadata"] == {}
+
+    words = {"metadata[parcel]": "7", "statement_descriptor_suffix": "PARCEL 7"}
+    captured = (await client.post(url, words, key="k-capture")).json
+
+    assert captured["status"] == "succeeded"
+    assert captured["metadata"] == {"parcel": "7"}
+    assert captured["statement_descriptor_suffix"] == "PARCEL 7"
+
+
+async def test_types_go_by_either_name_of_stripes(client) -> None:
+    new, old = (
+        {"amount": 1200, "currency": "usd", f"{name}[]": "card"}
+        for name in ("allowed_payment_method_types", "payment_method_types")
+    )
+    for terms in (new, old):
+        made = (await client.post("/v1/payment_intents", terms)).json
+        assert made["payment_method_types"] == ["card"]
+        assert made["allowed_payment_method_types"] == ["card"]
+    both = await client.post("/v1/payment_intents", {**new, **old})
+    assert (both.status, both.error["param"]) == (400, "payment_method_types")
+
+
+async def test_without_redirects_alipay_is_not_offered(client) -> None:
+    never = {"automatic_payment_methods[enabled]": "true",
+             "automatic_payment_methods[allow_redirects]": "never"}  # fmt: skip
+    terms = {"amount": 1200, "currency": "cny", **never}
+    assert (
+        "alipay"
+        not in (await client.post("/v1/payment_intents", terms)).json["payment_method_types"]
+    )
+    refused = await client.post("/v1/payment_intents", {**terms, "payment_method": "alipay"})
+    assert refused.error["param"] == "automatic_payment_methods[allow_redirects]"
+
+
+async def test_what_would_change_nothing_is_refused(client) -> None:
+    """Rather than charging at once where a hold was meant."""
+    options = {"payment_method_options[card][capture_method]": "manual"}
+    refused = await client.post("/v1/payment_intents", {**CARD, **options})
+
+    assert refused.error["code"] == "parameter_unknown"

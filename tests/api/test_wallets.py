@@ -123,7 +123,8 @@ async def test_the_books_and_the_balance_can_be_read(client) -> None:
     assert charge["balance_transaction"]["amount"] == 1200
     refund = (await client.post("/v1/refunds", {"charge": charge["id"], "amount": 200})).json
     balance = (await client.get("/v1/balance")).json
-    assert balance["available"] == [
+    assert [funds["amount"] for funds in balance["available"]] == [0] * len(balance["pending"])
+    assert balance["pending"] == [
         {"amount": 1000, "currency": "usd", "source_types": {"card": 1000}}
     ]
     listed = (await client.get("/v1/balance_transactions")).json["data"]
@@ -137,6 +138,19 @@ async def test_the_books_and_the_balance_can_be_read(client) -> None:
     assert [txn["id"] for txn in one["data"]] == [listed[1]["id"]]
     assert (await client.get(f"/v1/balance_transactions/{listed[0]['id']}")).json == listed[0]
     assert (await client.get("/v1/balance_transactions/txn_000000000999")).status == 404
+    assert {(txn["status"], txn["available_on"]) for txn in listed} == {("pending", None)}
+    at = listed[1]["created"]
+    for created, found in (
+        (f"created={at}", [txn for txn in listed if txn["created"] == at]),
+        (f"created[lt]={at}", []),
+        (f"created[gte]={at}", listed),
+        (f"created[gt]={at + 3600}", []),
+        (f"created[lte]={at + 3600}&limit=1", listed[:1]),
+        (f"created[gte]={at}&limit=1&ending_before={listed[1]['id']}", listed[:1]),
+        (f"created[lt]={at}&ending_before={listed[1]['id']}", []),
+    ):
+        page = (await client.get(f"/v1/balance_transactions?{created}")).json
+        assert page["data"] == found, created
     accounts = (await client.get("/v1/ledger_accounts?code=provider:")).json["data"]
     receivable = next(a for a in accounts if a["code"].endswith(":receivable"))
     assert receivable["balance"] == -1000

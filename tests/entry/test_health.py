@@ -11,6 +11,7 @@ from tillgate.entry.health import Health
 from tillgate.kernel.clock import FixedClock, SystemClock
 from tillgate.runtime import heartbeats
 from tillgate.runtime.db import Database
+from tillgate.runtime.settings import DatabaseSettings
 
 
 async def not_ours(scope: Any, _: Any, send: Any) -> None:
@@ -46,7 +47,7 @@ async def test_ready_needs_database_migrations_and_a_living_worker(
     db: Database, app_db_url: str, db_url: str
 ) -> None:
     clock = FixedClock(SystemClock().now())
-    health = Health(not_ours, clock, url=app_db_url)
+    health = Health(not_ours, clock, database=DatabaseSettings(url=app_db_url, role=""))
     assert await ask(health, "/healthz") == (200, '{"status":"alive"}')
     assert (await ask(health, "/readyz"))[0] == 503
 
@@ -67,7 +68,11 @@ async def test_ready_needs_database_migrations_and_a_living_worker(
 
 
 async def test_a_database_that_is_away_is_said_to_be(app_db_url: str) -> None:
-    health = Health(not_ours, SystemClock(), url="postgresql://nobody@127.0.0.1:1/none")
+    health = Health(
+        not_ours,
+        SystemClock(),
+        database=DatabaseSettings(url="postgresql://nobody@127.0.0.1:1/none"),
+    )
 
     status, body = await ask(health, "/readyz")
 
@@ -79,10 +84,15 @@ async def test_a_database_that_is_away_is_said_to_be(app_db_url: str) -> None:
 
 
 async def test_metrics_are_for_this_machine_or_with_the_token(app_db_url: str) -> None:
-    health = Health(not_ours, SystemClock(), url=app_db_url, metrics_token="m3trics")
+    health = Health(
+        not_ours,
+        SystemClock(),
+        database=DatabaseSettings(url=app_db_url, role=""),
+        metrics_token="m3trics",
+    )
     token = {"authorization": "Bearer m3trics"}
 
-    assert "tillgate_outbox_facts" in (await ask(health, "/metrics"))[1]
+    assert "tillgate_request_seconds" in (await ask(health, "/metrics"))[1]
     assert (await ask(health, "/metrics", client="203.0.113.9"))[0] == 403
     forwarded = await ask(health, "/metrics", headers={"x-forwarded-for": "203.0.113.9"})
     assert forwarded[0] == 403

@@ -9,13 +9,14 @@ import pytest
 
 from tillgate.entry import preflight
 from tillgate.runtime.ports import free_port
-from tillgate.runtime.settings import HttpSettings, Settings, SimulatorSettings
+from tillgate.runtime.settings import HttpSettings, MetricsSettings, Settings, SimulatorSettings
 
 
 def settings_in(path: Path, **http: int) -> Settings:
     return Settings(
         data_dir=str(path),
         http=HttpSettings(**{"port": free_port(), **http}),
+        metrics=MetricsSettings(worker_port=free_port()),
         simulators=SimulatorSettings(
             alipay_port=free_port(),
             wechat_port=free_port(),

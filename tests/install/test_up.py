@@ -22,7 +22,8 @@ PROVIDERS = ("ALIPAY", "WECHAT", "CARD", "SHOP")
 
 
 def ports() -> dict[str, str]:
-    names = ("HTTP__PORT", "DATABASE__PORT", *(f"SIMULATORS__{p}_PORT" for p in PROVIDERS))
+    ours = ("HTTP__PORT", "METRICS__WORKER_PORT", "DATABASE__PORT")
+    names = (*ours, *(f"SIMULATORS__{p}_PORT" for p in PROVIDERS))
     return {f"TILLGATE_{name}": str(free_port()) for name in names}
 
 

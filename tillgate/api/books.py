@@ -2,7 +2,8 @@
 
 The ledger knows no HTTP, so its face stands here. The balance is what the providers owe the
 merchant, less refunds ordered and not yet made; a balance transaction is what one journal did to
-that. Provider fees are zero here until the providers' bills are reconciled.
+that. All of it is pending: the providers have the money, and that they paid it out is in no
+account of these books until their bills are reconciled. Until then fees are zero, too.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import timedelta
 from typing import Annotated, Any
 
 import msgspec
@@ -22,17 +24,17 @@ from tillgate.ledger import queries as ledger
 from tillgate.ledger.errors import AccountNotFound
 from tillgate.ledger.model import Account, AccountsWanted, Movement
 from tillgate.runtime.db import Database, Tx
-from tillgate.web.listing import CursorRequest, ListOf, cut, read_page, show_list
+from tillgate.web.listing import CursorRequest, ListOf, ListRequest, cut, read_page, show_list
 from tillgate.web.operation import Call, NoSuchObject, Operation, operation
 from tillgate.web.reading import CurrencyCode, Id, Nothing, Request
 
 _MOST_PROVIDER_ACCOUNTS = 500
+_LAST_JOURNAL = 1 << 62
 
 
 class ListAccounts(CursorRequest, frozen=True, kw_only=True):
     """Ledger accounts, newest first; `code` is the beginning of their codes."""
 
-    #: The beginning of their codes.
     code: Annotated[str, Meta(max_length=120)] | None = None
     currency: CurrencyCode | None = None
 
@@ -40,11 +42,10 @@ class ListAccounts(CursorRequest, frozen=True, kw_only=True):
 class ListEntries(CursorRequest, frozen=True, kw_only=True):
     """Entries of one account, newest first."""
 
-    #: `la_…`, from the list of ledger accounts.
     account: Id
 
 
-class ListBalanceTransactions(CursorRequest, frozen=True, kw_only=True):
+class ListBalanceTransactions(ListRequest, frozen=True, kw_only=True):
     """Balance transactions, newest first."""
 
     currency: CurrencyCode | None = None
@@ -96,7 +97,7 @@ class ShownFunds(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ShownBalance(msgspec.Struct, frozen=True, kw_only=True):
-    """What the providers owe the merchant."""
+    """What the providers owe the merchant: all of it pending until settlements are booked."""
 
     object: str = "balance"
     available: list[ShownFunds]
@@ -113,7 +114,7 @@ class ShownBalanceTransaction(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     object: str = "balance_transaction"
     amount: int
-    available_on: int
+    available_on: int | None = None
     balance_type: str = "payments"
     created: int
     currency: str
@@ -124,7 +125,7 @@ class ShownBalanceTransaction(msgspec.Struct, frozen=True, kw_only=True):
     net: int
     reporting_category: str
     source: str | None
-    status: str = "available"
+    status: str = "pending"
     type: str
 
 
@@ -247,19 +248,31 @@ async def _moving(
 ) -> Rows[Movement]:
     """Return a page of movements that changed the balance and fit the filters."""
     kept: list[Movement] = []
-    after = None if page.after is None else int(page.after)
-    before = None if page.before is None else int(page.before)
-    backwards = before is not None
+    low, high = await _range(tx, merchant_id, page)
+    backwards = page.before is not None
+    after = None if backwards else min(high, int(page.after or high))
+    before = max(low, int(page.before or low)) if backwards else None
     while numbers and len(kept) <= page.limit:
         found = await ledger.movements(
             tx, merchant_id, numbers, before=after, after=before, limit=100
         )
-        fitting = [one for one in found if fits(one, body)]
+        fitting = [one for one in found if low < one.journal < high and fits(one, body)]
         kept = fitting + kept if backwards else kept + fitting
-        if len(found) < 100:
+        if len(found) < 100 or not low < found[0 if backwards else -1].journal < high:
             break
         after, before = (None, found[0].journal) if backwards else (found[-1].journal, None)
     return cut(kept, page)
+
+
+async def _range(tx: Tx, merchant_id: int, page: Page) -> tuple[int, int]:
+    """Return the journals between which (exclusive) the page's range of moments lies."""
+    plain, instant = Page(), timedelta(microseconds=1)
+    low, high = 0, _LAST_JOURNAL
+    if page.created_from != plain.created_from:
+        low = await ledger.journal_at(tx, merchant_id, page.created_from - instant)
+    if page.created_to != plain.created_to:
+        high = await ledger.journal_at(tx, merchant_id, page.created_to - instant) + 1
+    return low, high
 
 
 def fits(movement: Movement, body: ListBalanceTransactions) -> bool:
@@ -340,7 +353,6 @@ def show_transaction(movement: Movement) -> ShownBalanceTransaction:
     return ShownBalanceTransaction(
         id=f"txn_{movement.journal:012d}",
         amount=change,
-        available_on=unix(movement.at),
         created=unix(movement.at),
         currency=movement.currency,
         description=None,
@@ -360,15 +372,15 @@ def show_balance(accounts: Sequence[Account], *, livemode: bool) -> ShownBalance
         kind = "card" if provider == "stripe" else provider
         mine = funds.setdefault(account.currency, {})
         mine[kind] = mine.get(kind, 0) - account.balance
-    available = [
+    pending = [
         ShownFunds(amount=sum(kinds.values()), currency=code, source_types=kinds)
         for code, kinds in sorted(funds.items())
     ]
     nothing = [ShownFunds(amount=0, currency=code, source_types={}) for code in sorted(funds)]
     return ShownBalance(
-        available=available,
+        available=nothing,
         connect_reserved=[],
         instant_available=[],
         livemode=livemode,
-        pending=nothing,
+        pending=pending,
     )

@@ -10,6 +10,8 @@ from typing import Any
 import jinja2
 import msgspec
 
+from tillgate.api import words
+
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 _HERE = Path(__file__).parent
@@ -65,7 +67,7 @@ def render(openapi: dict[str, Any]) -> str:
         version=openapi["info"]["version"],
         server=openapi["servers"][0]["url"],
         groups=groups(openapi),
-        errors=_errors(),
+        errors=list(words.meanings().items()),
     )
 
 
@@ -97,25 +99,46 @@ def _entry(
         "description": row.get("description", ""),
         "fields": fields,
         "answer": _fields(answer.get("anyOf", [answer])[0], schemas),
+        "errors": _own_errors(row),
         "curl": _curl(path, method, content.get("example", {}), server),
     }
 
 
+def _own_errors(row: dict[str, Any]) -> list[tuple[str, list[str]]]:
+    """Return the codes by status that not every request can be answered with."""
+    everywhere = words.codes_of_all()
+    found = (
+        (status, [code for code in answer.get("x-codes", []) if code not in everywhere])
+        for status, answer in row["responses"].items()
+    )
+    return [(status, codes) for status, codes in found if codes]
+
+
 def _parameters(row: dict[str, Any], schemas: dict[str, Any]) -> list[dict[str, Any]]:
     return [
-        _field(one["name"], one["schema"], schemas, is_required=one.get("required", False))
+        {
+            **_field(one["name"], one["schema"], schemas, is_required=one.get("required", False)),
+            "about": one["description"],
+        }
         for one in row.get("parameters", [])
         if one["in"] == "query"
     ]
 
 
-def _fields(schema: dict[str, Any], schemas: dict[str, Any]) -> list[dict[str, Any]]:
+def _fields(
+    schema: dict[str, Any], schemas: dict[str, Any], within: str = "", levels: int = 2
+) -> list[dict[str, Any]]:
+    """Return a schema's fields, those of its objects under names such as `limits[daily]`."""
     found = _resolved(schema, schemas)
     required = set(found.get("required", []))
-    return [
-        _field(name, shape, schemas, is_required=name in required)
-        for name, shape in found.get("properties", {}).items()
-    ]
+    fields: list[dict[str, Any]] = []
+    for name, shape in found.get("properties", {}).items():
+        full = f"{within}[{name}]" if within else name
+        fields.append(_field(full, shape, schemas, is_required=name in required and not within))
+        nested = next((one for one in [shape, *shape.get("anyOf", [])] if "$ref" in one), None)
+        if nested is not None and levels:
+            fields += _fields(nested, schemas, full, levels - 1)
+    return fields
 
 
 def _field(
@@ -177,30 +200,3 @@ def flat(tree: Any, name: str = "") -> list[tuple[str, str]]:
         ]
     text = str(tree).lower() if isinstance(tree, bool) else str(tree)
     return [(name, text)]
-
-
-def _errors() -> list[tuple[str, str]]:
-    return [
-        ("parameter_missing", "A parameter that is needed is not there."),
-        ("parameter_unknown", "A parameter is not known here; it may be a typing mistake."),
-        ("parameter_invalid_integer", "A whole number was expected."),
-        (
-            "parameter_invalid_empty",
-            "An empty value clears a parameter, and this one cannot be cleared.",
-        ),
-        ("resource_missing", "There is no such object with this key's merchant and mode."),
-        ("card_declined", "The card was declined; decline_code says why."),
-        ("balance_insufficient", "The wallet or account does not hold as much."),
-        (
-            "idempotency_key_in_use",
-            "The first request with this key is still under way; try again.",
-        ),
-        ("rate_limit", "Too many requests; slow down."),
-        ("card_number_refused", "Card numbers are not stored here; send the provider's token."),
-        (
-            "payment_intent_unexpected_state",
-            "The payment is in a state in which this is not possible.",
-        ),
-        ("charge_already_refunded", "All of the charge has been refunded already."),
-        ("amount_too_large", "The amount is more than there is, or than may be moved at once."),
-    ]

@@ -1,14 +1,14 @@
-"""OpenAPI 3.1 from the same rows and Structs that route, parse and render."""
+"""OpenAPI 3.1 from the same rows and Structs that route, parse and render; its words from `words`."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from types import UnionType
 from typing import Any, Final, get_args
 
 import msgspec
 
+from tillgate.api import words
 from tillgate.web.application import API_VERSION
 from tillgate.web.expansion import object_name
 from tillgate.web.operation import Operation
@@ -21,11 +21,12 @@ _ERRORS: Final = {
     "403": "The key may not do this.",
     "404": "There is no such object.",
     "409": "Another request with the same Idempotency-Key is under way; try again.",
-    "413": "The request is too large.",
     "429": "Too many requests; slow down.",
     "500": "Something went wrong on our side.",
     "503": "The database cannot be reached; try again.",
 }
+#: Statuses whose errors say everything by their type.
+_WITHOUT_CODE: Final = frozenset({"401", "500"})
 _DESCRIPTION: Final = """\
 A payment gateway with wallets, in Stripe's dialect: form or JSON bodies, one error envelope,
 prefixed ids, `expand`, cursor lists, metadata, idempotent POSTs. Amounts are whole numbers of the
@@ -80,7 +81,9 @@ def _schemas(rows: list[Operation]) -> tuple[dict[Any, Any], dict[str, Any]]:
     found, components = msgspec.json.schema_components(
         shapes, ref_template="#/components/schemas/{name}"
     )
-    return dict(zip(shapes, found, strict=True)), _tidied(components)
+    schemas = dict(zip(shapes, found, strict=True))
+    words.describe(components, words.kinds_of(rows, schemas, components))
+    return schemas, _tidied(components)
 
 
 def _alternatives(shape: Any) -> tuple[Any, ...]:
@@ -101,7 +104,7 @@ def _tidied(components: dict[str, Any]) -> dict[str, Any]:
 def _operation(
     row: Operation, schemas: dict[Any, Any], components: dict[str, Any]
 ) -> dict[str, Any]:
-    parameters = [_path_parameter(name) for name in re.findall(r"\{(\w+)\}", row.path)]
+    parameters = [_path_parameter(*one) for one in words.path_words(row.path).items()]
     shown: dict[str, Any] = {
         "operationId": row.name,
         "summary": row.summary,
@@ -128,10 +131,11 @@ _KEY: Final = {
 }
 
 
-def _path_parameter(name: str) -> dict[str, Any]:
+def _path_parameter(name: str, about: str) -> dict[str, Any]:
     return {
         "name": name,
         "in": "path",
+        "description": about,
         "required": True,
         "schema": {"type": "string", "minLength": 1, "maxLength": 100},
     }
@@ -147,6 +151,7 @@ def _query(row: Operation, schemas: dict[Any, Any], components: dict[str, Any]) 
             "name": field,
             "in": "query",
             "required": field in required,
+            "description": shape.get("description", ""),
             "schema": shape,
             **({"style": "deepObject", "explode": True} if field == "created" else {}),
         }
@@ -183,14 +188,25 @@ def _responses(row: Operation, schemas: dict[Any, Any]) -> dict[str, Any]:
     shapes = [schemas[shape] for shape in _alternatives(row.answer)]
     answer = shapes[0] if len(shapes) == 1 else {"anyOf": shapes}
     error = {"application/json": {"schema": schemas[Envelope]}}
+    codes = words.codes_of(row)
     return {
         "200": {
             "description": object_name(row.answer) or "the answer",
             "content": {"application/json": {"schema": answer}},
         },
         **{
-            status: {"description": text, "content": error}
+            status: _error(text, codes.get(status, []), error)
             for status, text in _ERRORS.items()
-            if row.method == "POST" or status not in {"402", "409", "413"}
+            if status in codes or status in _WITHOUT_CODE
         },
     }
+
+
+def _error(text: str, codes: list[str], content: dict[str, Any]) -> dict[str, Any]:
+    """An error and the codes it may come with, in words and for programs."""
+    known = words.meanings()
+    lines = [f"- `{code}`: {known[code]}" for code in codes]
+    shown: dict[str, Any] = {"description": "\n".join([text, "", *lines]).strip()}
+    if codes:
+        shown["x-codes"] = codes
+    return {**shown, "content": content}

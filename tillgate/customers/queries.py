@@ -43,7 +43,15 @@ async def method(tx: Tx, merchant_id: int, method_id: str) -> PaymentMethod:
 
 
 async def methods(
-    tx: Tx, merchant_id: int, customer_id: str, page: Page, *, kind: str | None = None
+    tx: Tx,
+    merchant_id: int,
+    customer_id: str,
+    page: Page,
+    *,
+    kind: str | None = None,
+    redisplay: str | None = None,
 ) -> Rows[PaymentMethod]:
     """Return a page of a customer's payment methods, newest first."""
-    return await store.select_methods(tx, merchant_id, customer_id, page, kind=kind)
+    return await store.select_methods(
+        tx, merchant_id, customer_id, page, kind=kind, redisplay=redisplay
+    )

@@ -126,7 +126,12 @@ class Routes:
         async with self._db.transaction(readonly=True) as tx:
             await queries.present_customer(tx, call.merchant_id, customer_id, param=param)
             rows = await queries.methods(
-                tx, call.merchant_id, customer_id, read_page(body), kind=body.type
+                tx,
+                call.merchant_id,
+                customer_id,
+                read_page(body),
+                kind=body.type,
+                redisplay=body.allow_redisplay,
             )
         return show_list(call, rows, lambda one: wire.show_method(one, livemode=call.livemode))
 

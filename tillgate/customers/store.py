@@ -147,14 +147,21 @@ async def select_method(tx: Tx, merchant_id: int, method_id: str) -> PaymentMeth
 
 
 async def select_methods(
-    tx: Tx, merchant_id: int, customer_id: str, page: Page, *, kind: str | None
+    tx: Tx,
+    merchant_id: int,
+    customer_id: str,
+    page: Page,
+    *,
+    kind: str | None,
+    redisplay: str | None,
 ) -> Rows[PaymentMethod]:
-    """Read a page of a customer's payment methods."""
+    """Read a page of a customer's payment methods, of one type or `allow_redisplay` if asked."""
     return await select_page(
         tx,
         "SELECT row_to_json(m)::text AS row FROM customers.payment_methods m",
-        " AND customer_id = $7 AND ($8::text IS NULL OR type = $8)",
-        (merchant_id, "pm", customer_id, kind),
+        " AND customer_id = $7 AND ($8::text IS NULL OR type = $8)"
+        " AND ($9::text IS NULL OR coalesce(details->>'allow_redisplay', 'unspecified') = $9)",
+        (merchant_id, "pm", customer_id, kind, redisplay),
         page,
         _method,
     )

@@ -74,7 +74,6 @@ class ChangeCustomer(Request, frozen=True, kw_only=True):
 class CreateCustomer(ChangeCustomer, frozen=True, kw_only=True):
     """A new customer; everything is optional."""
 
-    #: Attached to the customer at once.
     payment_method: Id | UnsetType = UNSET
 
 
@@ -296,6 +295,7 @@ class ListMethods(ListRequest, frozen=True, kw_only=True):
 
     customer: Id
     type: MethodType | None = None
+    allow_redisplay: Literal["always", "limited", "unspecified"] | None = None
 
 
 class ListCustomerMethods(ListRequest, frozen=True, kw_only=True):

@@ -13,18 +13,13 @@ import sys
 from collections.abc import Callable
 from typing import Any, NoReturn, cast
 
-import asyncpg
 import click
 import msgspec
 
-from tillgate.entry import local_database, supervisor
+from tillgate.entry import local_database, supervisor, troubles
 from tillgate.entry.children import CHECKOUT
 from tillgate.entry.exits import Exit
-from tillgate.kernel.errors import Refusal
-from tillgate.runtime.embedded_errors import EmbeddedProblem
-from tillgate.runtime.file_lock import Locked
-from tillgate.runtime.migrations import MigrationRefused
-from tillgate.runtime.settings import Settings, SettingsRefused, load
+from tillgate.runtime.settings import Settings, load
 
 ROOMS = {
     "serve": "tillgate.entry.serve:run",
@@ -52,20 +47,12 @@ Exit codes:
   1  it was refused, or a check failed
   2  the command or a setting is wrong
   3  this machine is in the way: a port is taken, the disk is full, another version's data
-  4  the database cannot be reached
+  4  the database cannot be reached, or is not set up
 
 \b
 Settings come from TILLGATE_SECTION__NAME in the environment, over the TOML file
 named by TILLGATE_CONFIG. With no TILLGATE_DATABASE_URL an embedded PostgreSQL is run.
 """
-
-CONNECTION_ERRORS = (
-    asyncpg.PostgresConnectionError,
-    asyncpg.CannotConnectNowError,
-    ConnectionError,
-)
-
-LOGIN_ERRORS = (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError)
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Write one line of JSON to stdout.")
 
@@ -203,7 +190,11 @@ def keys() -> None:
 @as_json
 @click.pass_obj
 def list_keys(settings: Settings, *, merchant: str | None, as_json: bool) -> None:
-    """List keys without their secrets, which nobody can read back."""
+    """List keys without their secrets, which nobody can read back, and when each was last used.
+
+    \b
+    tillgate keys list --json | jq '.[] | select(.last_used_at == null) | .id'
+    """
     door = "keys list"
     found = _with_database(settings, lambda reachable: _call(door, reachable, merchant=merchant))
     _show(found, as_json=as_json)
@@ -386,18 +377,11 @@ def main() -> NoReturn:
         sys.exit(Exit.USAGE)
     except (click.Abort, KeyboardInterrupt):
         sys.exit(Exit.REFUSED)
-    except SettingsRefused as error:
-        _fail(f"{error}", Exit.USAGE)
-    except Refusal as error:
-        _fail(str(error), Exit.REFUSED)
-    except (EmbeddedProblem, PermissionError, MigrationRefused) as error:
-        _fail(str(error), Exit.ENVIRONMENT)
-    except Locked:
-        _fail("Tillgate is just being started or ended on this data; try again.", Exit.ENVIRONMENT)
-    except CONNECTION_ERRORS as error:
-        _fail(f"The database cannot be reached: {error}", Exit.DATABASE)
-    except LOGIN_ERRORS as error:
-        _fail(f"The database does not let us in: {error}", Exit.DATABASE)
+    except Exception as error:
+        trouble = troubles.told(error)
+        if trouble is None:
+            raise
+        _fail(*trouble)
     sys.exit(Exit.OK)
 
 
@@ -446,7 +430,7 @@ def _show(answer: Any, *, as_json: bool) -> None:
         return
     rows = cast("list[dict[str, Any]]", plain if isinstance(plain, list) else [plain])
     shown = ["\n".join(f"{name:<18} {_word(value)}" for name, value in row.items()) for row in rows]
-    click.echo("\n\n".join(shown))
+    click.echo("\n\n".join(shown) or "none")
 
 
 def _word(value: Any) -> str:

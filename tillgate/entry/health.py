@@ -2,7 +2,7 @@
 
 Alive: the process answers. Ready: a fresh connection to the database answers, no migration is
 missing, and a worker has been alive within half a minute. Metrics are for this machine, and for
-whoever shows the token.
+whoever shows the token. Each process shows its own; who can `measure` shows the installation's too.
 """
 
 from __future__ import annotations
@@ -19,11 +19,14 @@ import msgspec
 from tillgate.kernel.clock import Clock
 from tillgate.runtime import heartbeats, migrations, telemetry
 from tillgate.runtime.db import LOST_CONNECTION, Database, DatabaseUnavailable
+from tillgate.runtime.settings import DatabaseSettings
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+#: Set the gauges that are true of the whole installation.
+Measure = Callable[[], Awaitable[None]]
 
 WORKER_FRESH: Final = timedelta(seconds=30)
 
@@ -36,17 +39,17 @@ class Health:
         app: AsgiApp,
         clock: Clock,
         *,
-        url: str,
-        role: str | None = None,
+        database: DatabaseSettings,
         db: Database | None = None,
         metrics_token: str = "",
+        measure: Measure | None = None,
     ) -> None:
         self._app = app
         self._clock = clock
-        self._url = url
-        self._role = role
+        self._database = database
         self._db = db
-        self._token = metrics_token
+        self._token = metrics_token.encode()
+        self._measure = measure
         telemetry.collect_process_metrics()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -65,7 +68,7 @@ class Health:
     async def problems(self) -> list[str]:
         """Return what keeps this installation from being ready, in words."""
         try:
-            missing = await migrations.pending(self._url)
+            missing = await migrations.pending(self._database.url)
             if missing:
                 return [f"migration {missing[0]} has not been applied"]
             last = await self._last_beat()
@@ -80,7 +83,7 @@ class Health:
 
     async def _last_beat(self) -> datetime | None:
         """Ask over a fresh connection: one from a pool would prove less."""
-        db = await Database.open(self._url, size=1, role=self._role)
+        db = await Database.open(self._database.url, size=1, role=self._database.role or None)
         try:
             async with db.transaction(readonly=True) as tx:
                 return await heartbeats.last_beat(tx, "worker")
@@ -93,12 +96,23 @@ class Health:
             return
         if self._db is not None:
             telemetry.CONNECTIONS.set(self._db.in_use)
-        await _send(send, 200, telemetry.render(), telemetry.CONTENT_TYPE)
+        body = telemetry.render(installation=await self._is_measured())
+        await _send(send, 200, body, telemetry.CONTENT_TYPE)
+
+    async def _is_measured(self) -> bool:
+        """Without the database there is nothing true to say of the installation."""
+        if self._measure is None:
+            return False
+        try:
+            await self._measure()
+        except (*LOST_CONNECTION, DatabaseUnavailable, asyncpg.PostgresError):
+            return False
+        return True
 
     def _may_see_metrics(self, scope: Scope) -> bool:
         headers = dict(scope["headers"])
         given = headers.get(b"authorization", b"").removeprefix(b"Bearer ")
-        if self._token and hmac.compare_digest(given, self._token.encode()):
+        if self._token and hmac.compare_digest(given, self._token):
             return True
         client = scope.get("client")
         # Behind a proxy of this machine everybody seems to come from here.
@@ -111,6 +125,12 @@ def _is_loopback(address: str) -> bool:
         return ipaddress.ip_address(address).is_loopback
     except ValueError:
         return False
+
+
+async def nothing_here(scope: Scope, _: Receive, send: Send) -> None:
+    """Stand behind the three where there is nothing else."""
+    assert scope["type"] == "http", "nothing else is served"
+    await _answer(send, 404, {"error": "here are /healthz, /readyz and /metrics"})
 
 
 async def _answer(send: Send, status: int, body: dict[str, Any]) -> None:

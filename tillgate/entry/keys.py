@@ -1,15 +1,18 @@
-"""`tillgate keys`: list, make and revoke a merchant's API keys."""
+"""`tillgate keys`: list, make and revoke a merchant's API keys; and when they were last used."""
 
 from __future__ import annotations
 
-from datetime import datetime
+import time
+from datetime import datetime, timedelta
 from typing import Any
 
 from tillgate.entry.build import open_database
-from tillgate.kernel.clock import SystemClock
+from tillgate.kernel.clock import Clock, SystemClock
 from tillgate.merchants import commands, queries
-from tillgate.merchants.model import ApiKey
+from tillgate.merchants.model import ApiKey, KeyUse
+from tillgate.runtime.db import Database
 from tillgate.runtime.settings import Settings
+from tillgate.web.auth import KeyRing
 
 
 async def list_keys(settings: Settings, *, merchant: str | None = None) -> list[dict[str, Any]]:
@@ -35,6 +38,29 @@ async def revoke_key(settings: Settings, key_id: str) -> dict[str, Any]:
         return _shown(await commands.revoke_key(tx, key_id, at=SystemClock().now()))
 
 
+class LastUses:
+    """Writes down now and then which keys were used: never while a request waits."""
+
+    def __init__(self, db: Database, clock: Clock, ring: KeyRing) -> None:
+        self._db = db
+        self._clock = clock
+        self._ring = ring
+        self._written = time.monotonic()
+
+    async def write(self) -> int:
+        """Write the uses since the last time."""
+        moment, now = time.monotonic(), self._clock.now()
+        uses = [
+            KeyUse(merchant_id, key_id, now - timedelta(seconds=moment - at))
+            for merchant_id, key_id, at in self._ring.used_since(self._written)
+        ]
+        if uses:
+            async with self._db.transaction() as tx:
+                await commands.note_uses(tx, uses)
+        self._written = moment
+        return len(uses)
+
+
 def _shown(key: ApiKey) -> dict[str, Any]:
     return {
         "id": key.id,
@@ -44,6 +70,7 @@ def _shown(key: ApiKey) -> dict[str, Any]:
         "hint": key.hint,
         "name": key.name,
         "created_at": _time(key.created_at),
+        "last_used_at": _time(key.last_used_at),
         "revoked_at": _time(key.revoked_at),
     }
 

@@ -30,12 +30,15 @@ def problems(settings: Settings) -> list[str]:
 
 def listeners(settings: Settings) -> list[Listener]:
     """Return the ports that `tillgate up` takes, the database's excepted."""
-    pages = Listener("the API and the pages", settings.http.port, "TILLGATE_HTTP__PORT")
+    ours = [Listener("the API and the pages", settings.http.port, "TILLGATE_HTTP__PORT")]
+    if settings.metrics.worker_port:
+        port, setting = settings.metrics.worker_port, "TILLGATE_METRICS__WORKER_PORT"
+        ours.append(Listener("the worker's metrics", port, setting))
     if not settings.simulators.enabled:
-        return [pages]
+        return ours
     simulators = settings.simulators
     return [
-        pages,
+        *ours,
         Listener(
             "the Alipay simulator", simulators.alipay_port, "TILLGATE_SIMULATORS__ALIPAY_PORT"
         ),

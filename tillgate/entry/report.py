@@ -18,6 +18,8 @@ class Up:
     """Everything is up: where, and with which keys."""
 
     base_url: str
+    #: Each process shows its own.
+    metrics: Sequence[str]
     simulators: Mapping[str, Mapping[str, str] | str]
     seeded: Mapping[str, Any]
     keys_file: str
@@ -64,7 +66,8 @@ class Screen:
         if self._as_json:
             _write(sys.stdout, json.dumps({"ok": True, **asdict(up), "links": links(up)}))
             return
-        rows = {**links(up), **keys(up), "Keys are kept in": up.keys_file, "Logs": up.logs}
+        kept = {"Keys are kept in": up.keys_file, "Logs": up.logs}
+        rows = {**links(up), **keys(up), "Metrics": " ".join(up.metrics), **kept}
         if with_stats:
             rows["Memory, MB"] = ", ".join(f"{name} {mb:.0f}" for name, mb in up.memory_mb.items())
         width = max(map(len, rows)) + 2

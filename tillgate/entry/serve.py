@@ -5,6 +5,11 @@ Started again and again by the supervisor or systemd; it holds nothing that is n
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import signal
+import sys
+from collections.abc import AsyncGenerator
 from socket import socket
 
 import uvicorn
@@ -14,13 +19,20 @@ from starlette.applications import Starlette
 from tillgate.api import app as api
 from tillgate.api.notices import PREFIX as NOTICES
 from tillgate.api.notices import NoticeEndpoint, Receive, Scope, Send
+from tillgate.entry import listening
 from tillgate.entry.build import Core, open_core, spare_the_collector
 from tillgate.entry.health import Health
+from tillgate.entry.keys import LastUses
+from tillgate.entry.loops import Chore, keep_doing
 from tillgate.entry.parts import api_parts
 from tillgate.runtime import logs, telemetry
+from tillgate.runtime.db import LOST_CONNECTION, DatabaseUnavailable
 from tillgate.runtime.settings import Settings
 from tillgate.topup_app.routes import Pages, Parts
+from tillgate.web.auth import KeyRing
 from tillgate.web.operation import Operation
+
+KEY_USES_SECONDS = 60.0
 
 
 def run(settings: Settings) -> None:
@@ -30,29 +42,32 @@ def run(settings: Settings) -> None:
 
 
 async def _main(settings: Settings) -> None:
-    async with open_core(settings) as core:
-        spare_the_collector()
-        site = application(core)
-        server = Listener(
-            uvicorn.Config(
-                site,
-                host=settings.http.host,
-                port=settings.http.port,
-                loop="none",
-                http="httptools",
-                ws="none",
-                lifespan="off",
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                date_header=False,
-                timeout_keep_alive=75,
-                timeout_graceful_shutdown=10,
-                backlog=2048,
-            ),
-            site,
-        )
-        await server.serve()
+    http = settings.http
+    use, setting = "the API and the pages", "TILLGATE_HTTP__PORT"
+    with listening.bound(http.host, http.port, use, setting) as listener:
+        async with open_core(settings) as core:
+            spare_the_collector()
+            site = application(core)
+            server = Listener(listening.config_of(site), site)
+            server.end_on(signal.SIGTERM, signal.SIGINT)
+            async with _noting(LastUses(core.db, core.clock, site.keys)):
+                await server.serve(sockets=[listener])
+
+
+@contextlib.asynccontextmanager
+async def _noting(uses: LastUses) -> AsyncGenerator[None]:
+    """Once a minute, and at the end, write down which keys were used."""
+    stop = asyncio.Event()
+    chore = Chore("key uses", uses.write, KEY_USES_SECONDS, sys.maxsize)
+    noting = asyncio.create_task(keep_doing(chore, stop))
+    try:
+        yield
+    finally:
+        stop.set()
+        await noting
+        # A database that is away must not keep us from ending.
+        with contextlib.suppress(*LOST_CONNECTION, DatabaseUnavailable):
+            await uses.write()
 
 
 def application(core: Core) -> Server:
@@ -64,17 +79,21 @@ def application(core: Core) -> Server:
     health = Health(
         site,
         core.clock,
-        url=core.settings.database.url,
-        role=core.settings.database.role or None,
+        database=core.settings.database,
         db=core.db,
+        metrics_token=core.settings.metrics.token,
     )
-    return Server(notices=NoticeEndpoint(core.payments), rest=health, pages=shown)
+    notices = NoticeEndpoint(core.payments)
+    return Server(notices=notices, rest=health, pages=shown, keys=site.api.keys)
 
 
 class Server:
     """Sends notices, which are many, straight to where they belong."""
 
-    def __init__(self, notices: NoticeEndpoint, rest: api.AsgiApp, pages: Pages) -> None:
+    def __init__(
+        self, notices: NoticeEndpoint, rest: api.AsgiApp, pages: Pages, keys: KeyRing
+    ) -> None:
+        self.keys = keys
         self._notices = notices
         self._rest = rest
         self._pages = pages
@@ -90,7 +109,7 @@ class Server:
             await self._rest(scope, receive, send)
 
 
-class Listener(uvicorn.Server):
+class Listener(listening.Server):
     """Ends at once although pages wait: their streams would hold it up."""
 
     def __init__(self, config: uvicorn.Config, site: Server) -> None:

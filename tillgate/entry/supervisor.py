@@ -150,6 +150,7 @@ class Supervisor:
         self._screen.ready(
             report.Up(
                 base_url=self._settings.http.base_url,
+                metrics=metrics_addresses(self._settings),
                 simulators=simulators,
                 seeded=_object(seeded),
                 keys_file=str(keys_file(self._settings.data_path)),
@@ -257,6 +258,14 @@ class Supervisor:
             for child in self._children:
                 child.kill()
         self._stopping.set()
+
+
+def metrics_addresses(settings: Settings) -> list[str]:
+    """Return what a Prometheus is to scrape: the API's metrics and the worker's."""
+    listeners = [(settings.http.host, settings.http.port)]
+    if settings.metrics.worker_port:
+        listeners.append((settings.metrics.worker_host, settings.metrics.worker_port))
+    return [f"http://{host}:{port}/metrics" for host, port in listeners]
 
 
 def simulators_words(settings: Settings) -> Sequence[str]:

@@ -3,16 +3,18 @@
 Relays facts, delivers webhooks, asks providers about what is open, applies notices nobody got
 round to, ends what is overdue, frees expired holds, seals the books, answers requests whose
 process died, and lets the doctor look. Any number of workers may run; leases and locks keep them
-off each other's feet.
+off each other's feet. Each listens on a port of its own for health and metrics, or on none.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
 import sys
+from collections.abc import AsyncGenerator
 from datetime import timedelta
 
 import uvloop
@@ -21,6 +23,8 @@ from tillgate.api.app import api_of
 from tillgate.api.recovery import Recovery
 from tillgate.entry import doctor, subscriptions
 from tillgate.entry.build import Core, open_core, spare_the_collector
+from tillgate.entry.health import Health, nothing_here
+from tillgate.entry.listening import beside, bound
 from tillgate.entry.loops import Chore, run_all
 from tillgate.entry.parts import api_parts
 from tillgate.entry.relay import relay
@@ -43,7 +47,7 @@ async def _main(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    async with open_core(settings) as core:
+    async with open_core(settings) as core, _watched(core):
         spare_the_collector()
         dispatcher = Dispatcher(
             core.db, core.clock, core.vault, subscriptions.CATALOGUE, settings.webhooks
@@ -53,6 +57,31 @@ async def _main(settings: Settings) -> None:
             group.create_task(run_all(chores(core, dispatcher), stop))
             sys.stdout.write('{"ready": {"worker": true}}\n')
             sys.stdout.flush()
+
+
+@contextlib.asynccontextmanager
+async def _watched(core: Core) -> AsyncGenerator[None]:
+    """Answer those who ask how the worker is doing, unless the port is 0."""
+    metrics = core.settings.metrics
+    if not metrics.worker_port:
+        yield
+        return
+    use, setting = "the worker's metrics", "TILLGATE_METRICS__WORKER_PORT"
+    with bound(metrics.worker_host, metrics.worker_port, use, setting) as listener:
+        async with beside(health_of(core), listener):
+            yield
+
+
+def health_of(core: Core) -> Health:
+    """Return what the worker tells of itself and of the whole installation."""
+    return Health(
+        nothing_here,
+        core.clock,
+        database=core.settings.database,
+        db=core.db,
+        metrics_token=core.settings.metrics.token,
+        measure=lambda: doctor.measure(core.db, core.clock),
+    )
 
 
 def chores(core: Core, dispatcher: Dispatcher) -> list[Chore]:

@@ -89,21 +89,6 @@ class Account(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Posting:
-    """One side of a line, seen from its account. `amount` is signed: + for a credit."""
-
-    account: int
-    journal: int
-    line: int
-    cause: str
-    currency: str
-    amount: int
-    balance_after: int
-    other_account: int
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True)
 class Hold:
     """Amounts set aside on accounts (number, amount) until they are posted, voided or expired."""
 

@@ -25,14 +25,6 @@ async def account(tx: Tx, merchant_id: int, number: int) -> Account:
     return found[0]
 
 
-async def account_by_code(tx: Tx, merchant_id: int, code: str, currency: str) -> Account:
-    """Return one account by its code."""
-    found = await store.select_accounts_by_code(tx, [(merchant_id, code, currency)])
-    if not found:
-        raise AccountNotFound(code)
-    return found[0]
-
-
 async def movements(
     tx: Tx,
     merchant_id: int,
@@ -82,6 +74,11 @@ async def balances_as_of(
     """Return where accounts stood at a past moment, all journals up to it included."""
     journal = await seal_store.select_journal_at(tx, merchant_id, at)
     return await store.select_balances_at(tx, merchant_id, sorted(numbers), journal)
+
+
+async def journal_at(tx: Tx, merchant_id: int, at: datetime) -> int:
+    """Return the last journal up to a moment; 0 where there was none yet."""
+    return await seal_store.select_journal_at(tx, merchant_id, at)
 
 
 async def trial_balance(tx: Tx, merchant_id: int) -> list[TrialRow]:

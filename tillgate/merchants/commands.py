@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
 import msgspec
@@ -12,7 +13,15 @@ from tillgate.kernel.ids import new_id
 from tillgate.ledger import commands as ledger
 from tillgate.merchants import store
 from tillgate.merchants.errors import KeyNotFound, MerchantNotFound, ModesMixed
-from tillgate.merchants.model import ApiKey, KeyKind, Merchant, NewKey, ProviderAccount, place_of
+from tillgate.merchants.model import (
+    ApiKey,
+    KeyKind,
+    KeyUse,
+    Merchant,
+    NewKey,
+    ProviderAccount,
+    place_of,
+)
 from tillgate.runtime.db import Tx
 from tillgate.runtime.secrets import Vault, digest_of_key, random_text
 
@@ -51,6 +60,7 @@ async def create_key(
         hint=f"{text[:8]}…{text[-4:]}",
         name=name,
         created_at=at,
+        last_used_at=None,
         revoked_at=None,
         account=merchant.account,
         livemode=merchant.livemode,
@@ -70,10 +80,11 @@ async def revoke_key(tx: Tx, key_id: str, *, at: datetime) -> ApiKey:
     return key
 
 
-async def roll_key(tx: Tx, key_id: str, *, at: datetime) -> NewKey:
-    """Revoke a key and make another of the same kind."""
-    old = await revoke_key(tx, key_id, at=at)
-    return await create_key(tx, old.merchant_id, old.kind, name=old.name, at=at)
+async def note_uses(tx: Tx, uses: Iterable[KeyUse]) -> None:
+    """Write when keys were last used; another server may know of a later use."""
+    # In one order for all: servers write at the same time.
+    ordered = sorted(uses, key=lambda use: (use.merchant_id, use.key_id))
+    await store.update_keys_used(tx, ordered)
 
 
 async def put_provider_account(

@@ -16,6 +16,12 @@ class MerchantNotFound(Refusal):
         super().__init__(merchant=merchant)
 
 
+class NoMerchant(Refusal):
+    """There is no merchant yet; `tillgate merchants create` makes one."""
+
+    kind = Kind.NOT_FOUND
+
+
 class MerchantNotNamed(Refusal):
     """There are {count} merchants; say which one, as acct_…."""
 

@@ -31,6 +31,8 @@ class ApiKey:
     hint: str
     name: str
     created_at: datetime
+    #: True to the minute; what the servers still remember is not in it.
+    last_used_at: datetime | None
     revoked_at: datetime | None
     account: str
     livemode: bool
@@ -42,6 +44,15 @@ class NewKey:
 
     key: ApiKey
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeyUse:
+    """When a key was last used."""
+
+    merchant_id: int
+    key_id: str
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)

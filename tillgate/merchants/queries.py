@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 
 from tillgate.merchants import store
-from tillgate.merchants.errors import MerchantNotFound, MerchantNotNamed
+from tillgate.merchants.errors import MerchantNotFound, MerchantNotNamed, NoMerchant
 from tillgate.merchants.model import (
     ApiKey,
     KeyHolder,
@@ -55,7 +55,9 @@ async def tenant(tx: Tx, account: str | None, *, livemode: bool) -> Merchant:
         return found[0]
     if found:
         raise MerchantNotNamed(len(found))
-    raise MerchantNotFound(account or "")
+    if account is None:
+        raise NoMerchant
+    raise MerchantNotFound(account)
 
 
 async def provider_accounts(tx: Tx, merchant_id: int) -> list[ProviderAccount]:

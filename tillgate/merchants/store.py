@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 import asyncpg
 
-from tillgate.merchants.model import ApiKey, KeyHolder, KeyKind, Merchant, ProviderAccount
+from tillgate.merchants.model import (
+    ApiKey,
+    KeyHolder,
+    KeyKind,
+    KeyUse,
+    Merchant,
+    ProviderAccount,
+)
 from tillgate.runtime.db import Tx
 
 
@@ -107,6 +115,15 @@ async def update_key_revoked(tx: Tx, merchant_id: int, key_id: str, at: datetime
     )
 
 
+async def update_keys_used(tx: Tx, uses: Sequence[KeyUse]) -> None:
+    """Note when keys were last used, where that is news."""
+    await tx.many(
+        "UPDATE merchants.api_keys SET last_used_at = $3 WHERE merchant_id = $1 AND id = $2"
+        " AND (last_used_at IS NULL OR last_used_at < $3)",
+        [(use.merchant_id, use.key_id, use.at) for use in uses],
+    )
+
+
 async def upsert_provider_account(tx: Tx, account: ProviderAccount, sealed: bytes) -> None:
     """Write a provider account, or its new configuration."""
     await tx.run(
@@ -168,6 +185,7 @@ def _key(row: asyncpg.Record) -> ApiKey:
         hint=row["hint"],
         name=row["name"],
         created_at=row["created_at"],
+        last_used_at=row["last_used_at"],
         revoked_at=row["revoked_at"],
         account=row["account"],
         livemode=row["livemode"],

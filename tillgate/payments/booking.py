@@ -138,11 +138,6 @@ def refundable_now(books: Books, payment: Payment, chart: Chart) -> int:
     return low
 
 
-def reversed_lines(lines: Sequence[tuple[int, int, int]]) -> tuple[Line, ...]:
-    """The same movements the other way round."""
-    return tuple(Line(credit, debit, amount) for debit, credit, amount in lines)
-
-
 def journal(refund: Refund, cause: str, lines: Sequence[tuple[int, int, int]]) -> Journal:
     """A journal of a refund."""
     return Journal(

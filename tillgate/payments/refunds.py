@@ -280,22 +280,6 @@ def _next_look_up(desk: Desk, refund: Refund, item: RefundHeard, look_ups: LookU
 # What a merchant may change --------------------------------------------------------------------
 
 
-async def change_metadata(
-    tx: Tx, merchant_id: int, refund_id: str, metadata: dict[str, str], *, at: datetime
-) -> RefundView | Refusal:
-    """Replace a refund's metadata."""
-    desk = Desk(at)
-    key = (merchant_id, refund_id)
-    desk.take_in(payments=await store.lock_payments_of_refunds(tx, [key]))
-    desk.take_in(refunds=await store.select_refunds(tx, [key]))
-    refund = desk.refunds.get(key)
-    if refund is None:
-        return RefundNotFound(refund_id)
-    refund = desk.change_refund(refund, metadata=metadata)
-    await desk.close(tx)
-    return RefundView(refund, desk.payment_of(refund))
-
-
 async def annotate(
     tx: Tx,
     merchant_id: int,

@@ -62,7 +62,8 @@ class Routes:
             call, body.payment_method or None, body.payment_method_data
         )
         await self._methods.require_customer(call, customer_id, method)
-        types = await self._methods.types(call, unit, body.payment_method_types, method)
+        types = await self._methods.types(call, unit, wire.read_types(body), method)
+        types = wire.without_redirects(types, body, method.kind if method else None)
         order = NewPayment(
             merchant_id=call.merchant_id,
             id=new_id("pi"),
@@ -126,12 +127,19 @@ class Routes:
         return await self._shown(call, updating)
 
     async def capture(self, call: Call, body: wire.CaptureIntent) -> shown.ShownIntent | Answer:
-        return await self._shown(
-            call,
-            self._payments.capture(
-                call.merchant_id, call.id, body.amount_to_capture, wire.trace_of(call)
-            ),
-        )
+        if not body.final_capture:
+            raise FieldRefused("final_capture", "There is one capture; it releases the rest.")
+        words = wire.read_words(await self._payment(call, call.id), body)
+        return await self._shown(call, self._captured(call, body.amount_to_capture, words))
+
+    async def _captured(self, call: Call, amount: int | None, words: dict[str, Any]) -> Payment:
+        """Capture, then change the words: a capture that is refused changes nothing."""
+        trace = wire.trace_of(call)
+        payment = await self._payments.capture(call.merchant_id, call.id, amount, trace)
+        if not words:
+            return payment
+        trace = msgspec.structs.replace(trace, claimed=False)
+        return await self._payments.update(call.merchant_id, payment.id, words, trace)
 
     async def cancel(self, call: Call, body: wire.CancelIntent) -> shown.ShownIntent | Answer:
         reason = body.cancellation_reason
@@ -451,8 +459,9 @@ def _changes(payment: Payment, body: wire.ChangeIntent) -> dict[str, Any]:
         changes["metadata"] = merge_metadata(payment.metadata, body.metadata)
     if body.currency is not None:
         changes["currency"] = currency(body.currency).code
-    if body.payment_method_types is not None:
-        changes["method_types"] = list(dict.fromkeys(body.payment_method_types))
+    types = wire.read_types(body)
+    if types is not None:
+        changes["method_types"] = list(dict.fromkeys(types))
     if body.payment_method_options is not None:
         given = wire.read_options(body.payment_method_options)
         changes["method_options"] = {**payment.method_options, **given}

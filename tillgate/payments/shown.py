@@ -22,6 +22,7 @@ class ShownIntent(msgspec.Struct, frozen=True, kw_only=True):
 
     id: str
     object: str = "payment_intent"
+    allowed_payment_method_types: list[str]
     amount: int
     amount_capturable: int
     amount_details: dict[str, Any]
@@ -166,6 +167,7 @@ def show_intent(payment: Payment, *, livemode: bool) -> ShownIntent:
     """Show a payment."""
     return ShownIntent(
         id=payment.id,
+        allowed_payment_method_types=payment.method_types,
         amount=payment.amount,
         amount_capturable=payment.amount_capturable,
         amount_details={"tip": {}},

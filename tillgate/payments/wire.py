@@ -10,7 +10,7 @@ from msgspec import UNSET, Meta, UnsetType
 from tillgate.connectors.port import Presentation
 from tillgate.customers.wire import BillingDetails, CardForm, Email, Shipping
 from tillgate.kernel.errors import FieldRefused
-from tillgate.payments.model import Trace
+from tillgate.payments.model import Payment, Trace
 from tillgate.web.listing import ListRequest
 from tillgate.web.operation import Call
 from tillgate.web.reading import (
@@ -22,6 +22,7 @@ from tillgate.web.reading import (
     ShortText,
     Text,
     Url,
+    merge_metadata,
 )
 
 MethodType = Literal["card", "alipay", "wechat_pay"]
@@ -69,7 +70,6 @@ class WechatOptions(Request, frozen=True, kw_only=True):
 class CardOptions(Request, frozen=True, kw_only=True):
     """Options of cards."""
 
-    capture_method: Literal["manual"] | None = None
     request_three_d_secure: Literal["automatic", "any", "challenge"] | None = None
 
 
@@ -84,17 +84,13 @@ class MethodOptions(Request, frozen=True, kw_only=True):
 class Terms(Request, frozen=True, kw_only=True):
     """What creating and updating have in common."""
 
-    #: Who pays.
+    allowed_payment_method_types: list[MethodType] | None = None
     customer: Id | UnsetType | None = UNSET
     description: Text | UnsetType | None = UNSET
     metadata: MetadataChange | UnsetType = UNSET
-    #: `pm_…`, a test token such as `pm_card_visa`, or `alipay` or `wechat_pay`.
     payment_method: Id | UnsetType | None = UNSET
-    #: A payment method given on the spot.
     payment_method_data: MethodData | None = None
-    #: How the customer is brought to the provider, by type.
     payment_method_options: MethodOptions | None = None
-    #: What the customer may choose from; all that is offered, if left out.
     payment_method_types: list[MethodType] | None = None
     receipt_email: Email | UnsetType | None = UNSET
     setup_future_usage: Literal["on_session", "off_session"] | UnsetType | None = UNSET
@@ -109,14 +105,10 @@ class CreateIntent(Terms, frozen=True, kw_only=True):
     amount: Amount
     currency: CurrencyCode
     automatic_payment_methods: AutomaticMethods | None = None
-    #: `manual` reserves the money on a card, to be captured later.
     capture_method: Literal["automatic", "automatic_async", "manual"] = "automatic"
-    #: Charge it at once.
     confirm: bool = False
     confirmation_method: Literal["automatic", "manual"] = "automatic"
-    #: The customer is not there to be asked anything.
     off_session: bool = False
-    #: Where the customer comes back to from the provider.
     return_url: Url | None = None
     use_stripe_sdk: bool = False
 
@@ -133,15 +125,12 @@ class ConfirmIntent(Request, frozen=True, kw_only=True):
     """How the payment is to be paid now."""
 
     capture_method: Literal["automatic", "automatic_async", "manual"] | None = None
-    #: Proves the right to confirm, with a publishable key.
     client_secret: ShortText | None = None
-    #: The customer is not there to be asked anything.
     off_session: bool = False
     payment_method: Id | None = None
     payment_method_data: MethodData | None = None
     payment_method_options: MethodOptions | None = None
     receipt_email: Email | None = None
-    #: Where the customer comes back to from the provider.
     return_url: Url | None = None
     setup_future_usage: Literal["on_session", "off_session"] | None = None
     shipping: Shipping | None = None
@@ -151,7 +140,6 @@ class ConfirmIntent(Request, frozen=True, kw_only=True):
 class CaptureIntent(Request, frozen=True, kw_only=True):
     """How much of the reserved money is taken; the rest is released."""
 
-    #: All of it, if left out.
     amount_to_capture: Amount | None = None
     final_capture: bool = True
     metadata: MetadataChange | UnsetType = UNSET
@@ -189,7 +177,6 @@ class ListCharges(ListRequest, frozen=True, kw_only=True):
 class CreateRefund(Request, frozen=True, kw_only=True):
     """Money to be given back: of a payment_intent or of a charge; all that is left, or `amount`."""
 
-    #: All that is left, if left out.
     amount: Amount | None = None
     charge: Id | None = None
     metadata: MetadataChange | UnsetType = UNSET
@@ -244,6 +231,39 @@ def read_options(options: MethodOptions | None) -> dict[str, Any]:
         for method, fields in given.items()
         if fields is not None
     }
+
+
+def read_types(body: Terms) -> list[MethodType] | None:
+    """Return the types a payment takes, by Stripe's newer or older name for them."""
+    if body.allowed_payment_method_types is not None and body.payment_method_types is not None:
+        raise FieldRefused(
+            "payment_method_types",
+            "allowed_payment_method_types and payment_method_types mean the same; give one.",
+        )
+    return body.allowed_payment_method_types or body.payment_method_types
+
+
+def without_redirects(types: list[str], body: CreateIntent, method: str | None) -> list[str]:
+    """Leave out what sends the customer elsewhere, where the payment must not."""
+    automatic = body.automatic_payment_methods
+    if automatic is None or automatic.allow_redirects != "never":
+        return types
+    if method == "alipay":
+        name = "automatic_payment_methods[allow_redirects]"
+        raise FieldRefused(name, "Alipay sends the customer to its own page or app.")
+    return [kind for kind in types if kind != "alipay"] or ["card"]
+
+
+def read_words(payment: Payment, body: CaptureIntent) -> dict[str, Any]:
+    """Return what a capture changes of a payment's words."""
+    words: dict[str, Any] = {
+        name: value
+        for name in ("statement_descriptor", "statement_descriptor_suffix")
+        if (value := getattr(body, name)) is not None
+    }
+    if body.metadata is not UNSET:
+        words["metadata"] = merge_metadata(payment.metadata, body.metadata)
+    return words
 
 
 def read_client_secret(given: str | None) -> str:

@@ -7,10 +7,11 @@ module that looks at the environment. Every setting has a default that works on 
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Final, Literal, cast
 
 import msgspec
 
@@ -116,11 +117,22 @@ class WebhookSettings(msgspec.Struct, frozen=True, kw_only=True):
     allow_private_addresses: bool = True
 
 
+class MetricsSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """`/metrics`: who may read it, and where the worker shows its own."""
+
+    #: Whoever sends it as `Authorization: Bearer …` may read; without one only this machine may.
+    token: str = ""
+    #: Where the worker listens for `/metrics`, `/healthz` and `/readyz`.
+    worker_host: str = "127.0.0.1"
+    #: 0: the worker does not listen. A second worker on a machine needs a port of its own.
+    worker_port: int = 8081
+
+
 class LogSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Structured logs."""
 
-    #: debug, info, warning or error.
-    level: str = "info"
+    #: From how serious on lines are written.
+    level: Literal["debug", "info", "warning", "error"] = "info"
     #: json for programs, anything else for a person.
     format: str = "json"
 
@@ -136,6 +148,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     providers: ProviderSettings = ProviderSettings()
     payments: PaymentSettings = PaymentSettings()
     webhooks: WebhookSettings = WebhookSettings()
+    metrics: MetricsSettings = MetricsSettings()
     log: LogSettings = LogSettings()
 
     @property
@@ -158,9 +171,49 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
     if "database_url" in tree:
         tree.setdefault("database", {})["url"] = tree.pop("database_url")
     try:
-        return msgspec.convert(_known(tree), Settings, strict=False)
+        return _checked(msgspec.convert(_known(tree), Settings, strict=False))
     except msgspec.ValidationError as error:
-        raise SettingsRefused(f"setting {error}") from None
+        raise _refused(str(error), tree) from None
+
+
+#: Values that are nobody's business, not even in an error.
+_SECRET: Final = frozenset({"url", "migrate_url", "token"})
+_WANTED: Final = {"int": "a whole number", "float": "a number", "bool": "true or false"}
+
+
+def _refused(said: str, tree: Mapping[str, Any]) -> SettingsRefused:
+    """Name the variable, its value and what was expected, in the words of who set it."""
+    text, _, path = said.partition(" - at `$.")
+    names = path.rstrip("`").split(".")
+    value: Any = tree
+    for name in names:
+        found = isinstance(value, Mapping)
+        value = cast("Mapping[str, Any]", value).get(name) if found else None
+    shown = "its value" if names[-1] in _SECRET else repr(value)
+    wanted = next((words for kind, words in _WANTED.items() if f"Expected `{kind}`" in text), None)
+    reason = f"must be {wanted}, not {shown}" if wanted else f"cannot be {shown}"
+    return SettingsRefused(f"TILLGATE_{'__'.join(names).upper()} {reason}.")
+
+
+def _checked(settings: Settings) -> Settings:
+    """Refuse an address that no driver could read, without showing what may hold a password."""
+    for name in ("url", "migrate_url"):
+        url: str = getattr(settings.database, name)
+        if url and not _is_address(url):
+            raise SettingsRefused(
+                f"TILLGATE_DATABASE__{name.upper()} must be an address like"
+                " postgresql://user:password@host:5432/name."
+            )
+    return settings
+
+
+def _is_address(url: str) -> bool:
+    scheme, _, rest = url.partition("://")
+    hosts = re.split(r"[/?]", rest)[0].rpartition("@")[2]
+    ports = [host.rpartition("]")[2].rpartition(":")[2] for host in hosts.split(",") if ":" in host]
+    return scheme in {"postgresql", "postgres"} and all(
+        port.isdecimal() or not port for port in ports
+    )
 
 
 def environment(settings: Settings) -> dict[str, str]:

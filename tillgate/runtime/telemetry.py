@@ -1,7 +1,8 @@
 """Metrics of the money path, for Prometheus. Every label takes its values from a closed set.
 
-Counters and histograms live in the process that does the work; gauges that are true of the whole
-installation are set by `entry.doctor` from the database. Nothing here is per merchant: a scrape
+Counters and histograms live in the process that does the work, so each process shows its own.
+Gauges that are true of the whole installation are set by `entry.doctor` from the database, and
+shown by the worker alone: another process would show zeros. Nothing here is per merchant: a scrape
 stays the same size whoever signs up.
 """
 
@@ -18,6 +19,7 @@ from prometheus_client.process_collector import ProcessCollector
 
 #: Not the library's global one, so that importing this module twice in tests is harmless.
 REGISTRY: Final = CollectorRegistry()
+INSTALLATION: Final = CollectorRegistry()
 CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
 
 _SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20)
@@ -29,7 +31,7 @@ def _counter(name: str, text: str, *labels: str) -> Counter:
 
 
 def _gauge(name: str, text: str, *labels: str) -> Gauge:
-    return Gauge(f"tillgate_{name}", text, labels, registry=REGISTRY)
+    return Gauge(f"tillgate_{name}", text, labels, registry=INSTALLATION)
 
 
 def _histogram(
@@ -57,7 +59,9 @@ FACTS: Final = _counter("facts_relayed", "Facts heard by all their subscribers")
 FACTS_PARKED: Final = _counter("facts_parked", "Facts put aside because a subscriber failed")
 WEBHOOKS: Final = _counter("webhook_requests", "Requests to merchants' endpoints", "result")
 
-CONNECTIONS: Final = _gauge("db_connections_in_use", "Database connections in use")
+CONNECTIONS: Final = Gauge(
+    "tillgate_db_connections_in_use", "Database connections in use", registry=REGISTRY
+)
 # Of the whole installation, from the database.
 UNKNOWN_OPEN: Final = _gauge("unknown_attempts", "Attempts whose outcome is not known")
 UNKNOWN_AGE: Final = _gauge("unknown_attempts_oldest_seconds", "Age of the oldest of them")
@@ -95,6 +99,7 @@ def collect_process_metrics() -> None:
     GCCollector(registry=REGISTRY)
 
 
-def render() -> bytes:
-    """Return all metrics in Prometheus's text format."""
-    return generate_latest(REGISTRY)
+def render(*, installation: bool = True) -> bytes:
+    """Return this process's metrics in Prometheus's text format, and the whole installation's."""
+    whole = generate_latest(INSTALLATION) if installation else b""
+    return generate_latest(REGISTRY) + whole

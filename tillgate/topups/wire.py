@@ -22,24 +22,17 @@ class CreateTopUp(Request, frozen=True, kw_only=True):
     wallet: Id
     amount: Amount
     currency: CurrencyCode
-    #: Granted when the payment has succeeded, on top of what was paid.
     bonus_amount: Annotated[int, Meta(ge=0, le=MAX_MINOR)] = 0
-    #: Charge it at once.
     confirm: bool = True
     description: Text | None = None
-    #: When it is closed if nobody has paid.
     expires_at: Unix | None = None
     metadata: MetadataChange | UnsetType = UNSET
     off_session: bool = False
-    #: `pm_…`, a test token such as `pm_card_visa`, or `alipay` or `wechat_pay`.
     payment_method: Id | None = None
     payment_method_data: MethodData | None = None
-    #: How the customer is brought to the provider, by type.
     payment_method_options: MethodOptions | None = None
     payment_method_types: list[MethodType] | None = None
-    #: What happens when a refund finds the value spent already.
     refund_policy: Literal["block", "partial", "receivable"] = "block"
-    #: Where the customer comes back to from the provider.
     return_url: Url | None = None
 
 

@@ -43,7 +43,6 @@ from tillgate.wallets.model import (
     OpenWallet,
     PlaceHold,
     RecordMovement,
-    RefundSpend,
     ReleaseHold,
     Spend,
     Told,
@@ -82,11 +81,6 @@ async def move(tx: Tx, orders: Sequence[MoveWallet]) -> list[Told | Refusal]:
 
 async def spend(tx: Tx, orders: Sequence[Spend]) -> list[Moved | Refusal]:
     """Take value out for goods."""
-    return cast("list[Moved | Refusal]", await carry_out(tx, orders))
-
-
-async def refund_spend(tx: Tx, orders: Sequence[RefundSpend]) -> list[Moved | Refusal]:
-    """Give spends or captures back, whole or in part, never more than they were."""
     return cast("list[Moved | Refusal]", await carry_out(tx, orders))
 
 

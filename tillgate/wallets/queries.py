@@ -111,14 +111,6 @@ async def transaction(tx: Tx, merchant_id: int, wallet_id: str, transaction_id: 
     return (await _named(tx, terms, found))[0]
 
 
-async def find_transaction(tx: Tx, merchant_id: int, transaction_id: str) -> Transaction:
-    """Return one movement by its id alone; it must have been recorded."""
-    kept = await store.select_transactions(tx, [(merchant_id, transaction_id)])
-    if not kept:
-        raise TransactionNotFound(transaction_id)
-    return await transaction(tx, merchant_id, kept[0].transaction.wallet_id, transaction_id)
-
-
 async def _journal(tx: Tx, terms: Wallet, transaction_id: str) -> int:
     for kept in await store.select_transactions(tx, [(terms.merchant_id, transaction_id)]):
         if kept.transaction.wallet_id == terms.id:

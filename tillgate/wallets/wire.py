@@ -86,7 +86,6 @@ class SpendForm(Request, frozen=True, kw_only=True):
 
     amount: Amount
     currency: CurrencyCode
-    #: What it is spent on: your own number for it.
     source: ShortText | None = None
     description: Text | None = None
     metadata: MetadataChange | UnsetType = UNSET
@@ -95,7 +94,6 @@ class SpendForm(Request, frozen=True, kw_only=True):
 class LinkForm(Request, frozen=True, kw_only=True):
     """How long a link to the wallet's pages is to be good for."""
 
-    #: Seconds, from a minute to a year; 30 days if left out.
     expires_in: Annotated[int, Meta(ge=60, le=31_536_000)] = 2_592_000
 
 
@@ -111,7 +109,6 @@ class ShownLink(msgspec.Struct, frozen=True, kw_only=True):
 class TransferForm(Request, frozen=True, kw_only=True):
     """Principal to be moved to another wallet of the same merchant."""
 
-    #: The other wallet.
     to: Id
     amount: Amount
     currency: CurrencyCode
@@ -139,7 +136,6 @@ class HoldForm(Request, frozen=True, kw_only=True):
 
     amount: Amount
     currency: CurrencyCode
-    #: When what is not captured is free again.
     expires_at: Unix | None = None
     description: Text | None = None
     metadata: MetadataChange | UnsetType = UNSET
@@ -148,7 +144,6 @@ class HoldForm(Request, frozen=True, kw_only=True):
 class CaptureForm(Request, frozen=True, kw_only=True):
     """How much of a hold is spent; without an amount, all of it. The rest is free again."""
 
-    #: All of it, if left out.
     amount: Amount | None = None
     description: Text | None = None
 

@@ -60,7 +60,7 @@ class Api:
         observe: Observe | None = None,
     ) -> None:
         self.table = table
-        self._keys = keys
+        self.keys = keys
         self.claims = claims
         self.expand = expand
         self._max_body_bytes = max_body_bytes
@@ -89,7 +89,7 @@ class Api:
     async def _answer(
         self, call: Call, scope: Scope, headers: dict[bytes, bytes], receive: Receive
     ) -> Answer:
-        call.caller = await self._keys.caller(headers.get(b"authorization"))
+        call.caller = await self.keys.caller(headers.get(b"authorization"))
         if call.caller.kind == "publishable" and not call.operation.publishable:
             raise KeyMayNot
         account = headers.get(b"stripe-account")

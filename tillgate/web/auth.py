@@ -94,6 +94,7 @@ class KeyRing:
         self._look_up = look_up
         self._known: dict[str, tuple[float, Caller | None]] = {}
         self._buckets: dict[str, list[float]] = {}
+        self._tenants: dict[str, int] = {}
         self._per_second = float(per_second)
 
     async def caller(self, authorization: bytes | None) -> Caller:
@@ -106,8 +107,19 @@ class KeyRing:
         caller = known[1]
         if caller is None:
             raise KeyUnknown(key)
-        self._take_token(caller.key_id, now)
+        self._take_token(caller, now)
         return caller
+
+    def used_since(self, moment: float) -> list[tuple[int, str, float]]:
+        """Return tenant, key and `time.monotonic()` of the last use of keys used since then.
+
+        What the limit of requests has to remember anyway, so it costs a request nothing.
+        """
+        return [
+            (self._tenants[key_id], key_id, at)
+            for key_id, (_, at) in self._buckets.items()
+            if at > moment
+        ]
 
     def forget(self) -> None:
         """Ask again about every key."""
@@ -124,11 +136,12 @@ class KeyRing:
             self._known[key] = entry
         return entry
 
-    def _take_token(self, key_id: str, now: float) -> None:
+    def _take_token(self, caller: Caller, now: float) -> None:
         """A bucket of one second's requests that fills up again steadily."""
-        bucket = self._buckets.get(key_id)
+        bucket = self._buckets.get(caller.key_id)
         if bucket is None:
-            self._buckets[key_id] = [self._per_second - 1, now]
+            self._buckets[caller.key_id] = [self._per_second - 1, now]
+            self._tenants[caller.key_id] = caller.merchant_id
             return
         tokens = min(self._per_second, bucket[0] + (now - bucket[1]) * self._per_second)
         bucket[1] = now

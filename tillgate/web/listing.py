@@ -31,18 +31,14 @@ class Range(Request, frozen=True, kw_only=True):
 class CursorRequest(Request, frozen=True, kw_only=True):
     """What every list takes: a cursor is the id of an object of the list."""
 
-    #: How many at most.
     limit: Annotated[int, Meta(ge=1, le=100)] = 10
-    #: The id of an object of this list: what comes after it.
     starting_after: Id | None = None
-    #: The id of an object of this list: what comes before it.
     ending_before: Id | None = None
 
 
 class ListRequest(CursorRequest, frozen=True, kw_only=True):
     """A list that can be narrowed to a range of moments."""
 
-    #: A moment, or a range of them: `created[gte]`, `created[lt]` and so on.
     created: Range | Unix | None = None
 
 

@@ -19,7 +19,10 @@ MAX_UNIX = 253_402_300_799
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What an operation reads. A field that may be cleared is `X | None | UnsetType = UNSET`."""
+    """What an operation reads. A field that may be cleared is `X | None | UnsetType = UNSET`.
+
+    What fields mean is said in `api/words.toml`, for the OpenAPI and whoever reads it.
+    """
 
 
 class Nothing(Request, frozen=True, kw_only=True):

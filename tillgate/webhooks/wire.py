@@ -29,9 +29,7 @@ Address = Annotated[str, Meta(max_length=2000)]
 class CreateEndpoint(Request, frozen=True, kw_only=True):
     """Where events are to be sent."""
 
-    #: An http or https address; in live mode https.
     url: Address
-    #: Types of events, or `*` for all.
     enabled_events: EventTypes
     api_version: Annotated[str, Meta(max_length=40)] | None = None
     connect: bool = False
@@ -52,17 +50,13 @@ class ChangeEndpoint(Request, frozen=True, kw_only=True):
 class RollSecret(Request, frozen=True, kw_only=True):
     """For how long the old secret signs along."""
 
-    #: For so long both secrets sign.
     overlap_seconds: Annotated[int, Meta(ge=0, le=MAX_OVERLAP_SECONDS)] = 0
 
 
 class ListEvents(ListRequest, frozen=True, kw_only=True):
     """Events, newest first; `type` may end in `.*`."""
 
-    delivery_success: bool | None = None
-    #: Events of one object.
     object_id: Id | None = None
-    #: May end in `.*`.
     type: EventType | None = None
     types: Annotated[list[EventType], Meta(max_length=20)] | None = None
 

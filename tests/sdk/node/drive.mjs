@@ -74,7 +74,8 @@ const header = stripe.webhooks.generateTestHeaderString({ payload, secret: endpo
 assert.equal(stripe.webhooks.constructEvent(payload, header, endpoint.secret).id, event.id);
 done.push("events");
 const balance = await stripe.balance.retrieve();
-assert.equal(balance.available[0].amount, 1500);
+assert.equal(balance.available[0].amount, 0);
+assert.equal(balance.pending[0].amount, 1500);
 assert.equal((await stripe.balanceTransactions.list({ limit: 1 })).data[0].object, "balance_transaction");
 done.push("balance");
 console.log(JSON.stringify(done));
