@@ -19,6 +19,7 @@ PLACES = ("tillgate", "simulators", "tools", "tests", "bench")
 JUDGED = re.compile(
     r"(?:tillgate|simulators|tools)/.* unused (?:function|method|class|property|import) "
 )
+TEMPLATES = "tillgate/**/templates/*.html"
 #: Called by asyncio, httptools, zipfile and uvicorn.
 CALLED_BY_OTHERS = (
     "_encodeFilenameFlags",
@@ -32,10 +33,12 @@ CALLED_BY_OTHERS = (
 
 def unused() -> list[str]:
     """Return what nobody names, as `path:line: what`."""
+    pages = "".join(page.read_text() for page in ROOT.glob(TEMPLATES))
+    by_page = set(re.findall(r"\.(\w+)", pages))
     by_table = (door.rpartition(":")[2] for door in ROOMS.values())
     words = [
         *("--min-confidence", "60"),
-        *("--ignore-names", ",".join([*CALLED_BY_OTHERS, *by_table])),
+        *("--ignore-names", ",".join([*CALLED_BY_OTHERS, *by_table, *by_page])),
         *("--ignore-decorators", "@*.command"),
     ]
     found = subprocess.run(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from tillgate.kernel.errors import Kind, Refusal
+from tillgate.runtime.ahead import AheadLane
 from tillgate.runtime.db import Database, Tx
 from tillgate.runtime.lane import Lane
 
@@ -87,7 +88,7 @@ async def _many(lane: Lane[int, int], items: Sequence[int]) -> list[int]:
 
 async def test_drafts_build_on_each_other(db: Database) -> None:
     counting = Counting([0])
-    lane = Lane(db, counting.handle, ahead=counting, max_items=10)
+    lane = AheadLane(db, counting.handle, counting, max_items=10)
 
     numbers = await _many(lane, [0] * 500)
 
@@ -98,7 +99,7 @@ async def test_drafts_build_on_each_other(db: Database) -> None:
 
 async def test_a_draft_that_did_not_come_true_is_decided_again(db: Database) -> None:
     counting = Counting([0], interfere=3)
-    lane = Lane(db, counting.handle, ahead=counting, max_items=10)
+    lane = AheadLane(db, counting.handle, counting, max_items=10)
 
     numbers = await _many(lane, [0] * 500)
 
@@ -110,7 +111,7 @@ async def test_a_draft_that_did_not_come_true_is_decided_again(db: Database) -> 
 
 async def test_what_cannot_be_drafted_goes_the_careful_way(db: Database) -> None:
     counting = Counting([0])
-    lane = Lane(db, counting.handle, ahead=counting, max_items=10)
+    lane = AheadLane(db, counting.handle, counting, max_items=10)
 
     numbers = await _many(lane, [{0: 13, 1: 17}.get(index % 60, 0) for index in range(400)])
 
@@ -143,7 +144,7 @@ async def test_one_key_is_in_one_batch_at_a_time(db: Database) -> None:
             under_way.difference_update(self.keys)
 
     counting = Watching([0])
-    lane = Lane(db, counting.handle, key=lambda item: item, ahead=counting, max_items=10)
+    lane = AheadLane(db, counting.handle, counting, key=lambda item: item, max_items=10)
 
     numbers = await _many(lane, [100 + index % 5 for index in range(200)])
 
@@ -169,7 +170,7 @@ async def test_a_database_that_is_away_is_told_to_all(app_db_url: str) -> None:
     gone = await Database.open(app_db_url, size=2)
     await gone.close()
     counting = Counting([0])
-    lane = Lane(gone, counting.handle, ahead=counting)
+    lane = AheadLane(gone, counting.handle, counting)
 
     answers = await asyncio.gather(*(lane.submit(0) for _ in range(5)), return_exceptions=True)
 

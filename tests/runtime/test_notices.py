@@ -51,7 +51,7 @@ async def test_the_worker_forgets_old_notices_that_are_dealt_with_and_no_others(
     for name, days in (("applied", 31), ("failed", 31), ("fresh", 29), ("waiting", 31)):
         await _store(db, name, days=days)
     async with db.transaction() as tx:
-        await notices.mark_applied(tx, [(3, "applied"), (3, "fresh")], at=NOW)
+        notices.mark_applied(tx, [(3, "applied"), (3, "fresh")], at=NOW)
         await notices.put_off(tx, 3, "failed", until=None, note="about nothing of ours")
     settings = load(
         {
@@ -75,7 +75,7 @@ async def test_a_batch_of_old_notices_is_forgotten_at_a_time(db: Database) -> No
     for number in range(5):
         await _store(db, f"old{number}", days=9)
     async with db.transaction() as tx:
-        await notices.mark_applied(tx, [(3, f"old{number}") for number in range(5)], at=NOW)
+        notices.mark_applied(tx, [(3, f"old{number}") for number in range(5)], at=NOW)
 
     done = []
     for _ in range(3):

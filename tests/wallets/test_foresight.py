@@ -11,6 +11,7 @@ from tests.wallets.builders import NOON, TEAHOUSE, cny, look, open_wallet, pay_i
 from tillgate.kernel.errors import Refusal
 from tillgate.kernel.ids import new_id
 from tillgate.ledger import flows as ledger
+from tillgate.runtime.ahead import AheadLane
 from tillgate.runtime.db import Database
 from tillgate.runtime.lane import Lane
 from tillgate.wallets import commands, queries
@@ -35,7 +36,7 @@ Orders = Lane[AnyOrder, Told | Moved | Held]
 
 def open_lane(db: Database, *, max_items: int = 8) -> Orders:
     """As a process has it."""
-    return Lane(db, commands.carry_out, ahead=OrdersAhead(), max_items=max_items)
+    return AheadLane(db, commands.carry_out, OrdersAhead(), max_items=max_items)
 
 
 def move(wallet_id: str, news: News) -> MoveWallet:

@@ -9,6 +9,7 @@ from tillgate.kernel.errors import Refusal
 from tillgate.ledger import commands
 from tillgate.ledger.foresight import Drafted, Foresight, stamps_of
 from tillgate.ledger.model import Journal, Posted
+from tillgate.runtime.ahead import AheadLane
 from tillgate.runtime.db import Database, Tx
 from tillgate.runtime.lane import Lane
 from tillgate.runtime.writes import Notebook
@@ -22,7 +23,7 @@ def open_lane(db: Database, clock: Clock, *, max_items: int = 1000) -> PostingLa
     async def post(tx: Tx, journals: Sequence[Journal]) -> list[Posted | Refusal]:
         return await commands.post(tx, journals, at=clock.now())
 
-    return Lane(db, post, max_items=max_items, ahead=_Ahead(clock))
+    return AheadLane(db, post, _Ahead(clock), max_items=max_items)
 
 
 class _Ahead:

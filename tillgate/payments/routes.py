@@ -42,6 +42,7 @@ _WORDS = (
     "statement_descriptor",
     "statement_descriptor_suffix",
 )
+_CLEARED = {name: name for name in ("payment_method", "shipping")} | {"customer": "customer_id"}
 
 
 class Routes:
@@ -250,7 +251,9 @@ class Routes:
         """Show one charge of the caller."""
         async with self._db.transaction(readonly=True) as tx:
             charge = await self._charge(tx, call, charge_id)
-            booked = await _booked(tx, call.merchant_id, [f"payment:{charge.attempt.id}"])
+            booked = await ledger.journals_of(
+                tx, call.merchant_id, [f"payment:{charge.attempt.id}"]
+            )
         return _show_charge(charge, booked, call)
 
     async def list_charges(self, call: Call, body: wire.ListCharges) -> ListOf[shown.ShownCharge]:
@@ -265,7 +268,7 @@ class Routes:
                 customer_id=body.customer,
             )
             causes = [f"payment:{one.attempt.id}" for one in rows.data]
-            booked = await _booked(tx, call.merchant_id, causes)
+            booked = await ledger.journals_of(tx, call.merchant_id, causes)
         return show_list(call, rows, lambda one: _show_charge(one, booked, call))
 
     async def _charge(self, tx: Tx, call: Call, charge_id: str) -> Charge:
@@ -349,7 +352,7 @@ class Routes:
                 attempt_id=attempt_id,
             )
             causes = [f"refund:{one.refund.id}" for one in rows.data]
-            booked = await _booked(tx, call.merchant_id, causes)
+            booked = await ledger.journals_of(tx, call.merchant_id, causes)
         return show_list(call, rows, lambda one: _show_refund(one, booked, call))
 
     async def resume_refund(self, call: Call, object_id: str) -> shown.ShownRefund:
@@ -363,7 +366,7 @@ class Routes:
 
     async def _shown_refund(self, call: Call, view: RefundView) -> shown.ShownRefund:
         async with self._db.transaction(readonly=True) as tx:
-            booked = await _booked(tx, call.merchant_id, [f"refund:{view.refund.id}"])
+            booked = await ledger.journals_of(tx, call.merchant_id, [f"refund:{view.refund.id}"])
         return _show_refund(view, booked, call)
 
     def operations(self) -> Sequence[Operation]:
@@ -446,12 +449,7 @@ def _changes(payment: Payment, body: wire.ChangeIntent) -> dict[str, Any]:
     changes: dict[str, Any] = {
         name: value for name in _WORDS if (value := getattr(body, name)) is not UNSET
     }
-    cleared = {
-        "customer": "customer_id",
-        "payment_method": "payment_method",
-        "shipping": "shipping",
-    }
-    for name, own in cleared.items():
+    for name, own in _CLEARED.items():
         value = getattr(body, name)
         if value is not UNSET and (name != "payment_method" or value is None):
             changes[own] = msgspec.to_builtins(value)
@@ -465,11 +463,9 @@ def _changes(payment: Payment, body: wire.ChangeIntent) -> dict[str, Any]:
     if body.payment_method_options is not None:
         given = wire.read_options(body.payment_method_options)
         changes["method_options"] = {**payment.method_options, **given}
-    return changes | {
-        name: value
-        for name in ("amount", "capture_method")
-        if (value := getattr(body, name)) is not None
-    }
+    for name in ("amount", "capture_method"):
+        changes |= {name: value} if (value := getattr(body, name)) is not None else {}
+    return changes
 
 
 def is_publishable(caller: Caller) -> bool:
@@ -487,11 +483,6 @@ def refused(refusal: UnexpectedState, payment: Payment, call: Call) -> Answer:
     status, error = error_of(refusal, call.request_id)
     intent = msgspec.to_builtins(shown.show_intent(payment, livemode=call.livemode))
     return Answer(status, _encode(Envelope(msgspec.structs.replace(error, payment_intent=intent))))
-
-
-async def _booked(tx: Tx, merchant_id: int, causes: Sequence[str]) -> dict[str, int]:
-    """Return the journals of these causes by number."""
-    return await ledger.journals_of(tx, merchant_id, causes)
 
 
 def _transaction_id(booked: dict[str, int], cause: str) -> str | None:

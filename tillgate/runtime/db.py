@@ -12,11 +12,12 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from functools import cache
-from typing import Any, Final, LiteralString
+from typing import Any, Final, LiteralString, cast
 
 import asyncpg
 
 from tillgate.kernel.errors import Kind, Refusal
+from tillgate.runtime.pool import Connection, Pool
 from tillgate.runtime.writes import (
     NOT_AS_WANTED,
     Notebook,
@@ -86,7 +87,7 @@ class Tx(Notebook):
 
     __slots__ = ("_connection", "is_begun")
 
-    def __init__(self, connection: asyncpg.pool.PoolConnectionProxy, *, is_begun: bool) -> None:
+    def __init__(self, connection: Connection, *, is_begun: bool) -> None:
         super().__init__()
         self._connection = connection
         self.is_begun = is_begun
@@ -246,7 +247,7 @@ def _assert_reads(sql: str) -> None:
 class Database:
     """A pool of connections to one database."""
 
-    def __init__(self, pool: asyncpg.Pool) -> None:
+    def __init__(self, pool: Pool) -> None:
         self._pool = pool
         #: Statements and transactions under way; a virtual clock stands still while it is not zero.
         self.busy = 0
@@ -258,7 +259,6 @@ class Database:
         url: str,
         *,
         size: int = 8,
-        minimum: int = 1,
         role: str | None = "tillgate_app",
         settings: dict[str, str] | None = None,
     ) -> Database:
@@ -273,19 +273,21 @@ class Database:
             **({"role": role} if role else {}),
             **(settings or {}),
         }
-        try:
-            pool = await asyncpg.create_pool(
+
+        async def connect() -> Connection:
+            opened = await asyncpg.connect(  # pyright: ignore[reportUnknownVariableType]
                 url,
-                min_size=minimum,
-                max_size=size,
                 command_timeout=60,
                 server_settings=server_settings,
-                reset=_keep_session,
-                max_inactive_connection_lifetime=0,
                 # All texts are literals, so there are as many as the code has; joined ones are long.
                 statement_cache_size=1000,
                 max_cacheable_statement_size=0,
             )
+            return cast("Connection", opened)
+
+        pool = Pool(connect, size)
+        try:
+            pool.release(await pool.acquire())
         except LOST_CONNECTION as error:
             raise DatabaseUnavailable from error
         return Database(pool)
@@ -326,7 +328,7 @@ class Database:
         finally:
             _holding.reset(token)
             self.busy -= 1
-            await self._pool.release(connection)
+            self._pool.release(connection)
 
     @asynccontextmanager
     async def _reading(self) -> AsyncGenerator[Tx]:
@@ -340,12 +342,12 @@ class Database:
         finally:
             _holding.reset(token)
             self.busy -= 1
-            await self._pool.release(connection)
+            self._pool.release(connection)
 
-    async def _take(self) -> asyncpg.pool.PoolConnectionProxy:
+    async def _take(self) -> Connection:
         self.busy += 1
         try:
-            return _proxy(await self._pool.acquire())
+            return await self._pool.acquire()
         except LOST_CONNECTION as error:
             self.busy -= 1
             raise DatabaseUnavailable from error
@@ -369,13 +371,4 @@ class Database:
     @property
     def in_use(self) -> int:
         """Connections taken from the pool right now."""
-        return self._pool.get_size() - self._pool.get_idle_size()
-
-
-def _proxy(connection: Any) -> asyncpg.pool.PoolConnectionProxy:
-    """asyncpg says less of its types than we ask for."""
-    return connection
-
-
-async def _keep_session(_: asyncpg.Connection) -> None:
-    """Nothing of a session outlives its transaction here, so there is nothing to reset."""
+        return self._pool.in_use

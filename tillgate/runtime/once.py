@@ -11,6 +11,7 @@ import msgspec
 
 from tillgate.kernel.clock import Clock
 from tillgate.kernel.errors import Refusal
+from tillgate.runtime.ahead import Ahead, AheadLane, Draft
 from tillgate.runtime.db import Database, Tx
 from tillgate.runtime.idempotency import (
     TRANSIENT,
@@ -22,7 +23,7 @@ from tillgate.runtime.idempotency import (
     key_of,
     select_rows,
 )
-from tillgate.runtime.lane import Ahead, Draft, Lane
+from tillgate.runtime.lane import Lane
 from tillgate.runtime.secrets import Vault
 from tillgate.runtime.writes import Notebook
 
@@ -64,13 +65,12 @@ class OnceLane(Generic[Payload, Result]):
         self._clock = clock
         self._vault = vault
         self._decide = handle
-        self._lane: Lane[OnceItem[Payload, Result], Stored] = Lane(
-            db,
-            self._handle,
-            key=_key_of,
-            max_items=max_items,
-            ahead=None if ahead is None else _OnceAhead(db, ahead, self._finished),
-        )
+        self._lane: Lane[OnceItem[Payload, Result], Stored]
+        if ahead is None:
+            self._lane = Lane(db, self._handle, key=_key_of, max_items=max_items)
+        else:
+            drafts = _OnceAhead(db, ahead, self._finished)
+            self._lane = AheadLane(db, self._handle, drafts, key=_key_of, max_items=max_items)
 
     async def submit(self, item: OnceItem[Payload, Result]) -> Stored:
         """Do it once and return the answer; raise only what must not be stored."""

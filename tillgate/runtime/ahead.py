@@ -1,0 +1,174 @@
+"""Group commit that decides the next batch while the one before is being written.
+
+A draft is decided on what the drafts before it will leave, and is written only if that came true,
+which its own writing checks (see `ledger.foresight`). Whenever anything at all goes wrong (somebody
+else has written, an item fails), the batch is decided again the careful way, by the lane's handler,
+and the drafts begin anew from what is committed. No answer is given before the transaction it rests
+on has committed.
+
+One batch is being written, one lies ready: the writer takes it in the same turn of the loop in which
+the last was answered, before all those who waited for that one have theirs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+from tillgate.kernel.errors import Refusal
+from tillgate.runtime.db import CommitUnknown, Database, DatabaseUnavailable, Tx
+from tillgate.runtime.lane import Handler, Item, Lane, Result, fail
+
+Given = TypeVar("Given", contravariant=True)
+Answer = TypeVar("Answer", covariant=True)
+
+
+class Draft(Protocol[Answer]):
+    """A batch decided ahead."""
+
+    @property
+    def results(self) -> Sequence[Answer | Refusal]:
+        """A result for each item, in order."""
+        ...
+
+    async def write(self, tx: Tx, /) -> None:
+        """Put off what is to be written; it must fail where what was decided on is not true."""
+        ...
+
+
+class Ahead(Protocol[Given, Answer]):
+    """Decides batches on what the ones drafted before will leave."""
+
+    async def draft(self, tx: Tx, items: Sequence[Given], /) -> Draft[Answer] | None:
+        """Decide, with a `tx` that only reads; None where these items cannot be decided ahead."""
+        ...
+
+    def forget(self) -> None:
+        """What was drafted last did not come true: begin anew, from what is committed."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Drafted(Generic[Item, Result]):
+    """A batch and what was decided about it."""
+
+    batch: list[tuple[Item, asyncio.Future[Result]]]
+    draft: Draft[Result]
+    keys: set[Hashable]
+
+
+class AheadLane(Lane[Item, Result]):
+    """A lane whose batches are drafted by `ahead`, and decided by `handle` where they cannot be."""
+
+    def __init__(
+        self,
+        db: Database,
+        handle: Handler[Item, Result],
+        ahead: Ahead[Item, Result],
+        *,
+        key: Callable[[Item], Hashable] | None = None,
+        max_items: int = 256,
+    ) -> None:
+        super().__init__(db, handle, key=key, max_items=max_items)
+        self._ahead = ahead
+        self._ready: _Drafted[Item, Result] | None = None
+        self._under_way: _Drafted[Item, Result] | None = None
+        self._writer: asyncio.Task[None] | None = None
+        #: Whether everything drafted so far has come true, or still may.
+        self._holds = True
+        #: Rung when something has come, was taken or was written.
+        self._bell: asyncio.Future[None] | None = None
+
+    def _came(self) -> None:
+        if self._bell is not None and not self._bell.done():
+            self._bell.set_result(None)
+
+    async def _something(self) -> None:
+        self._bell = asyncio.get_running_loop().create_future()
+        await self._bell
+
+    async def _run(self) -> None:
+        while self._waiting or self._under_way is not None:
+            if self._ready is not None:
+                await self._something()
+                continue
+            batch = await self._gathered()
+            if batch:
+                await self._dispatch(batch)
+            elif self._under_way is not None:
+                await self._something()
+
+    async def _gathered(self) -> list[tuple[Item, asyncio.Future[Result]]]:
+        """Return what waits, but for what has a key that is being written."""
+        seen = -1
+        while seen < len(self._waiting) < self._max_items:
+            seen = len(self._waiting)
+            await asyncio.sleep(0)  # as long as every turn of the loop brings more, they join
+        return self._next_batch(set() if self._under_way is None else self._under_way.keys)
+
+    async def _dispatch(self, batch: list[tuple[Item, asyncio.Future[Result]]]) -> None:
+        """Draft a batch and lay it ready for the writer; or write it the careful way."""
+        draft = await self._drafted(batch) if self._holds else None
+        if draft is None or not self._holds:
+            while self._under_way is not None:
+                await self._something()
+            self._ahead.forget()
+            self._holds = True
+            draft = await self._drafted(batch)
+        if draft is None:
+            await self._write(batch)
+            self._ahead.forget()
+            return
+        self._ready = _Drafted(batch, draft, self._keys_of(batch))
+        if self._under_way is None:
+            self._under_way = self._ready
+            self._writer = asyncio.create_task(self._write_ready())
+
+    async def _drafted(
+        self, batch: list[tuple[Item, asyncio.Future[Result]]]
+    ) -> Draft[Result] | None:
+        try:
+            async with self._db.transaction(readonly=True) as tx:
+                return await self._ahead.draft(tx, [item for item, _ in batch])
+        except Exception:  # noqa: BLE001  whatever it was, the careful way will meet it again
+            return None
+        except BaseException as error:
+            fail(batch, error)
+            raise
+
+    async def _write_ready(self) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            while self._ready is not None:
+                drafted = self._under_way = self._ready
+                self._ready = None
+                self._came()
+                if not self._holds:
+                    await self._write(drafted.batch)
+                elif await self._write_draft(drafted):
+                    # Once the next has been sent, which is before this turn of the loop is over.
+                    loop.call_soon(self._settle, drafted.batch, drafted.draft.results)
+        finally:
+            self._under_way = None
+            self._came()
+
+    async def _write_draft(self, drafted: _Drafted[Item, Result]) -> bool:
+        """Write a batch as it was decided; where that did not come true, the drafts do not hold."""
+        try:
+            async with self._db.transaction() as tx:
+                await drafted.draft.write(tx)
+        except (DatabaseUnavailable, CommitUnknown) as error:
+            self._holds = False
+            fail(drafted.batch, error)
+        except Exception:  # noqa: BLE001  decided again under the lock, where each fails alone
+            self._holds = False
+            await self._write(drafted.batch)
+        except BaseException as error:
+            self._holds = False
+            fail(drafted.batch, error)
+            raise
+        else:
+            return True
+        return False
