@@ -76,6 +76,8 @@ class AheadLane(Lane[Item, Result]):
         self._ready: _Drafted[Item, Result] | None = None
         self._under_way: _Drafted[Item, Result] | None = None
         self._writer: asyncio.Task[None] | None = None
+        #: How many have been waiting or being written at a time, of late.
+        self._most = 0
         #: Whether everything drafted so far has come true, or still may.
         self._holds = True
         #: Rung when something has come, was taken or was written.
@@ -101,12 +103,21 @@ class AheadLane(Lane[Item, Result]):
                 await self._something()
 
     async def _gathered(self) -> list[tuple[Item, asyncio.Future[Result]]]:
-        """Return what waits, but for what has a key that is being written."""
+        """Return about half of all that is asked at a time, but for keys that are being written.
+
+        The other half is then being written, or answered and asked anew. Were all of it to wait for
+        one batch, nobody would decide while the database writes, nor it write while they decide.
+        """
+        half = max(self._most // 2, 1)
         seen = -1
-        while seen < len(self._waiting) < self._max_items:
+        while seen < len(self._waiting) < half:
             seen = len(self._waiting)
             await asyncio.sleep(0)  # as long as every turn of the loop brings more, they join
-        return self._next_batch(set() if self._under_way is None else self._under_way.keys)
+        under_way = 0 if self._under_way is None else len(self._under_way.batch)
+        # Forgotten slowly, since an answer and the next question take a while.
+        self._most = max(len(self._waiting) + under_way, self._most - self._most // 64)
+        keys = set[Hashable]() if self._under_way is None else self._under_way.keys
+        return self._next_batch(keys, most=half)
 
     async def _dispatch(self, batch: list[tuple[Item, asyncio.Future[Result]]]) -> None:
         """Draft a batch and lay it ready for the writer; or write it the careful way."""

@@ -75,12 +75,15 @@ class Lane(Generic[Item, Result]):
     def _keys_of(self, batch: list[tuple[Item, asyncio.Future[Result]]]) -> set[Hashable]:
         return {self._key(item) for item, _ in batch} - {None} if self._key else set()
 
-    def _next_batch(self, keys: set[Hashable]) -> list[tuple[Item, asyncio.Future[Result]]]:
+    def _next_batch(
+        self, keys: set[Hashable], *, most: int = 1 << 30
+    ) -> list[tuple[Item, asyncio.Future[Result]]]:
         """Take what waits; what has one of these keys, or one that is in the batch, waits on."""
+        most = min(most, self._max_items)
         batch: list[tuple[Item, asyncio.Future[Result]]] = []
         later: list[tuple[Item, asyncio.Future[Result]]] = []
         keys = set(keys)
-        while self._waiting and len(batch) < self._max_items:
+        while self._waiting and len(batch) < most:
             entry = self._waiting.popleft()
             key = self._key(entry[0]) if self._key else None
             if key is not None and key in keys:
