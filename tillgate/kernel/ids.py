@@ -10,9 +10,11 @@ import os
 import time
 from collections.abc import Callable
 from datetime import datetime
+from functools import lru_cache
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _PAIRS = [high + low for high in _ALPHABET for low in _ALPHABET]
+_LOW = (1 << 40) - 1
 
 
 def _machine_milliseconds() -> int:
@@ -74,15 +76,23 @@ def make_id(prefix: str, milliseconds: int, bits: int) -> str:
 
 def _text(prefix: str, number: int) -> str:
     pairs = _PAIRS
-    text = "".join([pairs[(number >> shift) & 1023] for shift in range(120, -1, -10)])
-    return f"{prefix}_{text}"
+    low, high = number & _LOW, (number >> 40) & _LOW  # small numbers are quicker to take apart
+    return (
+        f"{prefix}_{_moment(number >> 80)}"
+        f"{pairs[high >> 30]}{pairs[high >> 20 & 1023]}{pairs[high >> 10 & 1023]}{pairs[high & 1023]}"
+        f"{pairs[low >> 30]}{pairs[low >> 20 & 1023]}{pairs[low >> 10 & 1023]}{pairs[low & 1023]}"
+    )
+
+
+@lru_cache(maxsize=64)
+def _moment(milliseconds: int) -> str:
+    """The first ten characters, which all ids of a millisecond share."""
+    return "".join([_PAIRS[(milliseconds >> shift) & 1023] for shift in range(40, -1, -10)])
 
 
 def floor_id(prefix: str, moment: datetime) -> str:
     """Return what sorts before every id drawn at `moment` or later."""
-    number = max(int(moment.timestamp() * 1000), 0) << 80
-    text = "".join([_PAIRS[(number >> shift) & 1023] for shift in range(120, -1, -10)])
-    return f"{prefix}_{text}"
+    return _text(prefix, max(int(moment.timestamp() * 1000), 0) << 80)
 
 
 def suffix(identifier: str) -> str:

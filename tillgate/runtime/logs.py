@@ -1,7 +1,7 @@
 """Structured logs: one JSON object a line, a closed list of fields, and no secret in any of them.
 
-Standard `logging` underneath, so that libraries' records take the same way. The caller only puts
-the record on a queue; a thread of its own masks card numbers and keys in every text, encodes and
+Standard `logging` underneath, so that libraries' records take the same way. The caller only lays
+the record down; a thread of its own masks card numbers and keys in every text, encodes and
 writes. `event.sequence` counts up by one per process, so that a line lost downstream is noticed.
 
     log.info("attempt paid", extra={"event.action": "attempt.paid", "attempt.id": attempt.id})
@@ -14,14 +14,16 @@ from __future__ import annotations
 import itertools
 import logging
 import os
-import queue
 import sys
 import threading
+import time
 import traceback
+from collections import deque
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from functools import lru_cache
 from types import MappingProxyType, NoneType
 from typing import Any, Final, TextIO
 
@@ -57,6 +59,8 @@ FIELDS: Final = frozenset(
 )
 _LONGEST_TEXT: Final = 8_192
 _LINES_AT_ONCE: Final = 256
+#: How long the thread lets lines gather: waking it for each would cost more than writing it.
+_COLLECT_SECONDS: Final = 0.02
 #: More than this waiting means the output is stuck: newer lines are dropped, and the gap in
 #: `event.sequence` shows how many.
 _MOST_WAITING: Final = 100_000
@@ -84,19 +88,25 @@ class Writer(logging.Handler):
         self._is_json = is_json
         self._always = {"service.name": service, "process.pid": os.getpid()}
         self._sequence = itertools.count(1)
-        self._queue: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+        self._waiting: deque[dict[str, Any]] = deque()
+        #: Set where something waits and the thread may not know of it.
+        self._come = threading.Event()
+        self._is_busy = self._is_closed = False
         self._thread = threading.Thread(target=self._write_all, name="logs", daemon=True)
         self._thread.start()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Put the record on the queue; nothing is encoded here."""
+        """Lay the line down; nothing is encoded here, and a busy thread is not woken."""
         sequence = next(self._sequence)
-        if self._queue.qsize() < _MOST_WAITING:
-            self._queue.put(self._line(record, sequence))
+        if len(self._waiting) < _MOST_WAITING:
+            self._waiting.append(self._line(record, sequence))
+        if not self._is_busy:
+            self._come.set()
 
     def close(self) -> None:
         """Write what is waiting, then end."""
-        self._queue.put(None)
+        self._is_closed = True
+        self._come.set()
         self._thread.join(timeout=5)
         super().close()
 
@@ -120,15 +130,22 @@ class Writer(logging.Handler):
         return line
 
     def _write_all(self) -> None:
-        while (line := self._queue.get()) is not None:
-            lines = [line]
-            while len(lines) < _LINES_AT_ONCE and not self._queue.empty():
-                following = self._queue.get()
-                if following is None:
-                    self._write(lines)
-                    return
-                lines.append(following)
-            self._write(lines)
+        while not self._is_closed:
+            self._come.wait()
+            self._is_busy = True
+            self._come.clear()
+            if not self._is_closed:
+                time.sleep(_COLLECT_SECONDS)
+            self._write_waiting()
+            self._is_busy = False
+            if self._waiting:  # laid down while we seemed busy
+                self._come.set()
+        self._write_waiting()
+
+    def _write_waiting(self) -> None:
+        while self._waiting:
+            count = min(len(self._waiting), _LINES_AT_ONCE)
+            self._write([self._waiting.popleft() for _ in range(count)])
 
     def _write(self, lines: list[dict[str, Any]]) -> None:
         encode = _json if self._is_json else _text
@@ -192,4 +209,10 @@ def _text(line: dict[str, Any]) -> str:
 
 
 def _iso(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+    whole, part = divmod(int(seconds * 1000), 1000)
+    return f"{_second(whole)}.{part:03d}+00:00"
+
+
+@lru_cache(maxsize=4)
+def _second(whole: int) -> str:
+    return datetime.fromtimestamp(whole, UTC).strftime("%Y-%m-%dT%H:%M:%S")
