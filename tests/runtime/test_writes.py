@@ -116,10 +116,9 @@ async def test_nothing_is_sent_of_a_transaction_that_was_given_up(db: Database) 
     assert await _outbox(db) == []
 
 
-async def test_rows_by_copy_belong_to_the_transaction(db: Database) -> None:
+async def test_what_was_noted_elsewhere_belongs_to_the_transaction(db: Database) -> None:
     notebook = Notebook()
-    rows = [(3, "x", NOON), (3, "y", NOON)]
-    notebook.later_copy("runtime", "outbox", ("merchant_id", "id", "at"), rows)
+    notebook.later(_INSERT, [3, 3], ["x", "y"])
 
     def fail_too(tx: Tx) -> None:
         tx.take_over(notebook)

@@ -131,7 +131,7 @@ class Tx(Notebook):
                 await self._connection.execute("BEGIN")
             except LOST_CONNECTION as error:
                 raise DatabaseUnavailable from error
-        if self._writes or self._copies:
+        if self._writes:
             await self.flush()
 
     async def prepare(self) -> None:
@@ -166,16 +166,10 @@ class Tx(Notebook):
     async def flush(self) -> None:
         """Send what was put off: writes to different tables in one statement, in any order;
         a second write to a table sees what the first has done."""
-        copies, self._copies = self._copies, []
         waiting, self._writes = self._writes, []
         while waiting:
             together, waiting = first_of_each_table(waiting)
             await self._send(together)
-        for copy in copies:
-            tag = await self._connection.copy_records_to_table(
-                copy.table, schema_name=copy.schema, columns=list(copy.columns), records=copy.rows
-            )
-            assert _touched(tag) == len(copy.rows), "rows were lost"
 
     async def _send(self, writes: list[Write]) -> None:
         if len(writes) == 1 and writes[0].rows is None:

@@ -8,7 +8,6 @@ which the batch's locks are held and nothing else is done; joined as the parts o
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from functools import cache
 from typing import Final, LiteralString, NamedTuple, cast
 
@@ -29,23 +28,13 @@ class Write(NamedTuple):
         return AssertionError(self.otherwise)
 
 
-class Copy(NamedTuple):
-    """Rows to be written by COPY."""
-
-    schema: str
-    table: str
-    columns: Sequence[str]
-    rows: Sequence[Sequence[object]]
-
-
 class Notebook:
     """Writes that were put off, in order. A transaction is one that can send them."""
 
-    __slots__ = ("_copies", "_writes")
+    __slots__ = ("_writes",)
 
     def __init__(self) -> None:
         self._writes: list[Write] = []
-        self._copies: list[Copy] = []
 
     def later(
         self,
@@ -60,21 +49,14 @@ class Notebook:
         """
         self._writes.append(Write(sql, args, rows, otherwise))
 
-    def later_copy(
-        self, schema: str, table: str, columns: Sequence[str], rows: Sequence[Sequence[object]]
-    ) -> None:
-        """Put off new rows, which go by COPY: cheaper than an INSERT where they are hundreds."""
-        self._copies.append(Copy(schema, table, columns, rows))
-
     @property
     def is_one_statement(self) -> bool:
         """Whether all of it can be sent at once, and so needs no transaction around it."""
-        return not self._copies and not first_of_each_table(self._writes)[1]
+        return not first_of_each_table(self._writes)[1]
 
     def take_over(self, notebook: Notebook) -> None:
         """Put off all that was put off there."""
         self._writes += notebook._writes
-        self._copies += notebook._copies
 
 
 #: Raised by `runtime.expect`, with the place of the write as its message.
