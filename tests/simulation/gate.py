@@ -259,12 +259,6 @@ class Session:
         connection = self.connection
         await self._pass(sql, lambda: connection.executemany(sql, rows))
 
-    async def copy_records_to_table(self, table: str, **given: Any) -> str:
-        connection = self.connection
-        return await self._pass(
-            f"COPY {table}", lambda: connection.copy_records_to_table(table, **given)
-        )
-
     def freeze(self) -> None:
         """Stop the server's process for this connection where it stands."""
         self._signal(signal.SIGSTOP)
@@ -334,7 +328,7 @@ class Shelf:
 
 
 class Pool:
-    """The few connections of one process, in the words of asyncpg's pool."""
+    """The few connections of one process, in the words of `runtime.pool`."""
 
     def __init__(self, shelf: Shelf, process: str, size: int = 4) -> None:
         self._shelf = shelf
@@ -352,7 +346,7 @@ class Pool:
             raise
         return session
 
-    async def release(self, session: Session) -> None:
+    def release(self, session: Session) -> None:
         if session.is_closed():
             self.sessions.remove(session)
         else:
