@@ -36,7 +36,7 @@ async def test_a_revoked_key_stops_working(client, teahouse, db, application) ->
         await merchants.revoke_key(tx, made.key.id, at=SystemClock().now())
         kept = await tx.all("SELECT * FROM merchants.api_keys")
         assert made.text not in str([dict(row) for row in kept])
-    application.api._keys.forget()
+    application.api.keys.forget()
     assert (await second.get("/v1/customers")).status == 401
     async with db.transaction() as tx:
         assert len(await queries.keys(tx, teahouse.account)) == 4
