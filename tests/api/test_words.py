@@ -92,9 +92,10 @@ def test_operations_announce_their_errors(document: dict[str, Any]) -> None:
     spend = document["paths"]["/v1/wallets/{wallet}/spend"]["post"]["responses"]
     retrieve = document["paths"]["/v1/wallets/{wallet}"]["get"]["responses"]
 
-    assert "wallet_frozen" in spend["402"]["x-codes"]
-    assert "`wallet_frozen`" in spend["402"]["description"]
-    assert "402" not in retrieve
+    assert "wallet_frozen" in spend["400"]["x-codes"]
+    assert "`wallet_frozen`" in spend["400"]["description"]
+    assert "402" not in spend
+    assert "wallet_frozen" not in retrieve["400"]["x-codes"]
     assert "resource_missing" in retrieve["404"]["x-codes"]
 
 
