@@ -103,21 +103,21 @@ class AheadLane(Lane[Item, Result]):
                 await self._something()
 
     async def _gathered(self) -> list[tuple[Item, asyncio.Future[Result]]]:
-        """Return about half of all that is asked at a time, but for keys that are being written.
+        """Return about a third of all that is asked at a time, but for keys being written.
 
-        The other half is then being written, or answered and asked anew. Were all of it to wait for
-        one batch, nobody would decide while the database writes, nor it write while they decide.
+        The rest is then being written, or answered and asked anew. Were all of it to wait for one
+        batch, nobody would decide while the database writes, nor it write while they decide.
         """
-        half = max(self._most // 2, 1)
+        share = max(self._most // 3, 1)
         seen = -1
-        while seen < len(self._waiting) < half:
+        while seen < len(self._waiting) < share:
             seen = len(self._waiting)
             await asyncio.sleep(0)  # as long as every turn of the loop brings more, they join
         under_way = 0 if self._under_way is None else len(self._under_way.batch)
         # Forgotten slowly, since an answer and the next question take a while.
         self._most = max(len(self._waiting) + under_way, self._most - self._most // 64)
         keys = set[Hashable]() if self._under_way is None else self._under_way.keys
-        return self._next_batch(keys, most=half)
+        return self._next_batch(keys, most=share)
 
     async def _dispatch(self, batch: list[tuple[Item, asyncio.Future[Result]]]) -> None:
         """Draft a batch and lay it ready for the writer; or write it the careful way."""
