@@ -11,12 +11,11 @@ from tests.wallets.builders import NOON, TEAHOUSE, cny, look, open_wallet, pay_i
 from tillgate.kernel.errors import Refusal
 from tillgate.kernel.ids import new_id
 from tillgate.ledger import flows as ledger
-from tillgate.runtime.ahead import AheadLane
 from tillgate.runtime.db import Database
 from tillgate.runtime.lane import Lane
 from tillgate.wallets import commands, queries
 from tillgate.wallets.errors import BalanceInsufficient, WalletFrozen
-from tillgate.wallets.foresight import OrdersAhead
+from tillgate.wallets.flows import open_lane
 from tillgate.wallets.machine import News
 from tillgate.wallets.model import (
     AnyOrder,
@@ -32,11 +31,6 @@ from tillgate.wallets.model import (
 )
 
 Orders = Lane[AnyOrder, Told | Moved | Held]
-
-
-def open_lane(db: Database, *, max_items: int = 8) -> Orders:
-    """As a process has it."""
-    return AheadLane(db, commands.carry_out, OrdersAhead(), max_items=max_items)
 
 
 def move(wallet_id: str, news: News) -> MoveWallet:

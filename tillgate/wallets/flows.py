@@ -8,9 +8,11 @@ from tillgate.kernel.clock import Clock
 from tillgate.kernel.errors import Refusal
 from tillgate.ledger import queries as ledger
 from tillgate.ledger.commands import Memory
+from tillgate.runtime.ahead import AheadLane
 from tillgate.runtime.db import Database, Tx
 from tillgate.runtime.lane import Lane
 from tillgate.wallets import commands
+from tillgate.wallets.foresight import OrdersAhead
 from tillgate.wallets.model import AnyOrder, Held, Moved, ReleaseHold, Told
 
 #: Orders of any kind share one lane, so that what was asked first is decided first.
@@ -26,7 +28,7 @@ def open_lane(db: Database, *, max_items: int = 500) -> WalletLane:
     async def carry_out(tx: Tx, orders: Sequence[AnyOrder]) -> list[Told | Moved | Held | Refusal]:
         return await commands.carry_out(tx, orders, memory)
 
-    return Lane(db, carry_out, max_items=max_items)
+    return AheadLane(db, carry_out, OrdersAhead(), max_items=max_items)
 
 
 async def order(db: Database, item: AnyOrder) -> Told | Moved | Held:
