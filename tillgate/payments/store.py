@@ -1,7 +1,8 @@
 """SQL of the schema `payments`.
 
-Rows cross the border as JSON, both ways: a Struct's fields are its table's columns, so a batch is
-one parameter and one statement, and there is no mapping to get wrong.
+A Struct's fields are its table's columns, so there is no mapping to get wrong: rows are written as
+an array of a composite type with the same fields, one parameter and one statement for a batch, and
+read as JSON.
 """
 
 from __future__ import annotations
@@ -16,22 +17,21 @@ from tillgate.kernel.paging import Page, Rows
 from tillgate.payments.model import Attempt, Payment, Refund
 from tillgate.runtime.db import Tx
 from tillgate.runtime.listing import select_page
+from tillgate.runtime.rows import RowsOf
 from tillgate.runtime.writes import Notebook
 
 _payment = msgspec.json.Decoder(Payment)
 _attempt = msgspec.json.Decoder(Attempt)
 _refund = msgspec.json.Decoder(Refund)
-_encoder = msgspec.json.Encoder()
+_payment_rows = RowsOf(Payment)
+_attempt_rows = RowsOf(Attempt)
+_refund_rows = RowsOf(Refund)
 
 Key = tuple[int, str]
 
 
 def _keys(keys: Collection[Key]) -> tuple[list[int], list[str]]:
     return [key[0] for key in keys], [key[1] for key in keys]
-
-
-def _json(rows: Sequence[object]) -> str:
-    return _encoder.encode(rows).decode()
 
 
 # Payments ------------------------------------------------------------------------------------
@@ -41,9 +41,8 @@ def insert_payments(notes: Notebook, payments: Sequence[Payment]) -> None:
     """Write new payments."""
     if payments:
         notes.later(
-            "INSERT INTO payments.payments"
-            " SELECT * FROM jsonb_populate_recordset(NULL::payments.payments, $1::jsonb)",
-            _json(payments),
+            "INSERT INTO payments.payments SELECT * FROM unnest($1::payments.payment_row[])",
+            _payment_rows(payments),
         )
 
 
@@ -125,10 +124,10 @@ def update_payments(notes: Notebook, payments: Sequence[Payment]) -> None:
             u.last_error, u.return_url, u.description, u.receipt_email, u.setup_future_usage,
             u.statement_descriptor, u.statement_descriptor_suffix, u.shipping, u.metadata,
             u.canceled_at, u.cancellation_reason, u.sequence)
-        FROM jsonb_populate_recordset(NULL::payments.payments, $1::jsonb) u
+        FROM unnest($1::payments.payment_row[]) u
         WHERE p.merchant_id = u.merchant_id AND p.id = u.id
         """,
-        _json(payments),
+        _payment_rows(payments),
         rows=len(payments),
         otherwise="a locked payment vanished",
     )
@@ -187,9 +186,8 @@ def insert_attempts(notes: Notebook, attempts: Sequence[Attempt]) -> None:
     """Write new attempts."""
     if attempts:
         notes.later(
-            "INSERT INTO payments.attempts"
-            " SELECT * FROM jsonb_populate_recordset(NULL::payments.attempts, $1::jsonb)",
-            _json(attempts),
+            "INSERT INTO payments.attempts SELECT * FROM unnest($1::payments.attempt_row[])",
+            _attempt_rows(attempts),
         )
 
 
@@ -229,10 +227,10 @@ def update_attempts(notes: Notebook, attempts: Sequence[Attempt]) -> None:
             = (u.status, u.reference, u.next_step, u.error, u.instrument, u.amount_authorised,
             u.amount_to_capture, u.amount_captured, u.amount_refunded, u.closing, u.expires_at,
             u.look_up_at, u.look_ups, u.sequence, u.paid_at)
-        FROM jsonb_populate_recordset(NULL::payments.attempts, $1::jsonb) u
+        FROM unnest($1::payments.attempt_row[]) u
         WHERE a.merchant_id = u.merchant_id AND a.id = u.id
         """,
-        _json(attempts),
+        _attempt_rows(attempts),
         rows=len(attempts),
         otherwise="an attempt vanished",
     )
@@ -270,9 +268,8 @@ def insert_refunds(notes: Notebook, refunds: Sequence[Refund]) -> None:
     """Write new refunds."""
     if refunds:
         notes.later(
-            "INSERT INTO payments.refunds"
-            " SELECT * FROM jsonb_populate_recordset(NULL::payments.refunds, $1::jsonb)",
-            _json(refunds),
+            "INSERT INTO payments.refunds SELECT * FROM unnest($1::payments.refund_row[])",
+            _refund_rows(refunds),
         )
 
 
@@ -322,10 +319,10 @@ def update_refunds(notes: Notebook, refunds: Sequence[Refund]) -> None:
             (status, failure_reason, reference, metadata, look_up_at, look_ups, sequence)
             = (u.status, u.failure_reason, u.reference, u.metadata, u.look_up_at, u.look_ups,
             u.sequence)
-        FROM jsonb_populate_recordset(NULL::payments.refunds, $1::jsonb) u
+        FROM unnest($1::payments.refund_row[]) u
         WHERE r.merchant_id = u.merchant_id AND r.id = u.id
         """,
-        _json(refunds),
+        _refund_rows(refunds),
         rows=len(refunds),
         otherwise="a refund vanished",
     )
@@ -380,7 +377,7 @@ def insert_breaks(notes: Notebook, breaks: Sequence[Break]) -> None:
         notes.later(
             "INSERT INTO payments.breaks SELECT * FROM"
             " jsonb_populate_recordset(NULL::payments.breaks, $1::jsonb) ON CONFLICT DO NOTHING",
-            _json(breaks),
+            msgspec.json.encode(breaks).decode(),
         )
 
 
