@@ -20,6 +20,7 @@ BODIES = (
     b"", b"{", b"[]", b"null", b'"x"', b"\xff", b"\x00", b"1e999", b"{}", b"[" * 4000,
     b'{"reference":"\\u0000","amount":1,"method":"alipay"}',
     b'{"reference":"\\ud800","amount":1,"method":"alipay"}',
+    b'{"reference":"\xff","amount":1,"method":"alipay"}',
     b'{"reference":1,"amount":"x","method":[]}',
     b'{"reference":"01jdnz0000000000000000000a","amount":1e30,"method":"alipay"}',
     b'{"reference":"01jdnz0000000000000000000a","amount":1,"method":"\\u0000"}',
@@ -113,6 +114,30 @@ async def test_no_body_breaks_it(stage: Stage, texts: list[str]) -> None:
     ]
 
     assert broken == []
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "detail"),
+    [
+        (b"{", "body_unreadable", "Input data was truncated"),
+        (b'{"reference":"x","amount":"1","method":"alipay"}', "body_unreadable", "$.amount"),
+        (b'{"reference":"x","amount":1,"method":"alipay"}', "reference_unreadable", "26 char"),
+        (b'{"reference":"' + b"x" * 5_000, "body_too_large", "too large"),
+    ],
+)
+async def test_what_cannot_be_read_is_said(
+    stage: Stage, body: bytes, code: str, detail: str
+) -> None:
+    home = urlsplit(stage.link(await stage.open_wallet())).path
+    json = {"Content-Type": "application/json", "Accept-Language": "zh"}
+    for lang, words in (("", "无法识别"), ("?lang=en", "We could not read what this page sent")):
+        url = f"{stage.base_url}{home}/orders{lang}"
+        async with stage.world.session.post(url, data=body, headers=json) as answer:
+            said = await answer.json()
+
+        assert (answer.status, said["error"], said["again"]) == (400, code, False)
+        assert words in said["message"]
+        assert detail in said["detail"]
 
 
 async def test_no_header_breaks_it(stage: Stage) -> None:

@@ -106,7 +106,7 @@ class Door:
         async for chunk in request.stream():
             body += chunk
             if len(body) > _MOST_BYTES:
-                raise FieldRefused("body", "The body is too large.")
+                raise FieldRefused("body", "The body is too large.", code="body_too_large")
         return body
 
 

@@ -261,5 +261,5 @@ Body = TypeVar("Body")
 def _decoded(decode: Callable[[bytes], Body], body: bytes) -> Body:
     try:
         return decode(body)
-    except msgspec.MsgspecError as error:
-        raise FieldRefused("body", str(error)) from None
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise FieldRefused("body", str(error), code="body_unreadable") from None
