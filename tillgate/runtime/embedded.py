@@ -95,14 +95,16 @@ class EmbeddedPostgres:
         self._binaries: Binaries | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
-        """Make the cluster if there is none, start it, and return when it takes connections."""
+    def start(self) -> bool:
+        """Make the cluster if there is none, start it, and return when it takes connections.
+
+        False where it was running already and is taken over as it is.
+        """
         make_directory(self.home)
         with locked(self.home / "lock"):
             if self._keeps_running():
-                self._say("PostgreSQL is already running on this data")
                 self._wait_until_ready()
-                return
+                return False
             self._check()
             binaries = self._found_binaries()
             if version_of(self.place.data) is None:
@@ -111,6 +113,7 @@ class EmbeddedPostgres:
             self._wanted_port = self._wanted_port or free_port()
             self._launch(binaries, self._wanted_port)
             self._wait_until_ready()
+            return True
 
     def stop(self, *, timeout_seconds: float = STOP_TIMEOUT_SECONDS) -> None:
         """End it fast and cleanly: sessions are cut, everything committed is on disk."""
