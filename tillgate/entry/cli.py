@@ -19,6 +19,7 @@ import msgspec
 from tillgate.entry import local_database, supervisor, troubles
 from tillgate.entry.children import CHECKOUT
 from tillgate.entry.exits import Exit
+from tillgate.entry.options import PORT_HELP, Group, with_port
 from tillgate.runtime.settings import Settings, load
 
 ROOMS = {
@@ -57,11 +58,10 @@ named by TILLGATE_CONFIG. With no TILLGATE_DATABASE_URL an embedded PostgreSQL i
 as_json = click.option("--json", "as_json", is_flag=True, help="Write one line of JSON to stdout.")
 
 
-@click.group(epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--data", metavar="DIR", help="Folder of everything this installation keeps [data].")
+@click.group(cls=Group, epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name=None, version="0.1.0", prog_name="tillgate")
 @click.pass_context
-def cli(context: click.Context, data: str | None) -> None:
+def cli(context: click.Context) -> None:
     """Tillgate: a payment gateway with wallets, on books that cannot lie.
 
     \b
@@ -69,13 +69,11 @@ def cli(context: click.Context, data: str | None) -> None:
     tillgate doctor --json             is every cent where it should be?
     tillgate keys create --mode test   a new API key
     """
-    settings = load()
-    context.obj = msgspec.structs.replace(settings, data_dir=data) if data else settings
+    context.obj = context.obj or load()
 
 
 @cli.command()
-@click.option("--data", metavar="DIR", help="Folder of everything this installation keeps [data].")
-@click.option("--port", type=click.IntRange(1, 65535), help="Port of the API and the pages [8080].")
+@click.option("--port", metavar="N", type=click.IntRange(1, 65535), help=PORT_HELP)
 @click.option("--no-simulators", is_flag=True, help="Leave the pretend providers out.")
 @click.option("--stats", is_flag=True, help="Show the memory of each process once all is up.")
 @click.option("-v", "--verbose", is_flag=True, help="Show what every process writes.")
@@ -86,7 +84,7 @@ def up(settings: Settings, **given: Any) -> None:
 
     \b
     tillgate up
-    tillgate up --port 9000 --data /srv/tillgate
+    tillgate up --port 9000 --data second    beside the first one, which has 8080 and ./data
     tillgate up --json | head -1 | jq .links
 
     Ctrl-C ends all of it; the next `up` goes on with the same data. Logs are in DIR/logs.
@@ -392,10 +390,8 @@ def _fail(message: str, code: Exit) -> NoReturn:
 
 def _adjusted(settings: Settings, given: dict[str, Any]) -> Settings:
     replace = msgspec.structs.replace
-    if given["data"]:
-        settings = replace(settings, data_dir=given["data"])
     if given["port"]:
-        settings = replace(settings, http=replace(settings.http, port=given["port"]))
+        settings = with_port(settings, given["port"])
     if given["no_simulators"]:
         settings = replace(settings, simulators=replace(settings.simulators, enabled=False))
     return settings
