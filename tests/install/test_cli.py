@@ -31,6 +31,7 @@ GROUPS = (
     "providers list",
     "providers put",
     "books verify",
+    "books balance",
     "replay webhook",
     "replay notice",
 )

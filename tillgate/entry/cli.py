@@ -19,7 +19,7 @@ import msgspec
 from tillgate.entry import local_database, supervisor, troubles
 from tillgate.entry.children import CHECKOUT
 from tillgate.entry.exits import Exit
-from tillgate.entry.options import PORT_HELP, Group, with_port
+from tillgate.entry.options import PORT_HELP, Group, Moment, with_port
 from tillgate.runtime.settings import Settings, load
 
 ROOMS = {
@@ -37,6 +37,7 @@ ROOMS = {
     "providers list": "tillgate.entry.accounts:list_providers",
     "providers put": "tillgate.entry.accounts:put_provider",
     "books verify": "tillgate.entry.books:verify",
+    "books balance": "tillgate.entry.books:balance",
     "replay webhook": "tillgate.entry.replay:webhook",
     "replay notice": "tillgate.entry.replay:notice",
 }
@@ -304,7 +305,7 @@ def put_provider(settings: Settings, *, as_json: bool, **given: Any) -> None:
 
 @cli.group()
 def books() -> None:
-    """Prove that the books were not changed."""
+    """Prove that the books were not changed, and ask them about any past moment."""
 
 
 @books.command()
@@ -320,6 +321,24 @@ def verify(settings: Settings, *, as_json: bool) -> None:
     found = _plain(_with_database(settings, lambda reachable: _call(door, reachable)))
     _show(found, as_json=as_json)
     sys.exit(Exit.OK if isinstance(found, dict) and found.get("ok") else Exit.REFUSED)
+
+
+@books.command()
+@click.argument("code")
+@click.option("--at", type=Moment(), metavar="MOMENT", help="Unix seconds or ISO 8601 [now].")
+@click.option("--merchant", metavar="ID", help="Whose; the only one there is if left out.")
+@click.option("--mode", type=click.Choice(["test", "live"]), default="test", show_default=True)
+@as_json
+@click.pass_obj
+def balance(settings: Settings, *, code: str, as_json: bool, **given: Any) -> None:
+    """Show where the account CODE stood at a moment, in minor units: credits less debits.
+
+    \b
+    tillgate books balance wallet:wal_...:principal --at 2026-01-31T23:59:59+08:00
+    """
+    door = "books balance"
+    found = _with_database(settings, lambda reachable: _call(door, reachable, code, **given))
+    _show(found, as_json=as_json)
 
 
 @cli.group()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import click
@@ -45,6 +46,27 @@ class Group(click.Group):
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
         self.params.append(_data_option())
+
+
+class Moment(click.ParamType):
+    """A moment: seconds since the Unix epoch, or ISO 8601, in UTC where no zone is named."""
+
+    name = "moment"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> datetime:
+        """Return the moment; one in whole seconds is over when all of its second is."""
+        try:
+            read = (
+                datetime.fromtimestamp(int(value), UTC)
+                if str(value).isdigit()
+                else datetime.fromisoformat(str(value))
+            )
+        except (ValueError, OverflowError, OSError):
+            self.fail(
+                f"{value!r} is no moment: 1767225600 and 2026-01-01T08:00:00+08:00 are.", param, ctx
+            )
+        aware = read if read.tzinfo is not None else read.replace(tzinfo=UTC)
+        return aware if aware.microsecond else aware.replace(microsecond=999_999)
 
 
 @dataclass(frozen=True, slots=True)
