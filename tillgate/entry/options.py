@@ -48,7 +48,7 @@ class Group(click.Group):
         self.params.append(_data_option())
 
 
-class Moment(click.ParamType):
+class Moment(click.ParamType[datetime]):
     """A moment: seconds since the Unix epoch, or ISO 8601, in UTC where no zone is named."""
 
     name = "moment"
