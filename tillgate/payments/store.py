@@ -1,7 +1,8 @@
 """SQL of the schema `payments`.
 
-Rows cross the border as JSON, both ways: a Struct's fields are its table's columns, so a batch is
-one parameter and one statement, and there is no mapping to get wrong.
+A Struct's fields are its table's columns, so there is no mapping to get wrong: rows are written as
+an array of a composite type with the same fields, one parameter and one statement for a batch, and
+read as JSON.
 """
 
 from __future__ import annotations
@@ -17,20 +18,17 @@ from tillgate.kernel.paging import Page, Rows
 from tillgate.payments.model import Attempt, Payment, Refund
 from tillgate.runtime.db import Tx
 from tillgate.runtime.listing import select_page
+from tillgate.runtime.rows import Row, RowsOf
 from tillgate.runtime.writes import Notebook
 
 _payment = msgspec.json.Decoder(Payment)
-_encoder = msgspec.json.Encoder()
+_payment_rows = RowsOf(Payment)
 
 Key = tuple[int, str]
 
 
 def _keys(keys: Collection[Key]) -> tuple[list[int], list[str]]:
     return [key[0] for key in keys], [key[1] for key in keys]
-
-
-def _json(rows: Sequence[object]) -> str:
-    return _encoder.encode(rows).decode()
 
 
 # Payments ------------------------------------------------------------------------------------
@@ -40,9 +38,8 @@ def insert_payments(notes: Notebook, payments: Sequence[Payment]) -> None:
     """Write new payments."""
     if payments:
         notes.later(
-            "INSERT INTO payments.payments"
-            " SELECT * FROM jsonb_populate_recordset(NULL::payments.payments, $1::jsonb)",
-            _json(payments),
+            "INSERT INTO payments.payments SELECT * FROM unnest($1::payments.payment_row[])",
+            _payment_rows(payments),
         )
 
 
@@ -84,10 +81,10 @@ def update_payments(notes: Notebook, payments: Sequence[Payment]) -> None:
             u.last_error, u.return_url, u.description, u.receipt_email, u.setup_future_usage,
             u.statement_descriptor, u.statement_descriptor_suffix, u.shipping, u.metadata,
             u.canceled_at, u.cancellation_reason, u.sequence)
-        FROM jsonb_populate_recordset(NULL::payments.payments, $1::jsonb) u
+        FROM unnest($1::payments.payment_row[]) u
         WHERE p.merchant_id = u.merchant_id AND p.id = u.id
         """,
-        _json(payments),
+        _payment_rows(payments),
         rows=len(payments),
         otherwise="a locked payment vanished",
     )
@@ -147,9 +144,14 @@ Part = TypeVar("Part", Attempt, Refund)
 class Parts(Generic[Part]):
     """What belongs to a payment, whose row is its lock, and is looked up at the provider."""
 
-    def __init__(self, table: LiteralString, kind: type[Part]) -> None:
-        self._table: LiteralString = table
+    def __init__(self, name: LiteralString, kind: type[Part]) -> None:
+        self._name: LiteralString = name
         self._decoder = msgspec.json.Decoder(kind)
+        self._rows = RowsOf(kind)
+
+    def rows(self, parts: Sequence[Part]) -> list[Row]:
+        """Return them as they are written."""
+        return self._rows(parts)
 
     def decode(self, row: asyncpg.Record) -> Part:
         """Read a row that came as JSON."""
@@ -158,7 +160,7 @@ class Parts(Generic[Part]):
     def insert(self, notes: Notebook, parts: Sequence[Part]) -> None:
         """Write new ones."""
         if parts:
-            notes.later(self._of(_INSERT), _json(parts))
+            notes.later(self._of(_INSERT), self.rows(parts))
 
     async def select(self, tx: Tx, keys: Collection[Key]) -> list[Part]:
         """Read them by id; whoever changes them holds their payments' rows."""
@@ -184,14 +186,11 @@ class Parts(Generic[Part]):
         return bool(await tx.run(self._of(_LEASE), *key, part.look_up_at, until))
 
     def _of(self, sql: LiteralString) -> LiteralString:
-        return sql.replace("payments.parts", self._table)
+        return sql.replace("payments.part", self._name)
 
 
-#: `payments.parts` stands for the table of either.
-_INSERT: LiteralString = (
-    "INSERT INTO payments.parts"
-    " SELECT * FROM jsonb_populate_recordset(NULL::payments.parts, $1::jsonb)"
-)
+#: `payments.parts` stands for the table of either, and `payments.part_row` for its type.
+_INSERT: LiteralString = "INSERT INTO payments.parts SELECT * FROM unnest($1::payments.part_row[])"
 _SELECT: LiteralString = """
     SELECT row_to_json(a)::text AS row FROM unnest($1::bigint[], $2::text[]) k(merchant_id, id)
     JOIN payments.parts a ON a.merchant_id = k.merchant_id AND a.id = k.id
@@ -220,8 +219,8 @@ _LEASE: LiteralString = (
     "UPDATE payments.parts SET look_up_at = $4, look_ups = look_ups + 1"
     " WHERE merchant_id = $1 AND id = $2 AND look_up_at = $3"
 )
-attempts = Parts("payments.attempts", Attempt)
-refunds = Parts("payments.refunds", Refund)
+attempts = Parts("payments.attempt", Attempt)
+refunds = Parts("payments.refund", Refund)
 
 
 def update_attempts(notes: Notebook, changed: Sequence[Attempt]) -> None:
@@ -237,10 +236,10 @@ def update_attempts(notes: Notebook, changed: Sequence[Attempt]) -> None:
             = (u.status, u.reference, u.next_step, u.error, u.instrument, u.amount_authorised,
             u.amount_to_capture, u.amount_captured, u.amount_refunded, u.closing, u.expires_at,
             u.look_up_at, u.look_ups, u.sequence, u.paid_at)
-        FROM jsonb_populate_recordset(NULL::payments.attempts, $1::jsonb) u
+        FROM unnest($1::payments.attempt_row[]) u
         WHERE a.merchant_id = u.merchant_id AND a.id = u.id
         """,
-        _json(changed),
+        attempts.rows(changed),
         rows=len(changed),
         otherwise="an attempt vanished",
     )
@@ -269,10 +268,10 @@ def update_refunds(notes: Notebook, changed: Sequence[Refund]) -> None:
             (status, failure_reason, reference, metadata, look_up_at, look_ups, sequence)
             = (u.status, u.failure_reason, u.reference, u.metadata, u.look_up_at, u.look_ups,
             u.sequence)
-        FROM jsonb_populate_recordset(NULL::payments.refunds, $1::jsonb) u
+        FROM unnest($1::payments.refund_row[]) u
         WHERE r.merchant_id = u.merchant_id AND r.id = u.id
         """,
-        _json(changed),
+        refunds.rows(changed),
         rows=len(changed),
         otherwise="a refund vanished",
     )
@@ -302,7 +301,7 @@ def insert_breaks(notes: Notebook, breaks: Sequence[Break]) -> None:
         notes.later(
             "INSERT INTO payments.breaks SELECT * FROM"
             " jsonb_populate_recordset(NULL::payments.breaks, $1::jsonb) ON CONFLICT DO NOTHING",
-            _json(breaks),
+            msgspec.json.encode(breaks).decode(),
         )
 
 

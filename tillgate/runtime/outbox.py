@@ -20,34 +20,27 @@ def publish(notes: Notebook, facts: Sequence[Fact]) -> None:
     """Write facts; they become visible with everything else of the transaction."""
     if not facts:
         return
-    merchants, ids = [fact.merchant_id for fact in facts], [fact.id for fact in facts]
-    moments = [fact.at for fact in facts]
+    rows = [
+        (
+            fact.merchant_id, fact.id, fact.name, fact.object_id, fact.sequence, fact.data,
+            fact.previous, fact.at, fact.request_id, fact.idempotency_key,
+        )
+        for fact in facts
+    ]  # fmt: skip
     notes.later(
         """
         INSERT INTO runtime.facts (merchant_id, id, name, object_id, sequence, data, previous,
             at, request_id, idempotency_key)
-        SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::bigint[],
-            $6::bytea[], $7::bytea[], $8::timestamptz[], $9::text[], $10::text[])
+        SELECT * FROM unnest($1::runtime.fact_row[])
         """,
-        merchants,
-        ids,
-        [fact.name for fact in facts],
-        [fact.object_id for fact in facts],
-        [fact.sequence for fact in facts],
-        [fact.data for fact in facts],
-        [fact.previous for fact in facts],
-        moments,
-        [fact.request_id for fact in facts],
-        [fact.idempotency_key for fact in facts],
+        rows,
     )
     notes.later(
         """
         INSERT INTO runtime.outbox (merchant_id, id, at)
-        SELECT * FROM unnest($1::bigint[], $2::text[], $3::timestamptz[])
+        SELECT merchant_id, id, at FROM unnest($1::runtime.fact_row[])
         """,
-        merchants,
-        ids,
-        moments,
+        rows,
     )
 
 
