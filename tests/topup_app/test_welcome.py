@@ -8,7 +8,7 @@ from tillgate.entry.demo import keys_file
 from tillgate.entry.seed import Demo, _write, demo_page
 from tillgate.kernel.clock import SystemClock
 from tillgate.runtime.secrets import Vault
-from tillgate.runtime.settings import Settings, SimulatorSettings
+from tillgate.runtime.settings import HttpSettings, Settings, SimulatorSettings
 from tillgate.topup_app.links import read_token
 
 ALWAYS = ["/docs", "/openapi.json", "/readyz"]
@@ -32,6 +32,7 @@ def test_demo_is_offered_only_while_there_is_one(tmp_path: Path) -> None:
     vault, clock = Vault.from_file(tmp_path / "key"), SystemClock()
     settings = Settings(data_dir=str(tmp_path))
     without = Settings(data_dir=str(tmp_path), simulators=SimulatorSettings(enabled=False))
+    outside = Settings(data_dir=str(tmp_path), http=HttpSettings(public_url="https://t.example"))
 
     assert demo_page(settings, vault, clock) is None
     demo = Demo(
@@ -44,3 +45,4 @@ def test_demo_is_offered_only_while_there_is_one(tmp_path: Path) -> None:
     link = read_token(vault, path.removeprefix("/pay/"), at=clock.now())
     assert (link.merchant_id, link.wallet_id) == (1, "wal_1")
     assert demo_page(without, vault, clock) is None
+    assert demo_page(outside, vault, clock) is None
