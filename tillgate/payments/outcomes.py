@@ -219,6 +219,8 @@ def _carry(desk: Desk, attempt: Attempt, payment: Payment, item: Heard) -> Payme
             return _carry_paid(desk, attempt, payment, item.trace)
         case Status.DECLINED | Status.NOT_SENT | Status.CLOSED:
             return _carry_ended(desk, attempt, payment, item.trace)
+        case Status.MISMATCHED:
+            return _carry_mismatched(desk, attempt, payment, item.trace)
         case _ if payment.open_attempt != attempt.id:
             return payment
         case Status.AUTHORISED:
@@ -231,12 +233,6 @@ def _carry(desk: Desk, attempt: Attempt, payment: Payment, item: Heard) -> Payme
             )
             desk.say_payment("payment.amount_capturable_updated", payment, item.trace)
             desk.say_charge("attempt.authorised", attempt, payment, item.trace)
-            return payment
-        case Status.MISMATCHED:
-            payment = desk.change_payment(
-                payment, status=PaymentStatus.PROCESSING.value, next_action=None
-            )
-            desk.say_payment("payment.mismatched", payment, item.trace)
             return payment
         case _:
             return _carry_open(desk, attempt, payment, item)
@@ -251,6 +247,15 @@ def _carry_open(desk: Desk, attempt: Attempt, payment: Payment, item: Heard) -> 
     payment = desk.change_payment(payment, status=status.value, next_action=action)
     name = "requires_action" if status == PaymentStatus.REQUIRES_ACTION else "processing"
     desk.say_payment(f"payment.{name}", payment, item.trace)
+    return payment
+
+
+def _carry_mismatched(desk: Desk, attempt: Attempt, payment: Payment, trace: Trace) -> Payment:
+    """Hold the payment back; of an order that had ended only tell, for the payment went on."""
+    is_open = payment.open_attempt == attempt.id
+    held: dict[str, Any] = {"status": PaymentStatus.PROCESSING.value, "next_action": None}
+    payment = desk.change_payment(payment, **(held if is_open else {}))
+    desk.say_payment("payment.mismatched", payment, trace)
     return payment
 
 
