@@ -70,6 +70,8 @@ def _hear(desk: Desk, item: Heard, look_ups: LookUps) -> Charge | Refusal:
     if attempt is None or item.heard_by not in {None, attempt.provider_account_id}:
         return ChargeNotFound(item.attempt_id)
     payment = desk.payment_of(attempt)
+    if _is_of_another_order(desk, attempt, item):
+        return Charge(attempt, payment)
     news = _checked(desk, attempt, item.outcome, item.account)
     try:
         status = machine.after(attempt.status, news)
@@ -83,6 +85,24 @@ def _hear(desk: Desk, item: Heard, look_ups: LookUps) -> Charge | Refusal:
         desk.open_break("contradiction", attempt, {"status": "declined"}, {"news": "paid"})
     attempt = _moved(desk, attempt, status, item.outcome, look_ups)
     return Charge(attempt, _carry(desk, attempt, payment, item))
+
+
+def _is_of_another_order(desk: Desk, attempt: Attempt, item: Heard) -> bool:
+    """Tell whether the news is of an order that bears the attempt's id and is not the attempt's."""
+    claimants = getattr(item.outcome, "claimants", ())
+    if claimants:
+        ours: dict[str, object] = {"reference": attempt.reference}
+        desk.open_break("ambiguous", attempt, ours, {"references": list(claimants)})
+    told_of = item.told_of
+    if isinstance(item.outcome, port.Paid) and attempt.status == Status.PAID:
+        told_of = told_of or item.outcome.reference
+    if told_of is None or attempt.reference in {None, told_of}:
+        return False
+    news = machine.news_of(item.outcome).value
+    desk.open_break(
+        "reference", attempt, {"reference": attempt.reference}, {"reference": told_of, "news": news}
+    )
+    return True
 
 
 def _checked(desk: Desk, attempt: Attempt, outcome: Any, account: str | None) -> News:

@@ -77,6 +77,8 @@ class Stripe:
             return answer
         if answer.status != 200:
             return wire.unrecognised(answer.status, answer.error)
+        if answer.body.get("id") != reference:
+            return Unknown("the answer is about another order")
         return await self._read(answer, attempt_id, now)
 
     async def capture(
