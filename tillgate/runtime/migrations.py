@@ -22,6 +22,13 @@ class MigrationRefused(Exception):
     """The migrations on disk do not continue what the database has."""
 
 
+class SchemaOutdated(Exception):
+    """The database lacks migrations that this version works with."""
+
+    def __init__(self, missing: list[str], *, has_any: bool) -> None:
+        super().__init__(f"{_lacking(missing, has_any=has_any)} Run `tillgate migrate`.")
+
+
 @dataclass(frozen=True, slots=True)
 class Migration:
     """One file: `0001` of `0001_kernel_tables.sql`, its text and the digest of its text."""
@@ -56,17 +63,26 @@ async def migrate(dsn: str, *, progress: Callable[[str], None] | None = None) ->
         await connection.close()
 
 
-async def pending(dsn: str) -> list[str]:
-    """Return the names of the migrations the database lacks."""
+async def require_all(dsn: str) -> None:
+    """Raise `SchemaOutdated` where the database lacks a migration; one of a newer version may be."""
+    known: set[str] = set()
     connection = _connection(await asyncpg.connect(dsn))
     try:
-        if await connection.fetchval("SELECT to_regclass('runtime.migrations')") is None:
-            return [migration.name for migration in on_disk()]
-        rows = await connection.fetch("SELECT name FROM runtime.migrations")
-        known = {str(row["name"]) for row in rows}
-        return [migration.name for migration in on_disk() if migration.name not in known]
+        if await connection.fetchval("SELECT to_regclass('runtime.migrations')") is not None:
+            rows = await connection.fetch("SELECT name FROM runtime.migrations")
+            known = {str(row["name"]) for row in rows}
     finally:
         await connection.close()
+    missing = [migration.name for migration in on_disk() if migration.name not in known]
+    if missing:
+        raise SchemaOutdated(missing, has_any=bool(known))
+
+
+def _lacking(missing: list[str], *, has_any: bool) -> str:
+    if not has_any:
+        return "Tillgate has not been set up in this database."
+    more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+    return f"The database lacks migration {missing[0]}{more}."
 
 
 def _connection(connection: Any) -> Any:
