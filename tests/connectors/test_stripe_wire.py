@@ -81,6 +81,7 @@ def test_an_order_is_made_and_confirmed_at_once(currency: Currency, minor: str) 
         "capture_method": "automatic",
         "description": "tea",
         "expand[0]": "latest_charge",
+        "expand[1]": "payment_method",
         "metadata[shop]": "teahouse",
         "metadata[attempt]": "att_1",
         "metadata[account]": "acct_1",

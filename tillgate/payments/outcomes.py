@@ -135,6 +135,10 @@ def _checked(desk: Desk, attempt: Attempt, outcome: Any, account: str | None) ->
 
 def _listen_on(desk: Desk, attempt: Attempt, outcome: Any, look_ups: LookUps) -> Attempt:
     """Nothing moved; remember what is new, and when to ask again."""
+    shown = getattr(outcome, "instrument", None)
+    if shown and not attempt.instrument:
+        # A notice was faster than our answer, and said less.
+        attempt = desk.change_attempt(attempt, instrument=dict(shown))
     if attempt.status not in machine.OPEN:
         return attempt
     changes: dict[str, Any] = {"look_up_at": _next_look_up(desk, attempt, outcome, look_ups)}

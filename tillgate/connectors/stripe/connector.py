@@ -72,7 +72,7 @@ class Stripe:
                 return found
             return await self._read(Answer(200, found), attempt_id, now)
         address = path_of(wire.INTENTS, reference)
-        answer = await self._api.get("look_up", address, {"expand[0]": "latest_charge"})
+        answer = await self._api.get("look_up", address, wire.EXPANDED)
         if isinstance(answer, Unknown):
             return answer
         if answer.status != 200:
@@ -85,7 +85,7 @@ class Stripe:
         self, attempt_id: str, reference: str, amount: Money, *, now: datetime
     ) -> Outcome:
         """Take reserved money, all or part of it; the rest is released."""
-        form = {"amount_to_capture": str(amount.minor), "expand[0]": "latest_charge"}
+        form = {"amount_to_capture": str(amount.minor), **wire.EXPANDED}
         key = f"{attempt_id}-capture-{amount.minor}"
         path = path_of(wire.INTENTS, reference, "/capture")
         answer = await self._api.post("capture", path, form, key)

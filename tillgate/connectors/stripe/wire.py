@@ -35,6 +35,10 @@ from tillgate.kernel.money import CURRENCIES, Money
 INTENTS: Final = "/v1/payment_intents"
 REFUNDS: Final = "/v1/refunds"
 ACCOUNT: Final = "/v1/account"
+#: The charge tells which card was charged; before there is one, the payment method tells which
+#: will be. An event has neither in full, so what is not asked for now is never heard.
+EXPANDED: Final = {"expand[0]": "latest_charge", "expand[1]": "payment_method"}
+_ALL_EXPANDED: Final = {name: f"data.{path}" for name, path in EXPANDED.items()}
 
 #: Codes of a refused request that say the order can never be made as it was asked.
 _REFUSALS: Final = frozenset(
@@ -96,7 +100,7 @@ def charge_form(charge: Charge, account: str | None) -> dict[str, str]:
         "payment_method_types[0]": "card",
         "capture_method": "automatic" if charge.capture else "manual",
         "description": charge.description[:1000],
-        "expand[0]": "latest_charge",
+        **EXPANDED,
         **{f"metadata[{name}]": value for name, value in charge.metadata.items()},
         "metadata[attempt]": charge.attempt_id,
         **named,
@@ -110,7 +114,7 @@ def charge_form(charge: Charge, account: str | None) -> dict[str, str]:
 
 def search_params(attempt_id: str) -> dict[str, str]:
     """Return the search for an attempt's PaymentIntent."""
-    return {"query": f"metadata['attempt']:'{attempt_id}'", "expand[0]": "data.latest_charge"}
+    return {"query": f"metadata['attempt']:'{attempt_id}'", **_ALL_EXPANDED}
 
 
 def list_params(since: datetime, now: datetime, after: str | None) -> dict[str, str]:
@@ -121,7 +125,7 @@ def list_params(since: datetime, now: datetime, after: str | None) -> dict[str, 
         "created[gte]": str(unix(since) - _CLOCK_SLACK_SECONDS),
         "created[lte]": str(latest + _CLOCK_SLACK_SECONDS),
         "limit": "100",
-        "expand[0]": "data.latest_charge",
+        **_ALL_EXPANDED,
     }
     return page if after is None else {**page, "starting_after": after}
 
