@@ -63,19 +63,24 @@ async def migrate(dsn: str, *, progress: Callable[[str], None] | None = None) ->
         await connection.close()
 
 
-async def require_all(dsn: str) -> None:
-    """Raise `SchemaOutdated` where the database lacks a migration; one of a newer version may be."""
-    known: set[str] = set()
+async def pending(dsn: str) -> list[str]:
+    """Return the names of the migrations the database lacks."""
     connection = _connection(await asyncpg.connect(dsn))
     try:
-        if await connection.fetchval("SELECT to_regclass('runtime.migrations')") is not None:
-            rows = await connection.fetch("SELECT name FROM runtime.migrations")
-            known = {str(row["name"]) for row in rows}
+        if await connection.fetchval("SELECT to_regclass('runtime.migrations')") is None:
+            return [migration.name for migration in on_disk()]
+        rows = await connection.fetch("SELECT name FROM runtime.migrations")
+        known = {str(row["name"]) for row in rows}
+        return [migration.name for migration in on_disk() if migration.name not in known]
     finally:
         await connection.close()
-    missing = [migration.name for migration in on_disk() if migration.name not in known]
+
+
+async def require_all(dsn: str) -> None:
+    """Raise `SchemaOutdated` where the database lacks a migration; one of a newer version may be."""
+    missing = await pending(dsn)
     if missing:
-        raise SchemaOutdated(missing, has_any=bool(known))
+        raise SchemaOutdated(missing, has_any=len(missing) < len(on_disk()))
 
 
 def _lacking(missing: list[str], *, has_any: bool) -> str:
