@@ -13,6 +13,7 @@ from typing import Any, Final
 from tillgate.connectors.port import Ack
 from tillgate.kernel.errors import Kind, Refusal
 from tillgate.payments.flows import Payments
+from tillgate.web.answering import send_whole
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -36,12 +37,8 @@ class NoticeEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         ack = await self._ack(scope, receive)
-        headers = [
-            (b"content-type", ack.content_type.encode()),
-            (b"content-length", b"%d" % len(ack.body)),
-        ]
-        await send({"type": "http.response.start", "status": ack.status, "headers": headers})
-        await send({"type": "http.response.body", "body": ack.body})
+        headers = [(b"content-type", ack.content_type.encode())]
+        await send_whole(scope, send, ack.status, headers, ack.body)
 
     async def _ack(self, scope: Scope, receive: Receive) -> Ack:
         if scope["method"] != "POST":

@@ -8,15 +8,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import functools
 import signal
 import socket
+import weakref
 from collections.abc import AsyncGenerator, Generator
-from typing import Any
+from typing import Any, cast
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from tillgate.runtime.embedded_errors import EmbeddedProblem, PortTaken
 from tillgate.runtime.ports import owner_of
+from tillgate.web.answering import WHOLE_ANSWER
 
 BACKLOG = 2048
 
@@ -49,12 +53,47 @@ def _bind(host: str, port: int) -> socket.socket:
     return socket.create_server(address, family=family, backlog=BACKLOG)
 
 
+class Protocol(HttpToolsProtocol):
+    """Takes an answer as it goes over the wire, beside ASGI's messages.
+
+    Whoever has the whole answer need not have its headers checked one by one: an answer to a spend
+    costs uvicorn 20 us as messages, and 5 in one piece.
+    """
+
+    def on_headers_complete(self) -> None:
+        super().on_headers_complete()
+        scope = cast("dict[str, Any]", self.scope)
+        # The cycle holds the scope: were it held from there, each request would wait for the collector.
+        scope["extensions"] = {WHOLE_ANSWER: functools.partial(_answer, weakref.ref(self.cycle))}
+
+
+async def _answer(
+    held: weakref.ReferenceType[RequestResponseCycle], head: bytes, body: bytes
+) -> None:
+    """Write a whole answer: what `RequestResponseCycle.send` does with its two messages."""
+    cycle = held()
+    assert cycle is not None, "whoever answers is run by the cycle"
+    assert not cycle.response_started, "one answer to a request"
+    if cycle.flow.write_paused and not cycle.disconnected:
+        await cycle.flow.drain()
+    if cycle.disconnected:
+        return
+    cycle.response_started = cycle.response_complete = True
+    cycle.waiting_for_100_continue = False
+    end = b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n"
+    cycle.transport.write(b"".join((head, end, b"" if cycle.scope["method"] == "HEAD" else body)))
+    cycle.message_event.set()
+    if not cycle.keep_alive:
+        cycle.transport.close()
+    cycle.on_response()
+
+
 def config_of(application: Any) -> uvicorn.Config:
     """Return how we listen: no access log, no banners, no lifespan."""
     return uvicorn.Config(
         application,
         loop="none",
-        http="httptools",
+        http=Protocol,
         ws="none",
         lifespan="off",
         log_config=None,

@@ -305,7 +305,7 @@ class Writing(msgspec.Struct, frozen=True):
 
     stamp: int
     lines: list[tuple[object, ...]]
-    accounts: list[list[object]]
+    accounts: list[tuple[object, ...]]
     counters: list[list[object]]
 
 
@@ -320,13 +320,16 @@ def take_writing(books: Books, stamp: int) -> Writing:
         stamp,
         list(_line_rows(books.new)),
         [
-            [key[0] for key in touched],
-            [key[1] for key in touched],
-            [state.balance for state in states],
-            [state.held for state in states],
-            [state.balance_before for state in states],
-            [state.held_before for state in states],
-            [state.currency for state in states],
+            (
+                key[0],
+                key[1],
+                state.balance,
+                state.held,
+                state.balance_before,
+                state.held_before,
+                state.currency,
+            )
+            for key, state in zip(touched, states, strict=True)
         ],
         _columns(counters, 4),
     )
@@ -362,19 +365,17 @@ def write(notes: Notebook, writing: Writing) -> None:
     telemetry.LINES.inc(len(writing.lines))
     if writing.lines:
         # Not by COPY: a row costs a little less that way, but it is a round trip of its own.
-        notes.later(_INSERT_LINES, *zip(*writing.lines, strict=True), rows=len(writing.lines))
+        notes.later(_INSERT_LINES, writing.lines, rows=len(writing.lines))
     notes.later(
         """
         UPDATE ledger.accounts a SET balance = u.balance, held = u.held
-        FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[],
-                $6::bigint[], $7::text[])
-            u(merchant_id, number, balance, held, balance_before, held_before, currency)
+        FROM unnest($1::ledger.account_change[]) u
         WHERE a.merchant_id = u.merchant_id AND a.number = u.number
             AND a.balance = u.balance_before AND a.held = u.held_before
             AND a.currency = u.currency
         """,
-        *writing.accounts,
-        rows=len(writing.accounts[0]),
+        writing.accounts,
+        rows=len(writing.accounts),
         otherwise="an account moved while its books were locked",
     )
 
@@ -382,8 +383,7 @@ def write(notes: Notebook, writing: Writing) -> None:
 _INSERT_LINES = """
     INSERT INTO ledger.lines (merchant_id, journal, line, cause, currency, debit, credit, amount,
         debit_after, credit_after, at)
-    SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::smallint[], $4::text[], $5::text[],
-        $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::timestamptz[])
+    SELECT * FROM unnest($1::ledger.line_row[])
     """
 
 

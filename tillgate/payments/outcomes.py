@@ -42,8 +42,8 @@ async def record_outcomes(
     """Move attempts by what was heard of them; book the money the first time we hear of it."""
     keys = sorted({(item.merchant_id, item.attempt_id) for item in items})
     desk = Desk(at, memory)
-    desk.take_in(payments=await store.lock_payments_of_attempts(tx, keys))
-    desk.take_in(attempts=await store.select_attempts(tx, keys))
+    desk.take_in(payments=await store.attempts.lock_payments(tx, keys))
+    desk.take_in(attempts=await store.attempts.select(tx, keys))
     await lay_open_attempts(tx, desk)
     results = [_hear(desk, item, look_ups) for item in items]
     heard = [

@@ -23,7 +23,7 @@ from tillgate.runtime.writes import (
     Notebook,
     Write,
     first_of_each_table,
-    joined,
+    together,
 )
 
 _holding: ContextVar[int] = ContextVar("connections_held", default=0)
@@ -175,10 +175,9 @@ class Tx(Notebook):
         if len(writes) == 1 and writes[0].rows is None:
             await self._connection.execute(writes[0].sql, *writes[0].args)
             return
-        sql = joined(*((write.sql, len(write.args)) for write in writes))
-        args = [arg for write in writes for arg in write.args]
+        sql, args = together(writes)
         try:
-            await self._connection.fetchrow(sql, *args, [write.rows for write in writes])
+            await self._connection.fetchrow(sql, *args)
         except asyncpg.PostgresError as error:
             if getattr(error, "sqlstate", None) != NOT_AS_WANTED:
                 raise

@@ -211,16 +211,11 @@ class Claims:
         tx.later(
             """
             UPDATE runtime.idempotency i SET status = u.status, body = u.body
-            FROM unnest($1::bigint[], $2::text[], $3::text[], $4::smallint[], $5::bytea[])
-                u(merchant_id, key, request_id, status, body)
+            FROM unnest($1::runtime.answer_row[]) u
             WHERE i.merchant_id = u.merchant_id AND i.key = u.key AND i.request_id = u.request_id
                 AND i.status IS NULL
             """,
-            [asked.merchant_id for asked, _ in items],
-            [asked.key for asked, _ in items],
-            [asked.request_id for asked, _ in items],
-            [answer.status for _, answer in items],
-            [answer.body for _, answer in items],
+            [_answer_row(asked, answer) for asked, answer in items],
         )
         return [None] * len(items)
 
@@ -303,19 +298,18 @@ async def insert_started(
         """
         INSERT INTO runtime.idempotency (merchant_id, key, request_hash, request_id, operation, expand,
             created_at, locked_at)
-        SELECT merchant_id, key, hash, request_id, operation, expand::jsonb, $5, $5
-        FROM unnest($1::bigint[], $2::text[], $3::bytea[], $4::text[], $6::text[], $7::text[])
-            u(merchant_id, key, hash, request_id, operation, expand)
+        SELECT u.*, $2, $2 FROM unnest($1::runtime.claim_row[]) u
         ON CONFLICT DO NOTHING RETURNING merchant_id, key
         """,
-        [item.merchant_id for item in ordered],
-        [item.key for item in ordered],
-        [item.request_hash for item in ordered],
-        [item.request_id for item in ordered],
+        [
+            (
+                item.merchant_id, item.key, item.request_hash, item.request_id, item.operation,
+                _encode(item.expand).decode() if item.expand else None,
+            )
+            for item in ordered
+        ],
         at,
-        [item.operation for item in ordered],
-        [_encode(item.expand).decode() if item.expand else None for item in ordered],
-    )
+    )  # fmt: skip
     return {(row["merchant_id"], row["key"]) for row in rows}
 
 
@@ -338,21 +332,21 @@ def insert_finished(
         """
         INSERT INTO runtime.idempotency (merchant_id, key, request_hash, request_id, status, body,
             created_at, locked_at)
-        SELECT merchant_id, key, hash, request_id, status, body, $7, $7
-        FROM unnest($1::bigint[], $2::text[], $3::bytea[], $4::text[], $5::smallint[], $6::bytea[])
-            u(merchant_id, key, hash, request_id, status, body)
+        SELECT u.*, $2, $2 FROM unnest($1::runtime.answer_row[]) u
         ON CONFLICT DO NOTHING
         """,
-        [asked.merchant_id for asked, _ in ordered],
-        [asked.key for asked, _ in ordered],
-        [asked.request_hash for asked, _ in ordered],
-        [asked.request_id for asked, _ in ordered],
-        [answer.status for _, answer in ordered],
-        [answer.body for _, answer in ordered],
+        [_answer_row(asked, answer) for asked, answer in ordered],
         at,
         rows=None if otherwise is None else len(ordered),
         otherwise=otherwise or "",
     )
+
+
+def _answer_row(asked: Asked, answer: Stored) -> tuple[object, ...]:
+    return (
+        asked.merchant_id, asked.key, asked.request_hash, asked.request_id, answer.status,
+        answer.body,
+    )  # fmt: skip
 
 
 def _order(asked: Asked) -> tuple[int, str]:

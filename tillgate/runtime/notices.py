@@ -45,22 +45,18 @@ def insert(notes: Notebook, notices: Sequence[RawNotice], *, apply_by: timedelta
         """
         INSERT INTO runtime.notices (merchant_id, id, provider_account_id, headers, body,
             received_at, status, note, next_at)
-        SELECT merchant_id, id, account, headers::jsonb, body, received_at, status, note,
-            CASE WHEN status = 'received' THEN received_at + $9::interval END
-        FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::bytea[],
-            $6::timestamptz[], $7::text[], $8::text[])
-            n(merchant_id, id, account, headers, body, received_at, status, note)
+        SELECT n.*, CASE WHEN n.status = 'received' THEN n.received_at + $2::interval END
+        FROM unnest($1::runtime.notice_row[]) n
         """,
-        [n.merchant_id for n in notices],
-        [n.id for n in notices],
-        [n.provider_account_id for n in notices],
-        [msgspec.json.encode(n.headers).decode() for n in notices],
-        [n.body for n in notices],
-        [n.received_at for n in notices],
-        [n.status for n in notices],
-        [n.note for n in notices],
+        [
+            (
+                n.merchant_id, n.id, n.provider_account_id, msgspec.json.encode(n.headers).decode(),
+                n.body, n.received_at, n.status, n.note,
+            )
+            for n in notices
+        ],
         apply_by,
-    )
+    )  # fmt: skip
 
 
 def mark_applied(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
@@ -32,6 +31,8 @@ Result = TypeVar("Result")
 
 #: What a sealed answer begins with; JSON never does.
 _SEALED: Final = b"\x01"
+#: For how many batches keys are looked for before anything is decided, after one was not new.
+_WARY_BATCHES: Final = 100
 
 
 class KeyTaken(Exception):
@@ -66,11 +67,12 @@ class OnceLane(Generic[Payload, Result]):
         self._vault = vault
         self._decide = handle
         self._lane: Lane[OnceItem[Payload, Result], Stored]
+        self._ahead: _OnceAhead[Payload, Result] | None = None
         if ahead is None:
             self._lane = Lane(db, self._handle, key=_key_of, max_items=max_items)
         else:
-            drafts = _OnceAhead(db, ahead, self._finished)
-            self._lane = AheadLane(db, self._handle, drafts, key=_key_of, max_items=max_items)
+            self._ahead = _OnceAhead(db, ahead, self._finished)
+            self._lane = AheadLane(db, self._handle, self._ahead, key=_key_of, max_items=max_items)
 
     async def submit(self, item: OnceItem[Payload, Result]) -> Stored:
         """Do it once and return the answer; raise only what must not be stored."""
@@ -89,6 +91,8 @@ class OnceLane(Generic[Payload, Result]):
         self, tx: Tx, items: Sequence[OnceItem[Payload, Result]]
     ) -> Sequence[Stored | Refusal]:
         batch = await _look(tx, items)
+        if self._ahead is not None and len(batch.fresh) < len(items):
+            self._ahead.beware()
         if batch.fresh:
             results = await self._decide(tx, batch.payloads)
             batch.answer(results)
@@ -144,6 +148,11 @@ class _Batch(Generic[Payload, Result]):
     def given(self) -> list[Stored | Refusal]:
         return [answer for answer in self.answers if answer is not None]
 
+    def unkept(self) -> list[OnceItem[Payload, Result]]:
+        """Return the requests whose answers are not to be kept."""
+        pairs = zip(self.items, self.answers, strict=True)
+        return [item for item, answer in pairs if not isinstance(answer, Stored)]
+
 
 async def _look(tx: Tx, items: Sequence[OnceItem[Payload, Result]]) -> _Batch[Payload, Result]:
     """Read what the keys' earlier uses say."""
@@ -156,7 +165,12 @@ async def _look(tx: Tx, items: Sequence[OnceItem[Payload, Result]]) -> _Batch[Pa
 
 
 class _OnceAhead(Generic[Payload, Result]):
-    """Requests decided ahead, with the answers to be kept."""
+    """Requests decided ahead, with the answers to be kept.
+
+    Keys are believed to be new, which keeping the answers proves or denies, so the earlier answers
+    need not be looked for. Once a key was not new, they are, for a while: whoever repeats one
+    request is likely to repeat others, and a denied draft is work done twice.
+    """
 
     def __init__(
         self,
@@ -167,6 +181,11 @@ class _OnceAhead(Generic[Payload, Result]):
         self._db = db
         self._ahead = ahead
         self._finished = finished
+        self._wary_batches = 0
+
+    def beware(self) -> None:
+        """A key was not new."""
+        self._wary_batches = _WARY_BATCHES
 
     def forget(self) -> None:
         self._ahead.forget()
@@ -174,22 +193,32 @@ class _OnceAhead(Generic[Payload, Result]):
     async def draft(
         self, tx: Tx, items: Sequence[OnceItem[Payload, Result]]
     ) -> _OnceDraft[Result] | None:
-        """Decide as if all keys were new, and look meanwhile; with one that is not, do not."""
-        looking = asyncio.create_task(self._look(items))
-        try:
-            draft = await self._ahead.draft(tx, [item.payload for item in items])
-        finally:
-            batch = await looking
-        if draft is None or len(batch.fresh) < len(items):
+        """Decide as if all keys were new; None where one is known not to be."""
+        if self._wary_batches:
+            self._wary_batches -= 1
+            if await self._any_known(items):
+                return None
+        draft = await self._ahead.draft(tx, [item.payload for item in items])
+        if draft is None:
             return None
+        batch = _Batch(items, [None] * len(items), list(range(len(items))))
         batch.answer(draft.results)
+        # An answer that is not kept proves nothing about its key.
+        if await self._any_known(batch.unkept()):
+            return None
         notebook = Notebook()
         self._finished(notebook, batch)
         return _OnceDraft(draft, batch.given(), notebook)
 
-    async def _look(self, items: Sequence[OnceItem[Payload, Result]]) -> _Batch[Payload, Result]:
+    async def _any_known(self, items: Sequence[OnceItem[Payload, Result]]) -> bool:
+        asked = [item.asked for item in items if item.asked.key is not None]
+        if not asked:
+            return False
         async with self._db.transaction(readonly=True) as tx:
-            return await _look(tx, items)
+            known = await select_rows(tx, asked)
+        if known:
+            self.beware()
+        return bool(known)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,34 +20,27 @@ def publish(notes: Notebook, facts: Sequence[Fact]) -> None:
     """Write facts; they become visible with everything else of the transaction."""
     if not facts:
         return
-    merchants, ids = [fact.merchant_id for fact in facts], [fact.id for fact in facts]
-    moments = [fact.at for fact in facts]
+    rows = [
+        (
+            fact.merchant_id, fact.id, fact.name, fact.object_id, fact.sequence, fact.data,
+            fact.previous, fact.at, fact.request_id, fact.idempotency_key,
+        )
+        for fact in facts
+    ]  # fmt: skip
     notes.later(
         """
         INSERT INTO runtime.facts (merchant_id, id, name, object_id, sequence, data, previous,
             at, request_id, idempotency_key)
-        SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::bigint[],
-            $6::bytea[], $7::bytea[], $8::timestamptz[], $9::text[], $10::text[])
+        SELECT * FROM unnest($1::runtime.fact_row[])
         """,
-        merchants,
-        ids,
-        [fact.name for fact in facts],
-        [fact.object_id for fact in facts],
-        [fact.sequence for fact in facts],
-        [fact.data for fact in facts],
-        [fact.previous for fact in facts],
-        moments,
-        [fact.request_id for fact in facts],
-        [fact.idempotency_key for fact in facts],
+        rows,
     )
     notes.later(
         """
         INSERT INTO runtime.outbox (merchant_id, id, at)
-        SELECT * FROM unnest($1::bigint[], $2::text[], $3::timestamptz[])
+        SELECT merchant_id, id, at FROM unnest($1::runtime.fact_row[])
         """,
-        merchants,
-        ids,
-        moments,
+        rows,
     )
 
 
@@ -71,16 +64,18 @@ async def merchants_waiting(tx: Tx) -> list[int]:
 async def claim(tx: Tx, merchant_id: int, limit: int) -> list[Fact]:
     """Take up to `limit` facts of one merchant that nobody else is taking, oldest first.
 
-    They count as relayed when this transaction commits.
+    They count as relayed when this transaction commits. They are deleted by place: by id, each row
+    would be compared with each id.
     """
     rows = await tx.all(
         """
         WITH due AS MATERIALIZED (
-            SELECT merchant_id, id FROM runtime.outbox WHERE merchant_id = $1
-            ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED
+            SELECT merchant_id, id, ctid AS place FROM runtime.outbox
+            WHERE merchant_id = $1 ORDER BY id LIMIT $2
+            FOR UPDATE SKIP LOCKED
         ), taken AS (
             DELETE FROM runtime.outbox o
-            WHERE o.merchant_id = $1 AND o.id = ANY (ARRAY(SELECT id FROM due))
+            WHERE o.merchant_id = $1 AND o.ctid = ANY (ARRAY(SELECT place FROM due))
         )
         SELECT f.* FROM due CROSS JOIN LATERAL (SELECT * FROM runtime.facts x
             WHERE x.merchant_id = due.merchant_id AND x.id = due.id OFFSET 0) f

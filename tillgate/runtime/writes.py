@@ -80,24 +80,42 @@ def first_of_each_table(writes: list[Write]) -> tuple[list[Write], list[Write]]:
     return writes, []
 
 
-@cache
-def joined(*parts: tuple[str, int]) -> LiteralString:
-    """Return one statement that makes all these writes, and fails where a count is not as wanted.
+def together(writes: list[Write]) -> tuple[LiteralString, list[object]]:
+    """Return one statement that makes all these writes and fails where a count is not as wanted,
+    and its arguments. Rows that several writes are given are sent once."""
+    args: list[object] = []
+    places: dict[int, int] = {}
+    parts: list[tuple[str, tuple[int, ...]]] = []
+    for write in writes:
+        numbers: list[int] = []
+        for arg in write.args:
+            # Only what is given as the same object: equal numbers may be of different types.
+            key = id(arg)
+            place = places.get(key)
+            if place is None or not isinstance(arg, list):
+                args.append(arg)
+                place = places[key] = len(args)
+            numbers.append(place)
+        parts.append((write.sql, tuple(numbers)))
+    args.append([write.rows for write in writes])
+    return _joined(len(args), *parts), args
 
-    `parts` are the statements and how many parameters each has; the last parameter is the rows each
-    has to touch. The counts are asked for in order, and with them the writes are made in order;
-    nothing but the order of locks depends on it.
+
+@cache
+def _joined(last: int, *parts: tuple[str, tuple[int, ...]]) -> LiteralString:
+    """Put the parts together: statements, and which parameters of the whole theirs are.
+
+    The last parameter is the rows each has to touch. The counts are asked for in order, and with
+    them the writes are made in order; nothing but the order of locks depends on it.
     """
     writes: list[str] = []
-    offset = 0
-    for index, (sql, count) in enumerate(parts):
-        numbered = _PARAMETER.sub(lambda found, by=offset: f"${int(found[1]) + by}", sql)
+    for index, (sql, numbers) in enumerate(parts):
+        numbered = _PARAMETER.sub(lambda found, to=numbers: f"${to[int(found[1]) - 1]}", sql)
         writes.append(f"w{index} AS ({numbered.strip()} RETURNING 1)")
         writes.append(f"n{index} AS (SELECT count(*) FROM w{index})")  # noqa: S608
-        offset += count
     counts = ", ".join(f"(TABLE n{index})" for index in range(len(parts)))
     # Put together from literals only: each part came in as a LiteralString.
-    text = f"WITH {', '.join(writes)} SELECT runtime.expect(ARRAY[{counts}], ${offset + 1})"
+    text = f"WITH {', '.join(writes)} SELECT runtime.expect(ARRAY[{counts}], ${last})"
     return cast("LiteralString", text)
 
 

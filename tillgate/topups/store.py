@@ -9,19 +9,20 @@ import msgspec
 from tillgate.kernel.paging import LAST_ID, Page, Rows
 from tillgate.runtime.db import Tx
 from tillgate.runtime.listing import select_page
+from tillgate.runtime.rows import RowsOf
 from tillgate.runtime.writes import Notebook
 from tillgate.topups.model import TopUp
 
 _decoder = msgspec.json.Decoder(TopUp)
+_top_up_rows = RowsOf(TopUp)
 
 
 def insert_top_ups(notes: Notebook, top_ups: Sequence[TopUp]) -> None:
     """Write new top-ups."""
     if top_ups:
         notes.later(
-            "INSERT INTO topups.top_ups"
-            " SELECT * FROM jsonb_populate_recordset(NULL::topups.top_ups, $1::jsonb)",
-            msgspec.json.encode(top_ups).decode(),
+            "INSERT INTO topups.top_ups SELECT * FROM unnest($1::topups.top_up_row[])",
+            _top_up_rows(top_ups),
         )
 
 

@@ -134,14 +134,10 @@ def update_counters(notes: Notebook, wallets: Sequence[tuple[Wallet, int]]) -> N
         """
         UPDATE wallets.wallets w SET spent_on = u.spent_on, spent_today = u.spent_today,
             sequence = u.sequence
-        FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::date[], $5::bigint[], $6::bigint[])
-            u(merchant_id, id, read, spent_on, spent_today, sequence)
+        FROM unnest($1::wallets.counter_change[]) u
         WHERE w.merchant_id = u.merchant_id AND w.id = u.id AND w.sequence = u.read
         """,
-        *_columns(
-            (w.merchant_id, w.id, read, w.spent_on, w.spent_today, w.sequence)
-            for w, read in wallets
-        ),
+        [(w.merchant_id, w.id, read, w.spent_on, w.spent_today, w.sequence) for w, read in wallets],
         rows=len(wallets),
         otherwise="a wallet has moved on",
     )
@@ -154,25 +150,17 @@ def insert_transactions(notes: Notebook, transactions: Sequence[Transaction]) ->
         INSERT INTO wallets.transactions (merchant_id, id, wallet_id, journal, type, amount,
             principal_amount, bonus_amount, currency, cause, source, description, metadata,
             created_at)
-        SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[], $5::text[],
-            $6::bigint[], $7::bigint[], $8::bigint[], $9::text[], $10::text[], $11::text[],
-            $12::text[], $13::jsonb[], $14::timestamptz[])
+        SELECT * FROM unnest($1::wallets.transaction_row[])
         """,
-        [t.merchant_id for t in transactions],
-        [t.id for t in transactions],
-        [t.wallet_id for t in transactions],
-        [t.journal for t in transactions],
-        [t.type for t in transactions],
-        [t.amount for t in transactions],
-        [t.principal_amount for t in transactions],
-        [t.bonus_amount for t in transactions],
-        [t.currency for t in transactions],
-        [t.cause for t in transactions],
-        [t.source for t in transactions],
-        [t.description for t in transactions],
-        [_dump(t.metadata) for t in transactions],
-        [t.created_at for t in transactions],
-    )
+        [
+            (
+                t.merchant_id, t.id, t.wallet_id, t.journal, t.type, t.amount, t.principal_amount,
+                t.bonus_amount, t.currency, t.cause, t.source, t.description, _dump(t.metadata),
+                t.created_at,
+            )
+            for t in transactions
+        ],
+    )  # fmt: skip
 
 
 def update_refunded(notes: Notebook, refunded: Mapping[Key, tuple[int, int]]) -> None:

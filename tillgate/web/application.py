@@ -17,6 +17,7 @@ import msgspec
 from tillgate.kernel.errors import FieldRefused, Refusal
 from tillgate.kernel.ids import new_id
 from tillgate.runtime.idempotency import TRANSIENT, Claimed, Claims, Stored
+from tillgate.web.answering import send_whole
 from tillgate.web.auth import KeyMayNot, KeyRing, OtherAccount
 from tillgate.web.expansion import Expander
 from tillgate.web.operation import Answer, Call, Handled, Operation, Table, answer_of
@@ -41,9 +42,12 @@ _Paths = Annotated[list[str], msgspec.Meta(max_length=20)]
 _log = logging.getLogger("tillgate.api")
 _encode = msgspec.json.Encoder().encode
 _hashable = msgspec.json.Encoder(order="sorted").encode
-_JSON: Final = (b"content-type", b"application/json")
-_VERSION: Final = (b"stripe-version", API_VERSION.encode())
-_ALWAYS: Final = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
+_ALWAYS: Final = (
+    (b"content-type", b"application/json"),
+    (b"stripe-version", API_VERSION.encode()),
+    (b"cache-control", b"no-store"),
+    (b"x-content-type-options", b"nosniff"),
+)
 
 
 class Api:
@@ -83,7 +87,7 @@ class Api:
         except Exception:  # noqa: BLE001  the edge: whatever it was, the caller hears its request id
             _log.exception("request %s failed: %s", request_id, row.name if row else "")
             answer = Answer(*render_failure(request_id))
-        await _send(send, request_id, call, answer)
+        await _send(scope, send, request_id, call, answer)
         self._report(scope, call, row, answer, time.perf_counter() - started, request_id)
 
     async def _answer(
@@ -249,14 +253,10 @@ def _refused(refusal: Refusal, request_id: str) -> Answer:
     return Answer(status, body, should_retry=True if status in {429, 503} else None)
 
 
-async def _send(send: Send, request_id: str, call: Call | None, answer: Answer) -> None:
-    headers = [
-        _JSON,
-        (b"content-length", b"%d" % len(answer.body)),
-        (b"request-id", request_id.encode()),
-        _VERSION,
-        *_ALWAYS,
-    ]
+async def _send(
+    scope: Scope, send: Send, request_id: str, call: Call | None, answer: Answer
+) -> None:
+    headers = [(b"request-id", request_id.encode()), *_ALWAYS]
     if call is not None and call.idempotency_key is not None:
         headers.append((b"idempotency-key", call.idempotency_key.encode("latin-1")))
         if answer.original_request is not None:
@@ -266,5 +266,4 @@ async def _send(send: Send, request_id: str, call: Call | None, answer: Answer) 
         headers.append((b"stripe-should-retry", b"true" if answer.should_retry else b"false"))
     if answer.status == 401:
         headers.append((b"www-authenticate", b'Bearer realm="Tillgate"'))
-    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-    await send({"type": "http.response.body", "body": answer.body})
+    await send_whole(scope, send, answer.status, headers, answer.body)
