@@ -1,7 +1,7 @@
 """What growth costs: the same pages and postings at 100 thousand and at 10 million payments.
 
     python -m bench.growth [--small 100000] [--large 10000000] [--rounds 5] [--json FILE]
-    python -m bench.growth --quick          5 thousand against 20 thousand, a few askings each
+    python -m bench.growth --quick          2 thousand against 8 thousand, a few askings each
 
 Two databases of one server are filled (`bench.growth_fill`). Each question is asked about the same
 sample of objects, warmed up, turn by turn in both, so that what else the machine does meets both
@@ -208,7 +208,7 @@ def main() -> None:
     chosen = parser.parse_args()
     small, large, pace = chosen.small, chosen.large, Pace(chosen.rounds)
     if chosen.quick:
-        small, large, pace = 5_000, 20_000, QUICK
+        small, large, pace = 2_000, 8_000, QUICK
     sizes = [Size("small", small), Size("large", large)]
     with server(fsync=not chosen.quick, extra=_SETTINGS) as postgres:
         _fill_all(postgres, sizes)
