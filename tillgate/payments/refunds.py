@@ -188,6 +188,10 @@ def _hear(desk: Desk, item: RefundHeard, look_ups: LookUps) -> Refusal | None:
     refund = desk.refunds.get((item.merchant_id, item.refund_id))
     if refund is None or item.heard_by not in {None, _account_of(desk, refund)}:
         return RefundNotFound(item.refund_id)
+    order = desk.attempts[refund.merchant_id, refund.attempt_id].reference
+    if item.told_of is not None and order not in {None, item.told_of}:
+        desk.open_break("reference", refund, {"order": order}, {"order": item.told_of})
+        return None
     news = machine.refund_news_of(item.outcome)
     if isinstance(item.outcome, port.Refunded) and (
         item.outcome.amount.minor != refund.amount
