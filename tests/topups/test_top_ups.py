@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from tests.hard_cases.deeds import rule
 from tests.worlds import CONFIRMATIONS, MERCHANT, World
 from tillgate.kernel import ids
 from tillgate.kernel.money import CNY, Money
@@ -204,3 +205,24 @@ async def test_what_a_wallet_is_to_be_credited_cannot_be_changed(
 
     payment = await world.payment(view.payment.id)
     assert (payment.amount, payment.currency) == (10_000, "cny")
+
+
+async def test_whole_bonus_goes_back_though_an_earlier_refund_failed(world: World) -> None:
+    wallet = await open_wallet(world)
+    view = await top_up(world, wallet, bonus_amount=1_000)
+    await world.phone_pays("wechat_pay", view.payment)
+    payment = await world.until_paid(view.payment)
+    rule(world, "wechat_pay", "refund", "refund_fails_later", next=1)
+    await world.refund(payment, 4017)
+    await world.refund(payment, 5)
+
+    async def failed() -> bool:
+        return (await world.payment(payment.id)).amount_refunded == 5
+
+    await world.until(failed, sweep=True)
+    await world.refund(payment)
+
+    whole = await wallet_of(world, wallet)
+    assert (whole.principal, whole.bonus) == (0, 0)
+    assert await world.balance_of("promotions:bonus") == 0
+    await world.assert_books_hold()

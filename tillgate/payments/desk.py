@@ -62,6 +62,11 @@ class Desk:
         """Return the payment an attempt or a refund belongs to, as it stands now."""
         return self.payments[thing.merchant_id, thing.payment_id]
 
+    def refunds_of(self, payment: Payment) -> list[Refund]:
+        """Return the payment's refunds that are on the desk, as they stand now."""
+        key = (payment.merchant_id, payment.id)
+        return [r for r in self.refunds.values() if (r.merchant_id, r.payment_id) == key]
+
     # Changes ---------------------------------------------------------------------------------
 
     def add_payment(self, payment: Payment) -> None:

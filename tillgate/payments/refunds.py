@@ -67,6 +67,11 @@ async def open_refunds(
         if payment.latest_attempt is not None
     ]
     desk.take_in(attempts=await store.select_attempts(tx, paid))
+    given = [
+        key for key, payment in desk.payments.items() if payment.gifts and payment.amount_refunded
+    ]
+    if given:
+        desk.take_in(refunds=await store.select_refunds_of_payments(tx, given))
     orders = [_Order(desk, item, look_ups) for item in items]
     await desk.close(tx)
     return [order.result() for order in orders]
@@ -106,8 +111,9 @@ class _Order:
         chart = booking.Chart(books, self._attempt, payment)
         amount = order.amount
         if amount is None:
+            taken = booking.taken_back(payment, self._desk.refunds_of(payment))
             partial = payment.refund_policy == "partial"
-            amount = booking.refundable_now(books, payment, chart) if partial else left
+            amount = booking.refundable_now(books, payment, taken, chart) if partial else left
         if order.amount is not None and order.amount <= 0:
             self._refusal = AmountNotPositive("amount")
         elif left == 0:
@@ -123,7 +129,8 @@ class _Order:
     def _open(
         self, books: Books, payment: Payment, chart: booking.Chart, amount: int
     ) -> Journal | None:
-        lines = booking.take_back(books, payment, amount, chart)
+        taken = booking.taken_back(payment, self._desk.refunds_of(payment))
+        lines = booking.take_back(books, payment, taken, amount, chart)
         if isinstance(lines, ValueSpent):
             self._refusal = lines
             return None

@@ -285,6 +285,18 @@ async def select_refunds(tx: Tx, keys: Collection[Key]) -> list[Refund]:
     return [_refund.decode(row["row"]) for row in rows]
 
 
+async def select_refunds_of_payments(tx: Tx, keys: Collection[Key]) -> list[Refund]:
+    """Read all refunds of these payments, whose rows are held."""
+    rows = await tx.all(
+        """
+        SELECT row_to_json(r)::text AS row FROM unnest($1::bigint[], $2::text[]) k(merchant_id, id)
+        JOIN payments.refunds r ON r.merchant_id = k.merchant_id AND r.payment_id = k.id
+        """,
+        *_keys(keys),
+    )
+    return [_refund.decode(row["row"]) for row in rows]
+
+
 async def select_surplus_refunds(tx: Tx, keys: Collection[Key]) -> list[Refund]:
     """Read all refunds of second payments of these payments, whose rows are held."""
     rows = await tx.all(
