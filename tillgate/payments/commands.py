@@ -7,12 +7,12 @@ rest of its batch. Nothing here awaits a provider.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from tillgate.kernel import ids
+from tillgate.kernel import ids, metadata
 from tillgate.kernel.errors import Refusal
 from tillgate.payments import machine, store
 from tillgate.payments.desk import Desk
@@ -145,7 +145,10 @@ async def begin_cancels(
 async def change(
     tx: Tx, merchant_id: int, payment_id: str, changes: dict[str, Any], *, at: datetime
 ) -> Payment | Refusal:
-    """Change what a merchant may change of a payment while it is not under way."""
+    """Change what a merchant may change of a payment while it is not under way.
+
+    `metadata` and `method_options` are changes of keys, merged with what stands there now.
+    """
     desk = await desk_of_payments(tx, [(merchant_id, payment_id)], at)
     payment = desk.payments.get((merchant_id, payment_id))
     if payment is None:
@@ -161,9 +164,19 @@ async def change(
         return PaidIntoWallet(fixed[0])
     if changes.get("payment_method") and payment.status in machine.CONFIRMABLE:
         changes = {**changes, "status": PaymentStatus.REQUIRES_CONFIRMATION.value}
-    payment = desk.change_payment(payment, **{"last_error": None, **changes})
+    changes = {"last_error": None, **changes, **_merged(payment, changes)}
+    payment = desk.change_payment(payment, **changes)
     await desk.close(tx)
     return payment
+
+
+def _merged(payment: Payment, changes: Mapping[str, Any]) -> dict[str, Any]:
+    merged: dict[str, Any] = {}
+    if "metadata" in changes:
+        merged["metadata"] = metadata.merge(payment.metadata, changes["metadata"])
+    if "method_options" in changes:
+        merged["method_options"] = {**payment.method_options, **changes["method_options"]}
+    return merged
 
 
 def _open(desk: Desk, opening: Opening, look_ups: LookUps) -> Payment | Charge:

@@ -12,7 +12,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from tillgate.connectors import port
+from tillgate.kernel import metadata
 from tillgate.kernel.errors import Refusal
+from tillgate.kernel.metadata import MetadataKeys
 from tillgate.ledger.machine import Books
 from tillgate.ledger.model import Journal
 from tillgate.payments import booking, machine, store, surplus
@@ -291,12 +293,12 @@ async def annotate(
     tx: Tx,
     merchant_id: int,
     refund_id: str,
-    metadata: dict[str, str],
+    change: MetadataKeys | None,
     trace: Trace,
     *,
     at: datetime,
 ) -> RefundView:
-    """Change a refund's metadata; nothing else of it is the merchant's to change."""
+    """Change a refund's metadata key by key; nothing else of it is the merchant's to change."""
     key = (merchant_id, refund_id)
     desk = Desk(at)
     desk.take_in(payments=await store.lock_payments_of_refunds(tx, [key]))
@@ -304,7 +306,7 @@ async def annotate(
     refund = desk.refunds.get(key)
     if refund is None:
         raise RefundNotFound(refund_id)
-    refund = desk.change_refund(refund, metadata=metadata)
+    refund = desk.change_refund(refund, metadata=metadata.merge(refund.metadata, change))
     desk.say_refund("refund.updated", refund, trace)
     await desk.close(tx)
     return RefundView(refund, desk.payment_of(refund))
