@@ -244,6 +244,7 @@ def _move(
             refund = desk.change_refund(refund, look_up_at=surplus.failed(desk, refund))
         _give_again(desk, refund, attempt, was_made=before == RefundStatus.SUCCEEDED)
         desk.say_refund("refund.failed", refund, item.trace)
+        refund = desk.change_refund(refund)  # each event has a number of its own
     desk.say_refund("refund.updated", refund, item.trace)
 
 

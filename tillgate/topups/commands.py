@@ -101,7 +101,11 @@ async def open_top_ups(
 
 
 async def follow(tx: Tx, facts: Sequence[Fact]) -> None:
-    """Publish what payments' facts mean for their top-ups. Call once per fact."""
+    """Publish what payments' facts mean for their top-ups. Call once per fact.
+
+    A top-up stands where its payment stands, and so its events bear the payment's numbers: each
+    its own, rising in the order of what happened, however many are heard at a time.
+    """
     followed = [
         (fact, payment)
         for fact in facts
@@ -112,7 +116,7 @@ async def follow(tx: Tx, facts: Sequence[Fact]) -> None:
     if not followed:
         return
     keys = {(fact.merchant_id, payment.subject or "") for fact, payment in followed}
-    top_ups = {(top.merchant_id, top.id): top for top in await store.count_on(tx, keys)}
+    top_ups = {(top.merchant_id, top.id): top for top in await store.select_top_ups(tx, keys)}
     outbox.publish(
         tx,
         [
@@ -184,7 +188,7 @@ def _fact(name: str, top_up: TopUp, payment: Payment, at: datetime, trace: Trace
         id=ids.new_id("evt"),
         name=name,
         object_id=top_up.id,
-        sequence=top_up.sequence,
+        sequence=payment.sequence,
         data=_encode(TopUpView(top_up, payment)),
         at=at,
         request_id=trace.request_id,
