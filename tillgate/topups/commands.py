@@ -12,6 +12,8 @@ from tillgate.kernel import ids
 from tillgate.kernel.errors import Refusal
 from tillgate.kernel.facts import Fact
 from tillgate.kernel.money import Money, currency
+from tillgate.ledger import commands as ledger
+from tillgate.ledger import queries as ledger_queries
 from tillgate.ledger.model import AccountTerms
 from tillgate.payments import commands as payments
 from tillgate.payments.commands import LookUps, Opening, Route
@@ -32,12 +34,9 @@ FOLLOWS: Mapping[str, str] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Extras:
-    """Ledger accounts a top-up may need beside the wallet's own."""
-
-    promotions: int | None = None
-    owed: int | None = None
+#: Ledger accounts a top-up may need beside the wallet's own, by merchant, code and currency.
+Extras = dict[tuple[int, str, str], int]
+_BONUS = "promotions:bonus"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,23 +45,7 @@ class TopUpOpening:
 
     order: NewTopUp
     route: Route | None
-    extras: Extras
     trace: Trace
-
-
-def extra_terms(order: NewTopUp) -> list[AccountTerms]:
-    """Return the accounts that must exist before this top-up is opened."""
-    terms: list[AccountTerms] = []
-    if order.bonus_amount:
-        terms.append(AccountTerms("promotions:bonus", order.currency, "debit"))
-    if order.refund_policy == "receivable":
-        terms.append(AccountTerms(owed_code(order), order.currency, "debit"))
-    return terms
-
-
-def owed_code(order: NewTopUp) -> str:
-    """What the wallet's holder owes after a refund of what was spent already."""
-    return f"wallet:{order.wallet_id}:owed"
 
 
 async def open_top_ups(
@@ -81,9 +64,9 @@ async def open_top_ups(
         for item, wallet in zip(items, wallets_found, strict=True)
         if isinstance(wallet, Wallet)
     ]
-    opened = await payments.open_payments(
-        tx, [_opening(item, wallet) for item, wallet in accepted], at=at, look_ups=look_ups
-    )
+    extras = await _extras(tx, [item.order for item, _ in accepted], at)
+    openings = [_opening(item, wallet, extras) for item, wallet in accepted]
+    opened = await payments.open_payments(tx, openings, at=at, look_ups=look_ups)
     top_ups = [
         _top_up(item.order, wallet, payment, at)
         for (item, wallet), payment in zip(accepted, opened, strict=True)
@@ -132,12 +115,47 @@ async def follow(tx: Tx, facts: Sequence[Fact]) -> None:
     )
 
 
-def _opening(item: TopUpOpening, wallet: Wallet) -> Opening:
-    order, extras = item.order, item.extras
+async def _extras(tx: Tx, orders: Sequence[NewTopUp], at: datetime) -> Extras:
+    """Return the accounts these top-ups need; the first that needs one opens it with itself."""
+    terms = {
+        (order.merchant_id, term.code, term.currency): (order.merchant_id, term)
+        for order in orders
+        for term in _extra_terms(order)
+    }
+    if not terms:
+        return {}
+    numbers = await ledger_queries.numbers(tx, terms.keys())
+    missing = {key: terms[key] for key in terms if key not in numbers}
+    if missing:
+        books = await ledger.lock(tx, {merchant_id for merchant_id, _, _ in missing})
+        await ledger.ensure_accounts(tx, books, missing.values(), at=at)
+        numbers |= {key: books.number(*key) for key in missing}
+    return numbers
+
+
+def _extra_terms(order: NewTopUp) -> list[AccountTerms]:
+    terms: list[AccountTerms] = []
+    if order.bonus_amount:
+        terms.append(AccountTerms(_BONUS, order.currency, "debit"))
+    if order.refund_policy == "receivable":
+        terms.append(AccountTerms(_owed_code(order), order.currency, "debit"))
+    return terms
+
+
+def _owed_code(order: NewTopUp) -> str:
+    """What the wallet's holder owes after a refund of what was spent already."""
+    return f"wallet:{order.wallet_id}:owed"
+
+
+def _opening(item: TopUpOpening, wallet: Wallet, extras: Extras) -> Opening:
+    order = item.order
+    owed = None
+    if order.refund_policy == "receivable":
+        owed = extras[order.merchant_id, _owed_code(order), order.currency]
     gifts: list[Gift] = []
     if order.bonus_amount:
-        assert extras.promotions is not None, "the promotions account was opened before"
-        gifts.append(Gift(extras.promotions, wallet.bonus_account, order.bonus_amount))
+        promotions = extras[order.merchant_id, _BONUS, order.currency]
+        gifts.append(Gift(promotions, wallet.bonus_account, order.bonus_amount))
     return Opening(
         NewPayment(
             merchant_id=order.merchant_id,
@@ -148,7 +166,7 @@ def _opening(item: TopUpOpening, wallet: Wallet) -> Opening:
             customer_id=wallet.customer_id,
             payment_method=order.confirmation.payment_method if order.confirmation else None,
             pay_into=wallet.principal_account,
-            owed_account=extras.owed,
+            owed_account=owed,
             refund_policy=order.refund_policy,
             gifts=gifts,
             subject=order.id,
