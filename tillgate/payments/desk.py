@@ -18,7 +18,8 @@ from tillgate.kernel.facts import Fact
 from tillgate.ledger import commands as ledger
 from tillgate.ledger.machine import Books
 from tillgate.ledger.model import Journal
-from tillgate.payments import booking, store
+from tillgate.payments import booking, break_store, store
+from tillgate.payments.break_store import Break
 from tillgate.payments.model import Attempt, Charge, Payment, Refund, RefundView, Trace
 from tillgate.runtime import outbox
 from tillgate.runtime.db import Tx
@@ -45,7 +46,7 @@ class Desk:
         self._changed: set[Key] = set()
         self._bookings: list[tuple[Attempt, Payment, str, Booking]] = []
         self._facts: list[Fact] = []
-        self._breaks: list[store.Break] = []
+        self._breaks: list[Break] = []
 
     def take_in(
         self,
@@ -138,7 +139,7 @@ class Desk:
         """Let a person look at it."""
         is_attempt = isinstance(thing, Attempt)
         self._breaks.append(
-            store.Break(
+            Break(
                 merchant_id=thing.merchant_id,
                 id=ids.new_id("brk"),
                 kind=kind,
@@ -188,7 +189,7 @@ class Desk:
         store.update_attempts(tx, self._touched(self.attempts))
         store.update_payments(tx, self._touched(self.payments))
         store.update_refunds(tx, self._touched(self.refunds))
-        store.insert_breaks(tx, self._breaks)
+        break_store.insert_breaks(tx, self._breaks)
         outbox.publish(tx, self._facts)
         self._new, self._changed, self._breaks, self._facts = set(), set(), [], []
 

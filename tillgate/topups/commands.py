@@ -52,13 +52,7 @@ async def open_top_ups(
     tx: Tx, items: Sequence[TopUpOpening], *, at: datetime, look_ups: LookUps
 ) -> list[tuple[TopUp, Payment | Charge] | Refusal]:
     """Open top-ups with their payments; one whose wallet cannot take it is refused alone."""
-    wallets_found = await wallets.require_open(
-        tx,
-        [
-            (order.merchant_id, order.wallet_id, Money(order.amount, currency(order.currency)))
-            for order in (item.order for item in items)
-        ],
-    )
+    wallets_found = await _wallets(tx, [item.order for item in items])
     accepted = [
         (item, wallet)
         for item, wallet in zip(items, wallets_found, strict=True)
@@ -113,6 +107,26 @@ async def follow(tx: Tx, facts: Sequence[Fact]) -> None:
             for fact, payment in followed
         ],
     )
+
+
+async def _wallets(tx: Tx, orders: Sequence[NewTopUp]) -> list[Wallet | Refusal]:
+    """Return the wallet each top-up may pay into, with its bonus, or why not."""
+    found = await wallets.require_open(
+        tx,
+        [
+            (order.merchant_id, order.wallet_id, Money(order.amount, currency(order.currency)))
+            for order in orders
+        ],
+    )
+    wanted = [
+        (wallet, order.amount + order.bonus_amount)
+        for order, wallet in zip(orders, found, strict=True)
+        if isinstance(wallet, Wallet)
+    ]
+    refusals = iter(await payments.require_room(tx, wanted))
+    return [
+        (next(refusals) or wallet) if isinstance(wallet, Wallet) else wallet for wallet in found
+    ]
 
 
 async def _extras(tx: Tx, orders: Sequence[NewTopUp], at: datetime) -> Extras:
