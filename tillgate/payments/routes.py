@@ -11,7 +11,6 @@ from msgspec import UNSET
 
 from tillgate.kernel.errors import FieldRefused
 from tillgate.kernel.ids import new_id, with_prefix
-from tillgate.kernel.money import currency
 from tillgate.ledger import queries as ledger
 from tillgate.payments import queries, refunds, shown, wire
 from tillgate.payments.errors import (
@@ -25,6 +24,7 @@ from tillgate.payments.flows import Payments
 from tillgate.payments.machine import CONFIRMABLE, PaymentStatus
 from tillgate.payments.methods import Method, Methods, confirmation_of
 from tillgate.payments.model import Charge, NewPayment, NewRefund, Payment, RefundView
+from tillgate.payments.providers import payable
 from tillgate.runtime.db import Tx
 from tillgate.web.auth import Caller, KeyMayNot
 from tillgate.web.listing import ListOf, read_page, show_list
@@ -56,7 +56,7 @@ class Routes:
     # Payment intents ---------------------------------------------------------------------------
 
     async def create(self, call: Call, body: wire.CreateIntent) -> shown.ShownIntent | Answer:
-        unit = currency(body.currency).code
+        unit = payable(body.currency)
         options = wire.read_options(body.payment_method_options)
         customer_id = body.customer or None
         method = await self._methods.named(
@@ -458,7 +458,7 @@ def _changes(body: wire.ChangeIntent) -> dict[str, Any]:
     if body.metadata is not UNSET:
         changes["metadata"] = read_metadata_change(body.metadata)
     if body.currency is not None:
-        changes["currency"] = currency(body.currency).code
+        changes["currency"] = payable(body.currency)
     types = wire.read_types(body)
     if types is not None:
         changes["method_types"] = list(dict.fromkeys(types))
