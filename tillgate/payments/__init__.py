@@ -18,7 +18,8 @@ Promises
 - Refunds never exceed what was received: decided under the payment's row lock, and a constraint.
 
 The lives of attempts and refunds are the grids in `machine`. Files: `booking` (which accounts, pure),
-`desk` (locked payments, changed in memory, written together), `break_store` (SQL of breaks),
+`desk` (locked payments, changed in memory, written together), `breaks` (settled by a person;
+`break_store` is its SQL),
 `commands` (opening), `outcomes` and `refunds` (hearing), `surplus` (a second payment, given back),
 `flows` (journeys), `jobs` (the worker), `providers` (who takes a charge), `orders` (what a provider
 is asked, pure), `methods` (which payment method a request means), `hosted` (the address of a

@@ -19,8 +19,7 @@ from tillgate.ledger import commands as ledger
 from tillgate.ledger.machine import Books
 from tillgate.ledger.model import Journal
 from tillgate.payments import booking, break_store, store
-from tillgate.payments.break_store import Break
-from tillgate.payments.model import Attempt, Charge, Payment, Refund, RefundView, Trace
+from tillgate.payments.model import Attempt, Break, Charge, Payment, Refund, RefundView, Trace
 from tillgate.runtime import outbox
 from tillgate.runtime.db import Tx
 

@@ -48,6 +48,21 @@ class TopUpOpening:
     trace: Trace
 
 
+def extra_terms(order: NewTopUp) -> list[AccountTerms]:
+    """Return the accounts a top-up needs beside the wallet's own."""
+    terms: list[AccountTerms] = []
+    if order.bonus_amount:
+        terms.append(AccountTerms(_BONUS, order.currency, "debit"))
+    if order.refund_policy == "receivable":
+        terms.append(AccountTerms(owed_code(order), order.currency, "debit"))
+    return terms
+
+
+def owed_code(order: NewTopUp) -> str:
+    """What the wallet's holder owes after a refund of what was spent already."""
+    return f"wallet:{order.wallet_id}:owed"
+
+
 async def open_top_ups(
     tx: Tx, items: Sequence[TopUpOpening], *, at: datetime, look_ups: LookUps
 ) -> list[tuple[TopUp, Payment | Charge] | Refusal]:
@@ -134,7 +149,7 @@ async def _extras(tx: Tx, orders: Sequence[NewTopUp], at: datetime) -> Extras:
     terms = {
         (order.merchant_id, term.code, term.currency): (order.merchant_id, term)
         for order in orders
-        for term in _extra_terms(order)
+        for term in extra_terms(order)
     }
     if not terms:
         return {}
@@ -147,25 +162,11 @@ async def _extras(tx: Tx, orders: Sequence[NewTopUp], at: datetime) -> Extras:
     return numbers
 
 
-def _extra_terms(order: NewTopUp) -> list[AccountTerms]:
-    terms: list[AccountTerms] = []
-    if order.bonus_amount:
-        terms.append(AccountTerms(_BONUS, order.currency, "debit"))
-    if order.refund_policy == "receivable":
-        terms.append(AccountTerms(_owed_code(order), order.currency, "debit"))
-    return terms
-
-
-def _owed_code(order: NewTopUp) -> str:
-    """What the wallet's holder owes after a refund of what was spent already."""
-    return f"wallet:{order.wallet_id}:owed"
-
-
 def _opening(item: TopUpOpening, wallet: Wallet, extras: Extras) -> Opening:
     order = item.order
     owed = None
     if order.refund_policy == "receivable":
-        owed = extras[order.merchant_id, _owed_code(order), order.currency]
+        owed = extras[order.merchant_id, owed_code(order), order.currency]
     gifts: list[Gift] = []
     if order.bonus_amount:
         promotions = extras[order.merchant_id, _BONUS, order.currency]
