@@ -95,12 +95,12 @@ async def _desk(tx: Tx, found: Break, at: datetime) -> Desk:
     desk = Desk(at)
     if found.attempt_id is not None:
         attempts = [(found.merchant_id, found.attempt_id)]
-        desk.take_in(payments=await store.lock_payments_of_attempts(tx, attempts))
-        desk.take_in(attempts=await store.select_attempts(tx, attempts))
+        desk.take_in(payments=await store.attempts.lock_payments(tx, attempts))
+        desk.take_in(attempts=await store.attempts.select(tx, attempts))
     if found.refund_id is not None:
         given_back = [(found.merchant_id, found.refund_id)]
-        desk.take_in(payments=await store.lock_payments_of_refunds(tx, given_back))
-        desk.take_in(refunds=await store.select_refunds(tx, given_back))
+        desk.take_in(payments=await store.refunds.lock_payments(tx, given_back))
+        desk.take_in(refunds=await store.refunds.select(tx, given_back))
     return desk
 
 

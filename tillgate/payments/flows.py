@@ -268,7 +268,7 @@ class Payments:
 
     async def _hear_notice(self, raw: RawNotice, notice: port.Notice) -> None:
         match notice:
-            case port.AttemptNotice(attempt_id, outcome):
+            case port.AttemptNotice(attempt_id, outcome, told_of):
                 account = await self._account(raw.merchant_id, raw.provider_account_id)
                 await self._hearings.submit(
                     Heard(
@@ -278,9 +278,10 @@ class Payments:
                         account=account,
                         heard_by=raw.provider_account_id,
                         notice_id=raw.id,
+                        told_of=told_of,
                     )
                 )
-            case port.RefundNotice(refund_id, outcome):
+            case port.RefundNotice(refund_id, outcome, told_of):
                 await self._refund_hearings.submit(
                     RefundHeard(
                         merchant_id=raw.merchant_id,
@@ -288,6 +289,7 @@ class Payments:
                         outcome=outcome,
                         heard_by=raw.provider_account_id,
                         notice_id=raw.id,
+                        told_of=told_of,
                     )
                 )
             case port.OtherNotice(kind):

@@ -245,6 +245,8 @@ class Heard(msgspec.Struct, frozen=True, kw_only=True):
     #: Through which of our accounts it was heard: it may speak of its own orders only.
     heard_by: str | None = None
     notice_id: str | None = None
+    #: The provider's number of the order that a notice is about, where it says one.
+    told_of: str | None = None
     #: Where our own pages are, for what the customer has to be shown.
     pages_url: str | None = None
     trace: Trace = Trace()
@@ -258,4 +260,6 @@ class RefundHeard(msgspec.Struct, frozen=True, kw_only=True):
     outcome: RefundOutcome | Any
     heard_by: str | None = None
     notice_id: str | None = None
+    #: The provider's number of the order that was refunded, where a notice says one.
+    told_of: str | None = None
     trace: Trace = Trace()
