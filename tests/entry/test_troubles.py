@@ -48,6 +48,7 @@ def test_a_database_that_is_away_has_its_own_exit_code(
         ("TILLGATE_SIMULATORS__ENABLED", "maybe", "must be true or false, not 'maybe'."),
         ("TILLGATE_DATABASE_URL", "books", "TILLGATE_DATABASE__URL must be an address like"),
         ("TILLGATE_DATABASE_URL", "postgresql://h:port/books", "must be an address like"),
+        ("TILLGATE_DATABASE_URL", "postgresql://[::1/books", "must be an address like"),
         ("TILLGATE_HTTP__PROT", "1", "unknown setting http.prot"),
         ("TILLGATE_CONFIG", "/nowhere.toml", "/nowhere.toml: No such file"),
     ],
@@ -64,7 +65,8 @@ def test_a_wrong_setting_is_named(
 
 def test_addresses_that_a_driver_can_read_are_taken(environment: dict[str, str]) -> None:
     for url in (
-        "postgresql://127.0.0.1:1,[::1]:1/books",
+        "postgresql://127.0.0.1:1,127.0.0.2:1/books",
+        "postgresql://[::1]:1/books",
         "postgres://li@/books?host=/nowhere",
         "postgresql://127.0.0.1:1",
     ):

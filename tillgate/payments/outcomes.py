@@ -23,7 +23,7 @@ from tillgate.payments.desk import Desk
 from tillgate.payments.errors import ChargeNotFound
 from tillgate.payments.machine import News, PaymentStatus, Status
 from tillgate.payments.model import Attempt, Charge, Heard, Payment, Trace
-from tillgate.runtime import notices
+from tillgate.runtime import logs, notices
 from tillgate.runtime.db import Tx
 
 #: Providers keep whole seconds, and clocks differ.
@@ -153,9 +153,10 @@ def _listen_on(desk: Desk, attempt: Attempt, outcome: Any, look_ups: LookUps) ->
 def _moved(
     desk: Desk, attempt: Attempt, status: Status, outcome: Any, look_ups: LookUps
 ) -> Attempt:
-    _log.info(
+    logs.say(
+        _log,
         "heard of an attempt",
-        extra={
+        {
             "merchant": attempt.merchant_id,
             "payment.id": attempt.payment_id,
             "attempt.id": attempt.id,
