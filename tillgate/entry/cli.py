@@ -38,6 +38,9 @@ ROOMS = {
     "providers put": "tillgate.entry.accounts:put_provider",
     "books verify": "tillgate.entry.books:verify",
     "books balance": "tillgate.entry.books:balance",
+    "breaks list": "tillgate.entry.breaks:listed",
+    "breaks resolve": "tillgate.entry.breaks:resolve",
+    "breaks ask": "tillgate.entry.breaks:ask",
     "replay webhook": "tillgate.entry.replay:webhook",
     "replay notice": "tillgate.entry.replay:notice",
 }
@@ -318,7 +321,7 @@ def verify(settings: Settings, *, as_json: bool) -> None:
     tillgate books verify
     """
     door = "books verify"
-    found = _plain(_with_database(settings, lambda reachable: _call(door, reachable)))
+    found = msgspec.to_builtins(_with_database(settings, lambda reachable: _call(door, reachable)))
     _show(found, as_json=as_json)
     sys.exit(Exit.OK if isinstance(found, dict) and found.get("ok") else Exit.REFUSED)
 
@@ -339,6 +342,48 @@ def balance(settings: Settings, *, code: str, as_json: bool, **given: Any) -> No
     door = "books balance"
     found = _with_database(settings, lambda reachable: _call(door, reachable, code, **given))
     _show(found, as_json=as_json)
+
+
+@cli.group()
+def breaks() -> None:
+    """Settle what a provider says otherwise than we do."""
+
+
+@breaks.command("list")
+@click.option("--all", "with_resolved", is_flag=True, help="Those that are resolved, too.")
+@as_json
+@click.pass_obj
+def list_breaks(settings: Settings, *, with_resolved: bool, as_json: bool) -> None:
+    """List breaks, newest first: what we had, what the provider said."""
+    ask, given = "breaks list", {"with_resolved": with_resolved}
+    _show(_with_database(settings, lambda at_hand: _call(ask, at_hand, **given)), as_json=as_json)
+
+
+@breaks.command("resolve")
+@click.argument("break_id")
+@click.option("--note", required=True, help="What was found, and by whom.")
+@click.option("--returned", is_flag=True, help="The payer has the money back: end the payment.")
+@as_json
+@click.pass_obj
+def resolve_break(settings: Settings, break_id: str, *, as_json: bool, **given: Any) -> None:
+    """Note what was found, which closes the break.
+
+    \b
+    tillgate breaks resolve brk_... --returned --note "9.90 paid for 10.00, refunded there. Li"
+    """
+    door = "breaks resolve"
+    done = _with_database(settings, lambda at_hand: _call(door, at_hand, break_id, **given))
+    _show(done, as_json=as_json)
+
+
+@breaks.command("ask")
+@click.argument("break_id")
+@as_json
+@click.pass_obj
+def ask_about_break(settings: Settings, break_id: str, *, as_json: bool) -> None:
+    """Let the worker ask the provider once more, now, and do what follows."""
+    door = "breaks ask"
+    _show(_with_database(settings, lambda at_hand: _call(door, at_hand, break_id)), as_json=as_json)
 
 
 @cli.group()
@@ -434,12 +479,8 @@ def _call(door: str, *given: Any, **named: Any) -> Any:
     return asyncio.run(answer) if inspect.iscoroutine(answer) else answer
 
 
-def _plain(answer: Any) -> Any:
-    return msgspec.to_builtins(answer)
-
-
 def _show(answer: Any, *, as_json: bool) -> None:
-    plain = _plain(answer)
+    plain = msgspec.to_builtins(answer)
     if as_json:
         click.echo(json.dumps(plain))
         return

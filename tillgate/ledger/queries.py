@@ -26,6 +26,14 @@ async def accounts(tx: Tx, keys: Collection[tuple[int, int]]) -> dict[tuple[int,
     return {(account.merchant_id, account.number): account for account in found}
 
 
+async def numbers(
+    tx: Tx, keys: Collection[tuple[int, str, str]]
+) -> dict[tuple[int, str, str], int]:
+    """Return the numbers of the accounts of these (merchant, code, currency) that exist."""
+    found = await store.select_accounts_by_code(tx, keys)
+    return {(one.merchant_id, one.code, one.currency): one.number for one in found}
+
+
 async def account(tx: Tx, merchant_id: int, number: int) -> Account:
     """Return one account."""
     found = await store.select_accounts(tx, [(merchant_id, number)])
