@@ -22,7 +22,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from bench.growth_fill import Size, fill
-from bench.growth_questions import READS, WRITES, Question, touch_open
+from bench.growth_questions import READS, WRITES, Question, rehearse
 from bench.ledger import Options, post_for
 from bench.ledger_server import server
 from tillgate.kernel.clock import SystemClock
@@ -87,14 +87,13 @@ class Measure:
         self._lanes = {size.name: open_lane(db, SystemClock()) for size, db in dbs}
 
     async def warm_up(self) -> None:
-        """Meet every object of the sample once, and every wallet that is posted to."""
+        """Meet every object of the sample once, and every one that will be written to."""
         for question in READS:
             for size, db in self._dbs:
                 for number in self._samples[size.name][: self._pace.met]:
                     await _ask(db, question, size, number, readonly=True)
         for size, db in self._dbs:
-            async with db.transaction() as tx:
-                await touch_open(tx, size)
+            await rehearse(db, size, self._pace.rounds * self._pace.writes)
             await self._post(size, self._pace.warm_up_seconds)
 
     async def round(self) -> None:

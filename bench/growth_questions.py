@@ -6,6 +6,7 @@ it: its wallet, its customer, the page that begins after it.
 
 from __future__ import annotations
 
+import contextlib
 import random
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
@@ -26,7 +27,7 @@ from tillgate.payments import store as payment_store
 from tillgate.payments.model import Confirmation, Heard, NewPayment, Trace
 from tillgate.payments.shown import CHARGED
 from tillgate.runtime import fact_log, idempotency, notices, outbox
-from tillgate.runtime.db import Tx
+from tillgate.runtime.db import Database, Tx
 from tillgate.topups import queries as topups
 from tillgate.wallets import queries as wallets
 from tillgate.webhooks import queries as webhooks
@@ -291,24 +292,25 @@ def open_numbers(size: Size) -> list[int]:
     return random.Random(1).sample(numbers, len(numbers))
 
 
-async def touch_open(tx: Tx, size: Size) -> None:
-    """Lock what `record_outcomes` will write to: the first write to a page since a checkpoint costs
-    a copy of it, and the more so the fewer rows of a page are written to."""
-    numbers = open_numbers(size)
-    attempts = [(MERCHANT, identifier("att", number)) for number in numbers]
-    found = await payment_store.attempts.lock_payments(tx, attempts)
-    await tx.run(
-        "SELECT FROM payments.attempts WHERE merchant_id = $1 AND id = ANY($2::text[])"
-        " ORDER BY id FOR UPDATE",
-        MERCHANT,
-        [one.latest_attempt for one in found],
-    )
-    await tx.run(
-        "SELECT FROM ledger.accounts WHERE merchant_id = $1 AND number = ANY($2::bigint[])"
-        " ORDER BY number FOR UPDATE",
-        MERCHANT,
-        [one.pay_into for one in found],
-    )
+async def rehearse(db: Database, size: Size, askings: int) -> None:
+    """Write what so many `record_outcomes` will write, and undo it.
+
+    The first write to a page since a checkpoint costs a copy of it, and the more so the fewer rows
+    of a page are written to; of the pages of an index, too.
+    """
+    drawn = _open.setdefault(size.name, open_numbers(size))
+    for asking in range(askings):
+        last = len(drawn) - asking * _AT_ONCE
+        heard = [_paid(number) for number in drawn[last - _AT_ONCE : last]]
+        with contextlib.suppress(_Undone):
+            async with db.transaction() as tx:
+                await outcomes.record_outcomes(tx, heard, at=_now(), look_ups=_LOOK_UPS)
+                await tx.flush()
+                raise _Undone
+
+
+class _Undone(Exception):
+    """It was a rehearsal."""
 
 
 def _paid(number: int) -> Heard:
