@@ -263,8 +263,8 @@ class Payments:
                     until=until,
                     note=f"{type(error).__name__}: {error}",
                 )
-        except Refusal:
-            return  # the database is away; the notice is due by itself
+        except Exception as failure:  # noqa: BLE001  the database is away; the notice is due by itself
+            _log.warning("a notice is left for the worker: %s: %s", type(failure).__name__, failure)
 
     async def _hear_notice(self, raw: RawNotice, notice: port.Notice) -> None:
         match notice:

@@ -347,8 +347,11 @@ class Database:
         try:
             yield connection
         except CONNECTION_FAILED as error:
-            connection.terminate()
+            self._lost(connection)
             raise DatabaseUnavailable from error
+        except CommitUnknown:
+            self._lost(connection)
+            raise
         except _CONTENDED as error:
             raise Contended from error
         except asyncpg.QueryCanceledError as error:
@@ -357,6 +360,10 @@ class Database:
             _holding.reset(token)
             self.busy -= 1
             self._pool.release(connection)
+
+    def _lost(self, connection: Connection) -> None:
+        connection.terminate()
+        self._pool.drop_idle()
 
     async def _take(self) -> Connection:
         self.busy += 1
