@@ -19,6 +19,7 @@ from tillgate.payments.desk import Desk
 from tillgate.payments.errors import (
     AmountNotPositive,
     CaptureTooLarge,
+    NotNow,
     PaidIntoWallet,
     PaymentNotFound,
     UnexpectedState,
@@ -88,6 +89,15 @@ class Capturing:
 
 
 @dataclass(frozen=True, slots=True)
+class Capture:
+    """A capture to ask the provider for."""
+
+    attempt: Attempt
+    #: Whether no other may be under way.
+    is_first: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Canceling:
     """A payment to end without money."""
 
@@ -122,7 +132,7 @@ async def open_attempts(
 
 async def begin_captures(
     tx: Tx, items: Sequence[Capturing], *, at: datetime, look_ups: LookUps
-) -> list[Charge | Refusal]:
+) -> list[Capture | Refusal]:
     """Note what is to be captured, before the provider is asked to."""
     desk = await desk_of_payments(tx, [(i.merchant_id, i.payment_id) for i in items], at)
     await lay_open_attempts(tx, desk)
@@ -155,7 +165,7 @@ async def change(
         return UnexpectedState("update", payment.status, payment)
     if payment.attempts and changes.get("currency", payment.currency) != payment.currency:
         # An earlier order may still be paid, in the currency it was made in.
-        return UnexpectedState("change the currency of", "attempted", payment)
+        return NotNow("change the currency of", "because it has been attempted", payment)
     fixed = sorted(_BOOKED_AS & set(changes)) if payment.pay_into is not None else []
     if fixed:
         return PaidIntoWallet(fixed[0])
@@ -195,7 +205,7 @@ def _confirm(desk: Desk, item: Confirming, look_ups: LookUps) -> Charge | Refusa
     if payment.status not in machine.CONFIRMABLE or payment.open_attempt is not None:
         return UnexpectedState("confirm", payment.status, payment)
     if payment.expires_at is not None and payment.expires_at <= desk.at:
-        return UnexpectedState("confirm", "expired", payment)
+        return NotNow("confirm", "because it has expired", payment)
     return _attempt(desk, payment, item.confirmation, item.route, look_ups)
 
 
@@ -238,7 +248,7 @@ def _attempt(
     return Charge(attempt, payment)
 
 
-def _begin_capture(desk: Desk, item: Capturing, look_ups: LookUps) -> Charge | Refusal:
+def _begin_capture(desk: Desk, item: Capturing, look_ups: LookUps) -> Capture | Refusal:
     payment = desk.payments.get((item.merchant_id, item.payment_id))
     if payment is None:
         return PaymentNotFound(item.payment_id)
@@ -251,16 +261,19 @@ def _begin_capture(desk: Desk, item: Capturing, look_ups: LookUps) -> Charge | R
         return CaptureTooLarge(amount, payment.amount_capturable)
     attempt = desk.attempts[payment.merchant_id, payment.open_attempt]
     if attempt.closing:
-        return UnexpectedState("capture", "canceling", payment)
+        return NotNow("capture", "while it is being canceled", payment)
     if attempt.amount_to_capture not in (None, amount):
-        return UnexpectedState("capture", "being captured with another amount", payment)
+        return NotNow("capture", "while another amount of it is being captured", payment)
+    is_first = attempt.amount_to_capture is None
+    if payment.last_error is not None:
+        desk.change_payment(payment, last_error=None)
     attempt = desk.change_attempt(
         attempt,
         amount_to_capture=amount,
         look_up_at=desk.at + timedelta(seconds=look_ups.calling_seconds),
         look_ups=0,
     )
-    return Charge(attempt, payment)
+    return Capture(attempt, is_first)
 
 
 def _begin_cancel(desk: Desk, item: Canceling, look_ups: LookUps) -> Payment | Charge | Refusal:
@@ -281,7 +294,7 @@ def _begin_cancel(desk: Desk, item: Canceling, look_ups: LookUps) -> Payment | C
         return payment
     attempt = desk.attempts[payment.merchant_id, payment.open_attempt]
     if attempt.amount_to_capture is not None:
-        return UnexpectedState("cancel", "being captured", payment)
+        return NotNow("cancel", "while it is being captured", payment)
     payment = desk.change_payment(payment, cancellation_reason=reason)
     attempt = desk.change_attempt(
         attempt,

@@ -148,7 +148,11 @@ class Payments:
                     tx, [item], at=self.clock.now(), look_ups=self.look_ups
                 )
             )
-        return await self._capture(begun.attempt, trace)
+        outcome, heard = await self._capture(begun.attempt, trace, is_first=begun.is_first)
+        error = outcomes.why_not_captured(outcome, heard)
+        if error is not None:
+            raise PaymentFailed(error, heard)
+        return heard.payment
 
     async def cancel(
         self, merchant_id: int, payment_id: str, reason: str | None, trace: Trace
@@ -316,7 +320,7 @@ class Payments:
             return await self._close(attempt, trace)
         charge = await self._hear(attempt, outcome, trace)
         if charge.attempt.status == Status.AUTHORISED and attempt.amount_to_capture is not None:
-            await self._capture(charge.attempt, trace)
+            _, charge = await self._capture(charge.attempt, trace)
         return charge
 
     async def resolve_refund(self, refund: Refund, trace: Trace = NO_TRACE) -> RefundView:
@@ -333,7 +337,9 @@ class Payments:
 
     # Pieces ------------------------------------------------------------------------------------
 
-    async def _capture(self, attempt: Attempt, trace: Trace) -> Payment:
+    async def _capture(
+        self, attempt: Attempt, trace: Trace, *, is_first: bool = False
+    ) -> tuple[port.Outcome | port.CaptureRefused, Charge]:
         connector = await self.providers.connector(attempt.merchant_id, attempt.provider_account_id)
         assert isinstance(connector, port.Capturing), "authorised by one that captures"
         assert attempt.reference is not None, "an authorisation has a reference"
@@ -344,10 +350,10 @@ class Payments:
             money(attempt.amount_to_capture, attempt.currency),
             now=self.clock.now(),
         )
-        heard = await self._hear(attempt, outcome, trace)
-        if heard.attempt.status == Status.DECLINED:
-            raise PaymentFailed(heard.attempt.error or {}, heard)
-        return heard.payment
+        sequence = attempt.sequence if is_first else None
+        return outcome, await self._hear(
+            attempt, outcome, trace, capture=attempt.amount_to_capture, sequence=sequence
+        )
 
     async def _close(self, attempt: Attempt, trace: Trace) -> Charge:
         connector = await self.providers.connector(attempt.merchant_id, attempt.provider_account_id)
@@ -372,7 +378,15 @@ class Payments:
         called = attempt.status in (Status.CREATED, Status.UNKNOWN)
         return called and age < timedelta(seconds=2 * self.look_ups.calling_seconds)
 
-    async def _hear(self, attempt: Attempt, outcome: Any, trace: Trace) -> Charge:
+    async def _hear(
+        self,
+        attempt: Attempt,
+        outcome: Any,
+        trace: Trace,
+        *,
+        capture: int | None = None,
+        sequence: int | None = None,
+    ) -> Charge:
         telemetry.ATTEMPTS.labels(attempt.provider, machine.news_of(outcome).value).inc()
         return await self._hearings.submit(
             Heard(
@@ -382,6 +396,8 @@ class Payments:
                 account=await self._account(attempt.merchant_id, attempt.provider_account_id),
                 pages_url=self.pages_url,
                 trace=trace,
+                capture=capture,
+                sequence=sequence,
             )
         )
 

@@ -230,6 +230,10 @@ class Heard(msgspec.Struct, frozen=True, kw_only=True):
     #: Through which of our accounts it was heard: it may speak of its own orders only.
     heard_by: str | None = None
     notice_id: str | None = None
+    #: What the provider was asked to capture, where it was.
+    capture: int | None = None
+    #: The attempt's, when the capture was begun, where no other capture had been before.
+    sequence: int | None = None
     #: Where our own pages are, for what the customer has to be shown.
     pages_url: str | None = None
     trace: Trace = Trace()

@@ -76,6 +76,8 @@ def _hear(desk: Desk, item: Heard, look_ups: LookUps) -> Charge | Refusal:
     except machine.Contradiction:
         desk.open_break("contradiction", attempt, {"status": attempt.status}, {"news": news.value})
         return Charge(attempt, payment)
+    if _is_taken_back(attempt, item):
+        return _take_back(desk, attempt, payment, item.outcome, look_ups)
     if status == attempt.status:
         attempt = _listen_on(desk, attempt, item.outcome, look_ups)
         return Charge(attempt, _end_unseen(desk, attempt, payment, item))
@@ -111,6 +113,27 @@ def _checked(desk: Desk, attempt: Attempt, outcome: Any, account: str | None) ->
                 desk.open_break(kind, attempt, ours, theirs)
             return News.MISMATCHED if attempt.status != Status.PAID else News.PAID
     return news
+
+
+def _is_taken_back(attempt: Attempt, item: Heard) -> bool:
+    """Whether a capture is no more: the provider has refused it, or was certainly not asked."""
+    if attempt.status != Status.AUTHORISED or attempt.amount_to_capture is None:
+        return False
+    if isinstance(item.outcome, port.CaptureRefused):
+        return attempt.amount_to_capture == item.capture
+    return isinstance(item.outcome, port.NotSent) and attempt.sequence == item.sequence
+
+
+def _take_back(
+    desk: Desk, attempt: Attempt, payment: Payment, outcome: Any, look_ups: LookUps
+) -> Charge:
+    """The money stays reserved: it can be captured anew, or let go."""
+    attempt = desk.change_attempt(
+        attempt,
+        amount_to_capture=None,
+        look_up_at=_next_look_up(desk, attempt, outcome, look_ups),
+    )
+    return Charge(attempt, desk.change_payment(payment, last_error=_capture_error(outcome)))
 
 
 def _listen_on(desk: Desk, attempt: Attempt, outcome: Any, look_ups: LookUps) -> Attempt:
@@ -164,9 +187,7 @@ def _moved(
                 "provider_code": outcome.provider_code,
             }
         case port.NotSent():
-            changes["error"] = _failure(
-                "payment_method_provider_timeout", "The provider could not be reached."
-            )
+            changes["error"] = _UNREACHED
         case port.Closed() | port.NotFound() if not attempt.closing or attempt.error is None:
             changes["error"] = _why_closed(attempt, desk.at)
         case _:
@@ -315,6 +336,29 @@ def _carry_paid(desk: Desk, attempt: Attempt, payment: Payment, trace: Trace) ->
     return payment
 
 
+def why_not_captured(outcome: Any, heard: Charge) -> dict[str, Any] | None:
+    """Return what to say of a capture that came to nothing."""
+    if heard.attempt.status == Status.DECLINED:
+        return heard.attempt.error or {}
+    unsent = isinstance(outcome, port.NotSent) and heard.attempt.amount_to_capture is None
+    if heard.attempt.status == Status.AUTHORISED and (
+        unsent or isinstance(outcome, port.CaptureRefused)
+    ):
+        return _capture_error(outcome)
+    return None
+
+
+def _capture_error(outcome: Any) -> dict[str, Any]:
+    if isinstance(outcome, port.NotSent):
+        return _UNREACHED
+    return {
+        **_failure(outcome.code, outcome.message),
+        "type": "card_error" if outcome.decline_code else "invalid_request_error",
+        "decline_code": outcome.decline_code,
+        "provider_code": outcome.code,
+    }
+
+
 # Pieces -------------------------------------------------------------------------------------
 
 
@@ -367,3 +411,6 @@ def _failure(code: str, message: str) -> dict[str, Any]:
         "message": message,
         "provider_code": None,
     }
+
+
+_UNREACHED = _failure("payment_method_provider_timeout", "The provider could not be reached.")

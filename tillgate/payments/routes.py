@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 import msgspec
@@ -180,9 +181,17 @@ class Routes:
             return refused(UnexpectedState("cancel", payment.status, payment), payment, call)
         return shown.show_intent(payment, livemode=call.livemode)
 
-    async def answer(self, call: Call, payment: Payment) -> shown.ShownIntent | Answer:
+    async def resume_capture(self, call: Call, object_id: str) -> shown.ShownIntent | Answer:
+        """Finish a capture whose process died; one that the provider refused stays refused."""
+        payment = await self._payments.settle(call.merchant_id, object_id)
+        assert isinstance(payment, Payment), "payments are attached to these requests"
+        return await self.answer(call, payment, CONFIRMABLE | {PaymentStatus.REQUIRES_CAPTURE})
+
+    async def answer(
+        self, call: Call, payment: Payment, failed_in: AbstractSet[str] = CONFIRMABLE
+    ) -> shown.ShownIntent | Answer:
         """Show a payment as the request that charged it would have been answered."""
-        ended = payment.status not in CONFIRMABLE
+        ended = payment.status not in failed_in
         if ended or payment.last_error is None or payment.latest_attempt is None:
             return shown.show_intent(payment, livemode=call.livemode)
         async with self._db.transaction(readonly=True) as tx:
@@ -401,7 +410,7 @@ class Routes:
             ),
             operation(
                 "POST", f"{one}/capture", wire.CaptureIntent, view, self.capture,
-                "Capture a payment", resume=self.resume, example={"amount_to_capture": 800},
+                "Capture a payment", resume=self.resume_capture, example={"amount_to_capture": 800},
             ),
             operation(
                 "POST", f"{one}/cancel", wire.CancelIntent, view, self.cancel, "Cancel a payment",
