@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -69,13 +69,14 @@ class Opening:
 
 @dataclass(frozen=True, slots=True)
 class Confirming:
-    """A payment to attempt now."""
+    """A payment to attempt now, as it stands with these changes."""
 
     merchant_id: int
     payment_id: str
     confirmation: Confirmation
     route: Route
     trace: Trace
+    changes: dict[str, Any] = field(default_factory=dict[str, Any])
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +161,12 @@ async def change(
     payment = desk.payments.get((merchant_id, payment_id))
     if payment is None:
         return PaymentNotFound(payment_id)
+    changed = _change(desk, payment, changes)
+    await desk.close(tx)
+    return changed
+
+
+def _change(desk: Desk, payment: Payment, changes: dict[str, Any]) -> Payment | Refusal:
     frozen = {"amount", "currency", "payment_method", "capture_method", "method_types"}
     if payment.status not in machine.CONFIRMABLE and frozen & set(changes):
         return UnexpectedState("update", payment.status, payment)
@@ -171,9 +178,7 @@ async def change(
         return PaidIntoWallet(fixed[0])
     if changes.get("payment_method") and payment.status in machine.CONFIRMABLE:
         changes = {**changes, "status": PaymentStatus.REQUIRES_CONFIRMATION.value}
-    payment = desk.change_payment(payment, **{"last_error": None, **changes})
-    await desk.close(tx)
-    return payment
+    return desk.change_payment(payment, **{"last_error": None, **changes})
 
 
 def _open(desk: Desk, opening: Opening, look_ups: LookUps) -> Payment | Charge:
@@ -206,6 +211,11 @@ def _confirm(desk: Desk, item: Confirming, look_ups: LookUps) -> Charge | Refusa
         return UnexpectedState("confirm", payment.status, payment)
     if payment.expires_at is not None and payment.expires_at <= desk.at:
         return NotNow("confirm", "because it has expired", payment)
+    if item.changes:
+        changed = _change(desk, payment, item.changes)
+        if isinstance(changed, Refusal):
+            return changed
+        payment = changed
     return _attempt(desk, payment, item.confirmation, item.route, look_ups)
 
 

@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
+
+import msgspec
 
 from tillgate.connectors import port
 from tillgate.kernel import ids
@@ -36,7 +38,7 @@ from tillgate.payments.model import (
     Trace,
 )
 from tillgate.payments.orders import charge_of, money, refund_of
-from tillgate.payments.providers import Providers
+from tillgate.payments.providers import Providers, read_notice
 from tillgate.payments.refunds import Refunding
 from tillgate.runtime import idempotency, notices, telemetry
 from tillgate.runtime.db import Database, Tx
@@ -90,11 +92,18 @@ class Payments:
         opened = await self._openings.submit(Opening(order, route, trace))
         return opened if isinstance(opened, Payment) else await self.charge(opened, trace)
 
-    async def confirm(self, payment: Payment, confirmation: Confirmation, trace: Trace) -> Payment:
-        """Charge a payment that has no attempt under way."""
-        route = await self.route(payment.merchant_id, confirmation, payment)
+    async def confirm(
+        self,
+        payment: Payment,
+        confirmation: Confirmation,
+        trace: Trace,
+        changes: dict[str, Any] | None = None,
+    ) -> Payment:
+        """Charge a payment that has no attempt under way, changing it first, or not at all."""
+        changed = msgspec.structs.replace(payment, **changes or {})
+        route = await self.route(payment.merchant_id, confirmation, changed)
         charge = await self._confirmings.submit(
-            Confirming(payment.merchant_id, payment.id, confirmation, route, trace)
+            Confirming(payment.merchant_id, payment.id, confirmation, route, trace, changes or {})
         )
         return await self.charge(charge, trace)
 
@@ -210,7 +219,7 @@ class Payments:
         assert isinstance(connector, port.Notifying), "every connector of ours sends notices"
         now = self.clock.now()
         try:
-            notice = await self._read(connector, headers, body, now)
+            notice = await read_notice(connector, headers, body, received_at=now, now=now)
         except port.BadNotice as error:
             telemetry.NOTICES.labels(connector.name, "refused").inc()
             _log.warning("refused a notice of %s: %s", connector.name, error)
@@ -235,20 +244,10 @@ class Payments:
         """Apply a stored notice, whose signature is checked again as of when it came."""
         connector = await self.providers.connector(raw.merchant_id, raw.provider_account_id)
         assert isinstance(connector, port.Notifying), "every connector of ours sends notices"
-        notice = await self._read(connector, raw.headers, raw.body, raw.received_at)
+        notice = await read_notice(
+            connector, raw.headers, raw.body, received_at=raw.received_at, now=self.clock.now()
+        )
         await self._hear_notice(raw, notice)
-
-    async def _read(
-        self, connector: port.Notifying, headers: Mapping[str, str], body: bytes, now: datetime
-    ) -> port.Notice:
-        """Read a notice; where it is signed with a key we have not met, fetch the keys and try again."""
-        try:
-            return connector.read_notice(headers, body, now=now)
-        except port.KeyUnknown:
-            if not isinstance(connector, port.RefreshingKeys):
-                raise
-            await connector.refresh_keys(now=self.clock.now())
-            return connector.read_notice(headers, body, now=now)
 
     async def _apply(self, raw: RawNotice, notice: port.Notice) -> None:
         try:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import msgspec
@@ -106,14 +105,7 @@ class Routes:
         confirmation = confirmation_of(call, body, method, payment.method_types, options, must=True)
         assert confirmation is not None, "a method is required"
         changes = self._confirm_changes(payment, body, method, options)
-        if changes:
-            # Refused before anything is changed, if it is to be refused.
-            changed = msgspec.structs.replace(payment, **changes)
-            await self._payments.route(call.merchant_id, confirmation, changed)
-            # Not what the request is about: the attempt is attached to its key, this is not.
-            trace = msgspec.structs.replace(wire.trace_of(call), claimed=False)
-            payment = await self._payments.update(call.merchant_id, payment.id, changes, trace)
-        return await self._payments.confirm(payment, confirmation, wire.trace_of(call))
+        return await self._payments.confirm(payment, confirmation, wire.trace_of(call), changes)
 
     async def update(self, call: Call, body: wire.ChangeIntent) -> shown.ShownIntent | Answer:
         payment = await self._payment(call, call.id)
@@ -188,7 +180,7 @@ class Routes:
         return await self.answer(call, payment, CONFIRMABLE | {PaymentStatus.REQUIRES_CAPTURE})
 
     async def answer(
-        self, call: Call, payment: Payment, failed_in: AbstractSet[str] = CONFIRMABLE
+        self, call: Call, payment: Payment, failed_in: Collection[str] = CONFIRMABLE
     ) -> shown.ShownIntent | Answer:
         """Show a payment as the request that charged it would have been answered."""
         ended = payment.status not in failed_in
