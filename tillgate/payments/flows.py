@@ -273,16 +273,15 @@ class Payments:
         match notice:
             case port.AttemptNotice(attempt_id, outcome):
                 account = await self._account(raw.merchant_id, raw.provider_account_id)
-                await self._hearings.submit(
-                    Heard(
-                        merchant_id=raw.merchant_id,
-                        attempt_id=attempt_id,
-                        outcome=outcome,
-                        account=account,
-                        heard_by=raw.provider_account_id,
-                        notice_id=raw.id,
-                    )
+                heard = Heard(
+                    merchant_id=raw.merchant_id,
+                    attempt_id=attempt_id,
+                    outcome=outcome,
+                    account=account,
+                    heard_by=raw.provider_account_id,
+                    notice_id=raw.id,
                 )
+                await outcomes.record(self._hearings, heard)
             case port.RefundNotice(refund_id, outcome):
                 await self._refund_hearings.submit(
                     RefundHeard(
@@ -387,18 +386,17 @@ class Payments:
         sequence: int | None = None,
     ) -> Charge:
         telemetry.ATTEMPTS.labels(attempt.provider, machine.news_of(outcome).value).inc()
-        return await self._hearings.submit(
-            Heard(
-                merchant_id=attempt.merchant_id,
-                attempt_id=attempt.id,
-                outcome=outcome,
-                account=await self._account(attempt.merchant_id, attempt.provider_account_id),
-                pages_url=self.pages_url,
-                trace=trace,
-                capture=capture,
-                sequence=sequence,
-            )
+        heard = Heard(
+            merchant_id=attempt.merchant_id,
+            attempt_id=attempt.id,
+            outcome=outcome,
+            account=await self._account(attempt.merchant_id, attempt.provider_account_id),
+            pages_url=self.pages_url,
+            trace=trace,
+            capture=capture,
+            sequence=sequence,
         )
+        return await outcomes.record(self._hearings, heard)
 
     async def _account(self, merchant_id: int, account_id: str) -> str | None:
         connector = await self.providers.connector(merchant_id, account_id)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+import asyncpg
 import msgspec
 
 from tillgate.connectors import port
@@ -25,6 +26,7 @@ from tillgate.payments.machine import News, PaymentStatus, Status
 from tillgate.payments.model import Attempt, Charge, Heard, Payment, Trace
 from tillgate.runtime import notices
 from tillgate.runtime.db import Tx
+from tillgate.runtime.lane import Lane
 
 #: Providers keep whole seconds, and clocks differ.
 _EARLY = timedelta(minutes=1)
@@ -65,12 +67,23 @@ async def record_outcomes(
     ]
 
 
+async def record(lane: Lane[Heard, Charge], item: Heard) -> Charge:
+    """Record one outcome in its lane. A payment that the provider has told of another attempt
+    already is a mismatch: it is known by the index alone, since it is next to never."""
+    try:
+        return await lane.submit(item)
+    except asyncpg.UniqueViolationError as error:
+        if error.constraint_name != "attempts_reference":
+            raise
+    return await lane.submit(msgspec.structs.replace(item, reference_is_taken=True))
+
+
 def _hear(desk: Desk, item: Heard, look_ups: LookUps) -> Charge | Refusal:
     attempt = desk.attempts.get((item.merchant_id, item.attempt_id))
     if attempt is None or item.heard_by not in {None, attempt.provider_account_id}:
         return ChargeNotFound(item.attempt_id)
     payment = desk.payment_of(attempt)
-    news = _checked(desk, attempt, item.outcome, item.account)
+    news = _checked(desk, attempt, item)
     try:
         status = machine.after(attempt.status, news)
     except machine.Contradiction:
@@ -87,8 +100,9 @@ def _hear(desk: Desk, item: Heard, look_ups: LookUps) -> Charge | Refusal:
     return Charge(attempt, _carry(desk, attempt, payment, item))
 
 
-def _checked(desk: Desk, attempt: Attempt, outcome: Any, account: str | None) -> News:
-    """Return the news, unless the provider speaks of another amount, currency or account."""
+def _checked(desk: Desk, attempt: Attempt, item: Heard) -> News:
+    """Return the news, unless the provider speaks of another amount, currency, account or payment."""
+    outcome: Any = item.outcome
     news = machine.news_of(outcome)
     reserved = isinstance(outcome, port.Waiting) and outcome.on == "capture"
     if not (isinstance(outcome, port.Paid) or reserved) or outcome.amount is None:
@@ -97,7 +111,8 @@ def _checked(desk: Desk, attempt: Attempt, outcome: Any, account: str | None) ->
     ours: dict[str, object] = {
         "amount": attempt.amount if captured is None else captured,
         "currency": attempt.currency,
-        "account": account,
+        "account": item.account,
+        "reference": None if item.reference_is_taken else outcome.reference,
     }
     theirs: dict[str, object] = {
         "amount": outcome.amount.minor,
@@ -105,7 +120,7 @@ def _checked(desk: Desk, attempt: Attempt, outcome: Any, account: str | None) ->
         "account": outcome.account,
         "reference": outcome.reference,
     }
-    for kind in ("amount", "currency", "account"):
+    for kind in ("amount", "currency", "account", "reference"):
         if kind == "account" and outcome.account is None:
             continue
         if ours[kind] != theirs[kind]:
