@@ -73,7 +73,7 @@ async def record(lane: Lane[Heard, Charge], item: Heard) -> Charge:
     try:
         return await lane.submit(item)
     except asyncpg.UniqueViolationError as error:
-        if error.constraint_name != "attempts_reference":
+        if getattr(error, "constraint_name", None) != "attempts_reference":
             raise
     return await lane.submit(msgspec.structs.replace(item, reference_is_taken=True))
 
