@@ -28,10 +28,10 @@ soak: venv-test ## The long crash test
 
 lock: ## Lock the dependencies again (needs uv)
 	@command -v uv > /dev/null || { echo "tillgate: uv is needed: pip install uv" >&2; exit 3; }
-	@for name in runtime test; do \
+	@for source in requirements/*.in; do \
 		uv pip compile --quiet --upgrade --universal --generate-hashes --python-version 3.11 \
 			--no-header --no-annotate --no-emit-index-url --no-emit-find-links \
-			requirements/$$name.in -o requirements/$$name.lock || exit 1; \
+			$$source -o $${source%.in}.lock || exit 1; \
 	done
 
 clean: ## Throw away what can be made again; data/ stays

@@ -1,7 +1,7 @@
 """`make bench`: everything that is measured, in tables and in bench/results.json.
 
     python -m bench              ledger, gateway and growth; under ten minutes
-    python -m bench --quick      a minute, to see that the measures run; the figures mean nothing
+    python -m bench --quick      under a minute, to see that the measures run; the figures mean nothing
     python -m bench --full       growth up to ten million payments; takes long
 
 Each figure is a ratio to pgbench's TPC-B with 16 clients, on the same server and disk, in the same
@@ -34,7 +34,7 @@ PARTS = {
         "full": "--rounds 5 --seconds 10",
     },
     "gateway": {
-        "quick": "--rounds 1 --seconds 1 --wallets 200 --scale 5 --no-peers",
+        "quick": "--rounds 1 --seconds 1 --wallets 200 --scale 5",
         "usual": "--rounds 3 --seconds 5",
         "full": "--rounds 5 --seconds 10",
     },
@@ -44,7 +44,7 @@ PARTS = {
         "full": "--rounds 5 --seconds 10",
     },
     "growth": {
-        "quick": "--small 10000 --large 50000 --rounds 1",
+        "quick": "--quick",
         "usual": "--large 1000000 --rounds 3",
         "full": "",
     },

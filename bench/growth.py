@@ -1,7 +1,7 @@
 """What growth costs: the same pages and postings at 100 thousand and at 10 million payments.
 
     python -m bench.growth [--small 100000] [--large 10000000] [--rounds 5] [--json FILE]
-    python -m bench.growth --quick          10 thousand against 200 thousand, two rounds
+    python -m bench.growth --quick          2 thousand against 8 thousand, a few askings each
 
 Two databases of one server are filled (`bench.growth_fill`). Each question is asked about the same
 sample of objects, warmed up, turn by turn in both, so that what else the machine does meets both
@@ -32,8 +32,6 @@ from tillgate.runtime.db import BY_INDEX, Database
 from tillgate.runtime.embedded import EmbeddedPostgres
 
 TOLERANCE = 1.3
-_READS_A_ROUND = 100
-_WRITES_A_ROUND = 20
 #: Askings of one database before it is the other's turn.
 _TURN = 2
 #: Each posting tops up one of so many wallets, spread over all there are.
@@ -49,6 +47,23 @@ _SETTINGS = {
 
 
 @dataclass(frozen=True)
+class Pace:
+    """How much is asked and posted in a round and before the first."""
+
+    rounds: int = 5
+    reads: int = 100
+    writes: int = 20
+    posting_seconds: float = 1.0
+    warm_up_seconds: float = 3.0
+    #: Objects of the sample that are met before the first round; all, unless said.
+    met: int | None = None
+
+
+#: Shows that every question can be asked and answered; its figures mean nothing.
+QUICK = Pace(1, reads=4, writes=2, posting_seconds=0.2, warm_up_seconds=0.2, met=4)
+
+
+@dataclass(frozen=True)
 class Row:
     """One kind of work at both sizes, in milliseconds; `ratio` is the median of the rounds' own."""
 
@@ -61,8 +76,11 @@ class Row:
 class Measure:
     """Asks both databases in turn."""
 
-    def __init__(self, postgres: EmbeddedPostgres, dbs: list[tuple[Size, Database]]) -> None:
+    def __init__(
+        self, postgres: EmbeddedPostgres, dbs: list[tuple[Size, Database]], pace: Pace
+    ) -> None:
         self._postgres = postgres
+        self._pace = pace
         self._dbs = dbs
         self._samples = {size.name: size.sample() for size, _ in dbs}
         self._asked: dict[tuple[str, str], list[list[float]]] = {}
@@ -72,12 +90,12 @@ class Measure:
         """Meet every object of the sample once, and every wallet that is posted to."""
         for question in READS:
             for size, db in self._dbs:
-                for number in self._samples[size.name]:
+                for number in self._samples[size.name][: self._pace.met]:
                     await _ask(db, question, size, number, readonly=True)
         for size, db in self._dbs:
             async with db.transaction() as tx:
                 await touch_open(tx, size)
-            await self._post(size, 3.0)
+            await self._post(size, self._pace.warm_up_seconds)
 
     async def round(self) -> None:
         """Ask every question some times, a few at a time at each size."""
@@ -86,12 +104,13 @@ class Measure:
             for size, _ in self._dbs:
                 self._asked.setdefault((name, size.name), []).append([])
         for question in READS:
-            await self._take_turns(question, _READS_A_ROUND, readonly=True)
+            await self._take_turns(question, self._pace.reads, readonly=True)
         for question in WRITES:
-            await self._take_turns(question, _WRITES_A_ROUND, readonly=False)
+            await self._take_turns(question, self._pace.writes, readonly=False)
         for _ in range(3):
             for size, _ in self._dbs:
-                self._note("posting", size, 1000 / await self._post(size, 1.0))
+                made = await self._post(size, self._pace.posting_seconds)
+                self._note("posting", size, 1000 / made)
 
     async def _take_turns(self, question: Question, times: int, *, readonly: bool) -> None:
         for turn in range(times // _TURN):
@@ -147,15 +166,15 @@ def _top_up(size: Size) -> Callable[[], tuple[Line, ...]]:
     return lines
 
 
-async def measure(postgres: EmbeddedPostgres, sizes: list[Size], rounds: int) -> list[Row]:
+async def measure(postgres: EmbeddedPostgres, sizes: list[Size], pace: Pace) -> list[Row]:
     """Warm up, then go round and round."""
     dbs = [
         (size, await Database.open(postgres.dsn(size.name), size=2, settings=BY_INDEX))
         for size in sizes
     ]
-    work = Measure(postgres, dbs)
+    work = Measure(postgres, dbs, pace)
     await work.warm_up()
-    for number in range(rounds):
+    for number in range(pace.rounds):
         await work.round()
         print(f"round {number + 1}: load average {os.getloadavg()[0]:.1f}", flush=True)
     for _, db in dbs:
@@ -187,13 +206,13 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="small, to see that it works")
     parser.add_argument("--json", type=Path)
     chosen = parser.parse_args()
-    small, large, rounds = chosen.small, chosen.large, chosen.rounds
+    small, large, pace = chosen.small, chosen.large, Pace(chosen.rounds)
     if chosen.quick:
-        small, large, rounds = 10_000, 200_000, 2
+        small, large, pace = 2_000, 8_000, QUICK
     sizes = [Size("small", small), Size("large", large)]
-    with server(extra=_SETTINGS) as postgres:
+    with server(fsync=not chosen.quick, extra=_SETTINGS) as postgres:
         _fill_all(postgres, sizes)
-        rows = asyncio.run(measure(postgres, sizes, rounds))
+        rows = asyncio.run(measure(postgres, sizes, pace))
     _show(rows, sizes)
     if chosen.json is not None:
         kept = [asdict(row) for row in rows]

@@ -222,7 +222,7 @@ async def deliveries_abandoned(tx: Tx, _: Size, __: int) -> object:
 
 
 async def due_attempts(tx: Tx, _: Size, __: int) -> object:
-    return await payment_store.select_due_attempts(tx, _now(), 100)
+    return await payment_store.attempts.select_due(tx, _now(), 100)
 
 
 async def due_payments(tx: Tx, _: Size, __: int) -> object:
@@ -296,7 +296,7 @@ async def touch_open(tx: Tx, size: Size) -> None:
     a copy of it, and the more so the fewer rows of a page are written to."""
     numbers = open_numbers(size)
     attempts = [(MERCHANT, identifier("att", number)) for number in numbers]
-    found = await payment_store.lock_payments_of_attempts(tx, attempts)
+    found = await payment_store.attempts.lock_payments(tx, attempts)
     await tx.run(
         "SELECT FROM payments.attempts WHERE merchant_id = $1 AND id = ANY($2::text[])"
         " ORDER BY id FOR UPDATE",

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import asyncpg
 
-from bench.ledger_server import Meter, Round, median, prepare_tpcb, server, tpcb
+from bench.ledger_server import Round, RoundMeter, median, prepare_tpcb, server, tpcb
 from tillgate.kernel.clock import SystemClock
 from tillgate.ledger.model import Journal, Line
 from tillgate.ledger.posting import PostingLane, open_lane
@@ -85,7 +85,7 @@ async def post_for(
     numbers = count()
     loop = asyncio.get_running_loop()
     until = loop.time() + options.seconds
-    meter = Meter(postgres)
+    meter = RoundMeter(postgres)
 
     async def produce() -> int:
         done = 0

@@ -22,7 +22,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 from bench.ledger import show, table
-from bench.ledger_server import Meter, Round, prepare_tpcb, server, tpcb
+from bench.ledger_server import Round, RoundMeter, prepare_tpcb, server, tpcb
 from tests.peers import install_peer
 from tillgate.runtime.embedded import EmbeddedPostgres
 
@@ -71,7 +71,7 @@ async def transfers(
     postgres: EmbeddedPostgres, told: dict[str, str], seconds: float, processes: int, kind: str
 ) -> Round:
     """Let several processes transfer for a while."""
-    meter = Meter(postgres)
+    meter = RoundMeter(postgres)
     words = ["transfer", str(seconds), kind]
     outs = await asyncio.gather(*(run(words, told) for _ in range(processes)))
     done = sum(json.loads(out)["transfers"] for out in outs)

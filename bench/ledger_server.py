@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 import resource
 import shutil
@@ -16,11 +15,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.processes import Meter
 from tillgate.runtime.embedded import EmbeddedPostgres
 from tillgate.runtime.embedded_binaries import discover
 from tillgate.runtime.embedded_conf import Tuning
-
-_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 @contextmanager
@@ -60,41 +58,22 @@ def median(rounds: Sequence[Round]) -> Round:
     )
 
 
-class Meter:
+class RoundMeter:
     """Operations, wall time and CPU time between start and stop."""
 
     def __init__(self, postgres: EmbeddedPostgres) -> None:
         assert postgres.pid is not None, "the server runs"
-        self._postmaster = postgres.pid
-        self._started = time.monotonic()
-        self._postgres = postgres_cpu(self._postmaster)
+        self._server = Meter({"postgres": postgres.pid})
         self._client = client_cpu()
 
     def stop(self, operations: int) -> Round:
         """Return what `operations` cost since the start."""
-        seconds = time.monotonic() - self._started
+        seconds = time.monotonic() - self._server.started
         return Round(
             operations / seconds,
-            (postgres_cpu(self._postmaster) - self._postgres) / operations * 1e6,
+            self._server.stop_each(operations)["postgres"],
             (client_cpu() - self._client) / operations * 1e6,
         )
-
-
-def postgres_cpu(postmaster: int) -> float:
-    """CPU seconds of a postmaster and all its backends, those that have ended included."""
-    total = 0.0
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            text = stat.read_text()
-        except OSError:
-            continue
-        pid = int(stat.parent.name)
-        fields = text.rpartition(")")[2].split()
-        if pid == postmaster:
-            total += sum(int(ticks) for ticks in fields[11:15]) / _TICKS
-        elif int(fields[1]) == postmaster:
-            total += sum(int(ticks) for ticks in fields[11:13]) / _TICKS
-    return total
 
 
 def client_cpu() -> float:
@@ -115,7 +94,7 @@ def prepare_tpcb(postgres: EmbeddedPostgres, database: str, scale: int) -> None:
 async def tpcb(postgres: EmbeddedPostgres, database: str, seconds: float) -> Round:
     """Run pgbench's TPC-B with 16 clients and prepared statements."""
     pgbench = discover().program("pgbench")
-    meter = Meter(postgres)
+    meter = RoundMeter(postgres)
     process = await asyncio.create_subprocess_exec(
         pgbench,
         *["-n", "-c16", "-j2", "-M", "prepared", "-T", str(max(int(seconds), 1))],

@@ -1,13 +1,12 @@
 """Peers that run here: localstripe, as a separate process, installed apart and never vendored.
 
-localstripe is GPL-3; it is fetched into a folder of its own where a package index can be reached,
-asked over HTTP, and left out where it cannot.
+localstripe is GPL-3; it is installed from its hashed lock into a folder of its own where a package
+index can be reached, asked over HTTP, and left out where it cannot.
 """
 
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import time
 import urllib.error
@@ -18,11 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.load import Load, send_for
-from bench.processes import CHECKOUT, Meter, running
+from bench.processes import Meter, running
 from bench.rounds import Sample
+from tests.peers import install_peer
 from tillgate.runtime.ports import free_port
 
-FOLDER = CHECKOUT / ".data" / "bench-peers" / "localstripe"
 BODY = '{"amount": 1000, "currency": "usd", "payment_method": "pm_card_visa", "confirm": true}'
 CONNECTIONS = 16
 
@@ -44,11 +43,13 @@ class Peer:
 
 
 def is_installed() -> bool:
-    """Say whether localstripe can be run, after trying to fetch it."""
-    if not FOLDER.exists():
-        words = [sys.executable, "-m", "pip", "install", "--quiet", "--target", str(FOLDER)]
-        subprocess.run([*words, "localstripe"], check=False, capture_output=True)
-    return (FOLDER / "localstripe").exists()
+    """Say whether localstripe can be run, after trying to install it."""
+    try:
+        install_peer("localstripe")
+    except AssertionError as error:
+        print(f"localstripe is left out: {error}")
+        return False
+    return True
 
 
 @contextmanager
@@ -58,7 +59,7 @@ def localstripe(home: Path) -> Generator[Peer]:
     words = [sys.executable, "-m", "localstripe", "--port", str(port), "--from-scratch"]
     lines = home / "localstripe.lines"
     lines.write_text(f"/v1/payment_intents\t{BODY}\n")
-    environment = {**os.environ, "PYTHONPATH": str(FOLDER), "HOME": str(home)}
+    environment = {**os.environ, "PYTHONPATH": str(install_peer("localstripe")), "HOME": str(home)}
     with running(words, environment, home / "localstripe.log") as child:
         load = Load(f"http://127.0.0.1:{port}", "sk_test_12345", lines, CONNECTIONS)
         _until_it_answers(load)

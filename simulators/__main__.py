@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 import uvloop
 
+from simulators.common.forgetting import KEEP_ORDERS
 from simulators.running import PROVIDERS, Plan, run
 
 
@@ -40,6 +41,12 @@ def read_plan(arguments: Sequence[str] | None = None) -> Plan:
     parser.add_argument("--keys", type=Path, required=True, help="file of keys, made when missing")
     parser.add_argument("--seed", type=int, default=1, help="seed of the faults")
     parser.add_argument("--speed", type=float, default=1.0, help="how much faster notices retry")
+    parser.add_argument(
+        "--keep-orders",
+        type=int,
+        default=KEEP_ORDERS,
+        help="newest orders that each provider never forgets; 0 keeps all (default: %(default)s)",
+    )
     parser.add_argument("--merchant", action="append", help="merchant's name; may be repeated")
     read = parser.parse_args(arguments)
     return Plan(
@@ -51,6 +58,7 @@ def read_plan(arguments: Sequence[str] | None = None) -> Plan:
         shop_port=read.shop_port,
         seed=read.seed,
         speed=read.speed,
+        keep_orders=read.keep_orders,
         merchants=tuple(read.merchant or ["demo"]),
     )
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final, cast
 
 from simulators.common import control
+from simulators.common.forgetting import KEEP_ORDERS
 from simulators.common.http import Request, Response, Server
 from simulators.common.phone import PREFIX as PHONE_PREFIX
 from simulators.common.phone import Phone
@@ -40,6 +41,7 @@ class Plan:
     shop_port: int | None = None
     seed: int = 1
     speed: float = 1.0
+    keep_orders: int = KEEP_ORDERS
     merchants: tuple[str, ...] = ("demo",)
 
 
@@ -54,7 +56,13 @@ class Running:
         self.shop: Shop | None = None
         if plan.shop_port is not None:
             self.shop = Shop(plan.host, plan.shop_port, plan.data)
-        setup = Setup(host=plan.host, data=plan.data, seed=plan.seed, speed=plan.speed)
+        setup = Setup(
+            host=plan.host,
+            data=plan.data,
+            seed=plan.seed,
+            speed=plan.speed,
+            keep_orders=plan.keep_orders,
+        )
         for name, port in plan.ports:
             build = find_builder(name)
             if build is not None:

@@ -64,7 +64,9 @@ It is heard in the order shown; a fact with an event is owed to every endpoint t
 
 `payment_intent.mismatched` has no counterpart at Stripe: the provider says that it was paid,
 but another amount, currency or account than was asked for.
-Nothing is credited and the payment stays `processing` until a person has looked at it.\
+Nothing is credited and the payment stays `processing` until a person has looked at it.
+Of an order that had ended before (expired, canceled, declined) it is told all the same, once;
+the payment then keeps the status that it has come to since.\
 """
 SETTINGS_INTRO = """\
 Set `TILLGATE_SECTION__NAME` in the environment,

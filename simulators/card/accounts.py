@@ -10,11 +10,12 @@ from simulators.card.books import Books
 from simulators.card.charging import Terms
 from simulators.card.errors import ApiError, bad_key
 from simulators.card.form import Form
-from simulators.card.idempotency import Keys
+from simulators.card.idempotency import MAX_KEYS, Keys
 from simulators.card.objects import PaymentIntent, Plain, Refund, WebhookEndpoint
 from simulators.card.webhooks import create as create_endpoint
 from simulators.common.books import Shelf
 from simulators.common.clock import Clock
+from simulators.common.forgetting import Forgetting
 from simulators.keys import CardAccount
 
 # Metadata that names the merchant's own order, so that a fault strikes once an order.
@@ -27,11 +28,15 @@ _REFUND_NAMES: Final = ("refund", "refund_id")
 class Account:
     """What this provider keeps for one merchant."""
 
-    def __init__(self, keys: CardAccount, clock: Clock, shelf: Shelf, terms: Terms) -> None:
+    def __init__(
+        self, keys: CardAccount, clock: Clock, shelf: Shelf, terms: Terms, keep_orders: int
+    ) -> None:
         self.keys = keys
         self.terms = terms
         self.books = Books(keys.account, clock, shelf)
-        self.answers = Keys(keys.account, shelf)
+        self.forgetting = Forgetting(keep_orders)
+        # An answer is as large as everything else of its order.
+        self.answers = Keys(keys.account, shelf, keep_orders // 2 + 1 if keep_orders else MAX_KEYS)
         self.bill: Plain = {}
 
     def add_endpoint(self, form: Form) -> WebhookEndpoint:

@@ -7,7 +7,8 @@ the events survives a restart.
 
 import random
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Final, Generic, TypeVar
 
 import msgspec
@@ -30,6 +31,7 @@ from simulators.common.books import Shelf
 from simulators.common.clock import Clock
 
 KEEP_EVENTS: Final = 5_000
+_OVER: Final = frozenset({"succeeded", "canceled", "requires_payment_method"})
 _Kept = TypeVar("_Kept", bound=Resource)
 encode: Final = msgspec.json.Encoder().encode
 
@@ -40,6 +42,12 @@ class Secret(msgspec.Struct):
     number: str
     is_set_up: bool = False
     is_used_up: bool = False
+
+
+class Carried(msgspec.Struct):
+    """What is left in our balance of entries that have been forgotten, by currency."""
+
+    net: dict[str, int] = {}
 
 
 class Drawer(Generic[_Kept]):
@@ -89,9 +97,14 @@ class Drawer(Generic[_Kept]):
         return self._place[identity] - self._first
 
     def remove(self, row: _Kept) -> None:
-        """Forget one resource; for small drawers only, since the others are renumbered."""
-        self.rows.remove(row)
-        self._shelf.drop(self._label, row.id)
+        """Forget one resource."""
+        self.remove_all({row.id})
+
+    def remove_all(self, gone: AbstractSet[str]) -> None:
+        """Forget these; many at a time, since the others are renumbered."""
+        for identity in gone & self._place.keys():
+            self._shelf.drop(self._label, identity)
+        self.rows[:] = [row for row in self.rows if row.id not in gone]
         self._place = {kept.id: self._first + at for at, kept in enumerate(self.rows)}
 
     def _append(self, row: _Kept) -> None:
@@ -99,12 +112,13 @@ class Drawer(Generic[_Kept]):
         self.rows.append(row)
 
     def _prune(self) -> None:
-        if len(self.rows) < 2 * self._keep:
+        surplus = len(self.rows) - self._keep
+        if surplus < self._keep // 5:
             return
-        for row in self.rows[: self._keep]:
+        for row in self.rows[:surplus]:
             del self._place[row.id]
-        del self.rows[: self._keep]
-        self._first += self._keep
+        del self.rows[:surplus]
+        self._first += surplus
 
     def __iter__(self) -> Iterator[_Kept]:
         return iter(self.rows)
@@ -134,6 +148,10 @@ class Books:
         self.endpoints = Drawer(account, "webhook_endpoint", WebhookEndpoint, shelf)
         self.return_urls: dict[str, str] = {}
         self._secrets = shelf.load(f"{account}/secret", Secret)
+        self.carried = shelf.load(f"{account}/carried", Carried).get("", Carried())
+        self._index()
+
+    def _index(self) -> None:
         self._tagged: dict[tuple[str, str], list[PaymentIntent]] = {}
         self._refunds_of: dict[str, list[Refund]] = {}
         self._charges_of: dict[str, list[Charge]] = {}
@@ -225,6 +243,43 @@ class Books:
     def refunds_of(self, charge_id: str) -> list[Refund]:
         """Return the refunds of one charge, oldest first."""
         return self._refunds_of.get(charge_id, [])
+
+    # Forgetting
+
+    def is_over(self, intent: PaymentIntent, before: float) -> bool:
+        """Tell whether nothing more will happen to a payment by itself, nor has for a while."""
+        charges = self.charges_of(intent.id)
+        refunds = [refund for charge in charges for refund in self.refunds_of(charge.id)]
+        if intent.status not in _OVER or any(r.status == "pending" for r in refunds):
+            return False
+        return max([intent.created, *(row.created for row in (*charges, *refunds))]) <= before
+
+    def forget(self, intents: Sequence[PaymentIntent]) -> None:
+        """Forget payments with their charges, refunds and entries, and cards nobody kept."""
+        charges = [charge for intent in intents for charge in self.charges_of(intent.id)]
+        refunds = {refund.id for charge in charges for refund in self.refunds_of(charge.id)}
+        sources = refunds | {charge.id for charge in charges}
+        entries = [entry for entry in self.entries if entry.source in sources]
+        for entry in entries:
+            left = self.carried.net.get(entry.currency, 0) + entry.net
+            self.carried.net[entry.currency] = left
+        self._shelf.put(f"{self._account}/carried", "", self.carried)
+        self.intents.remove_all({intent.id for intent in intents})
+        self.charges.remove_all({charge.id for charge in charges})
+        self.refunds.remove_all(refunds)
+        self.entries.remove_all({entry.id for entry in entries})
+        self._forget_cards({charge.payment_method for charge in charges})
+        for intent in intents:
+            self.return_urls.pop(intent.id, None)
+        self._index()
+
+    def _forget_cards(self, used: AbstractSet[str]) -> None:
+        methods = (self.methods.find(identity) for identity in used)
+        gone = {method.id for method in methods if method and method.customer is None}
+        self.methods.remove_all(gone)
+        for identity in gone:
+            self._secrets.pop(identity, None)
+            self._shelf.drop(f"{self._account}/secret", identity)
 
     # Events
 

@@ -32,7 +32,8 @@ class Remembered(msgspec.Struct):
 class Keys:
     """The keys of one account."""
 
-    def __init__(self, account: str, shelf: Shelf) -> None:
+    def __init__(self, account: str, shelf: Shelf, most: int = MAX_KEYS) -> None:
+        self._most = most
         self._label = f"{account}/key"
         self._shelf = shelf
         self._keys = shelf.load(self._label, Remembered)
@@ -59,7 +60,7 @@ class Keys:
         """The first request with this key is now running."""
         self._keys.pop(key, None)
         self._keys[key] = asked
-        if len(self._keys) > MAX_KEYS:
+        while len(self._keys) > self._most:
             oldest = next(iter(self._keys))
             del self._keys[oldest]
             self._shelf.drop(self._label, oldest)

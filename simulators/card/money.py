@@ -121,7 +121,7 @@ def mature(books: Books, entry: BalanceTransaction) -> BalanceTransaction:
 
 def balance(books: Books) -> Plain:
     """Return what is available and what is pending, by currency."""
-    sums: dict[tuple[str, str], int] = {}
+    sums = {("available", currency): net for currency, net in books.carried.net.items()}
     for entry in books.entries:
         mature(books, entry)
         place = (entry.status, entry.currency)

@@ -6,6 +6,7 @@ drawn, and only then the deed itself.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from itertools import islice
 from typing import Final
 
 import msgspec
@@ -22,6 +23,7 @@ from simulators.card.idempotency import Remembered
 from simulators.card.intents import end
 from simulators.card.objects import API_VERSION, Event, PaymentIntent, WebhookEndpoint
 from simulators.common.faults import Drawn, FaultKind, Stage
+from simulators.common.forgetting import RESTING_SECONDS
 from simulators.common.http import Request, Response
 from simulators.common.notices import Sender
 from simulators.common.simulator import (
@@ -56,7 +58,9 @@ class CardSimulator(Simulator):
         super().__init__(setup)
         self.terms = Terms(later=self.later)
         self.accounts = {
-            merchant.account: Account(merchant, self.clock, self.shelf, self.terms)
+            merchant.account: Account(
+                merchant, self.clock, self.shelf, self.terms, setup.keep_orders
+            )
             for merchant in merchants
         }
         self._doorman = Doorman(self.accounts.values())
@@ -192,7 +196,23 @@ class CardSimulator(Simulator):
             status, body = 500, encode({"error": api_error().error})
         if key is not None and begun:
             call.account.answers.finish(key, status, body, request_id)
+        self._forget_old(call.account)
         return Response(status, body, _headers(request_id, key))
+
+    def _forget_old(self, account: Account) -> None:
+        books = account.books
+        surplus = account.forgetting.surplus(len(books.intents.rows))
+        if not surplus:
+            return
+        untold = {notice.order_id for notice in self._sender.unfinished.values()}
+        before = self.clock.seconds() - RESTING_SECONDS
+        over = (
+            intent
+            for intent in books.intents
+            if intent.id not in untold and books.is_over(intent, before)
+        )
+        books.forget(list(islice(over, surplus)))
+        account.forgetting.looked(len(books.intents.rows))
 
     def _new_request_id(self) -> str:
         return next(iter(self.accounts.values())).books.new_id("req")

@@ -205,6 +205,20 @@ class Books:
         """Every refund of one order, oldest first."""
         return self._of_order.get(order.id, [])
 
+    def forget(self, order: Order) -> None:
+        """Forget one order with its refunds."""
+        for refund in self._of_order.pop(order.id, []):
+            del self.refunds[refund.id]
+            self._by_refund_number.pop((refund.merchant, refund.out_refund_no), None)
+            self.shelf.drop("refund", refund.id)
+        del self.orders[order.id]
+        self.shelf.drop("order", order.id)
+        if self._newest.get(order.out_trade_no) is order:
+            del self._newest[order.out_trade_no]
+        number = (order.merchant, order.out_trade_no)
+        if self._by_number.get(number) is order:
+            del self._by_number[number]
+
     def clear(self) -> None:
         """Forget everything."""
         for index in (self.orders, self.refunds, self._by_number, self._by_refund_number):

@@ -3,10 +3,12 @@
 import asyncio
 from abc import abstractmethod
 from collections.abc import Callable
+from itertools import islice
 from typing import Final
 
 from simulators.common.books import Books, Numbers, Order, OrderState, Refund, RefundState
 from simulators.common.faults import NOTHING, Drawn, FaultKind, Stage
+from simulators.common.forgetting import RESTING_SECONDS, Forgetting
 from simulators.common.notices import Notice, Sender
 from simulators.common.simulator import NoSuchOrder, PhoneOrder, Setup, Simulator, WrongState
 
@@ -23,6 +25,7 @@ class OrderSimulator(Simulator):
     def __init__(self, setup: Setup) -> None:
         super().__init__(setup)
         self.books = Books(self.shelf)
+        self.forgetting = Forgetting(setup.keep_orders)
         self.numbers = Numbers()
         self._by_link: dict[str, str] = {
             order.pay_url: order.id for order in self.books.orders.values() if order.pay_url
@@ -68,6 +71,36 @@ class OrderSimulator(Simulator):
         self.books.add_order(order)
         if order.pay_url:
             self._by_link[order.pay_url] = order.id
+        self._forget_old()
+
+    def forget(self, order: Order) -> None:
+        """Forget an order that is over."""
+        self.books.forget(order)
+        self._last_notice.pop(order.id, None)
+
+    def _forget_old(self) -> None:
+        surplus = self.forgetting.surplus(len(self.books.orders))
+        if not surplus:
+            return
+        untold = {notice.order_id for notice in self.sender.unfinished.values()}
+        over = (
+            order
+            for order in self.books.orders.values()
+            if order.id not in untold and self._is_over(order)
+        )
+        for order in list(islice(over, surplus)):
+            self.forget(order)
+        kept = self.books.orders
+        self._by_link = {link: name for link, name in self._by_link.items() if name in kept}
+        self.forgetting.looked(len(kept))
+
+    def _is_over(self, order: Order) -> bool:
+        self.expire(order)
+        refunds = self.books.refunds_of(order)
+        if order.state in _OPEN or any(r.state is RefundState.PROCESSING for r in refunds):
+            return False
+        last = max(order.paid_at, order.closed_at, *(refund.done_at for refund in refunds))
+        return last <= self.clock.seconds() - RESTING_SECONDS
 
     def relink(self, order: Order, link: str) -> None:
         """Give the order another link; the older one goes on working."""
@@ -210,6 +243,7 @@ class OrderSimulator(Simulator):
     async def start(self) -> None:
         """Go on with the refunds that were under way."""
         await super().start()
+        self._forget_old()
         for refund in self.books.refunds.values():
             if refund.state is RefundState.PROCESSING and "fate" in refund.extra:
                 self._schedule(refund, 1.0)

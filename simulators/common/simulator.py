@@ -12,6 +12,7 @@ from pathlib import Path
 from simulators.common.books import Shelf
 from simulators.common.clock import Clock
 from simulators.common.faults import NOTHING, Drawn, FaultPlan, deliver
+from simulators.common.forgetting import KEEP_ORDERS
 from simulators.common.http import Request, Response, Server
 from simulators.common.notices import Sender
 
@@ -20,13 +21,17 @@ Mount = Callable[["Simulator", Request], Response | Awaitable[Response]]
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """How one simulator is started. `data` is a folder, or None for books in memory only."""
+    """How one simulator is started. `data` is a folder, or None for books in memory only.
+
+    `keep_orders`: how many of the newest orders are kept whatever becomes of them; 0 keeps all.
+    """
 
     host: str = "127.0.0.1"
     port: int = 0
     data: Path | None = None
     seed: int = 1
     speed: float = 1.0
+    keep_orders: int = KEEP_ORDERS
 
 
 class NoSuchOrder(Exception):

@@ -84,6 +84,10 @@ class Wechat(OrderSimulator):
             if "transaction_id" in order.extra
         }
 
+    def forget(self, order: Order) -> None:
+        super().forget(order)
+        self.by_transaction.pop(order.extra.get("transaction_id", ""), None)
+
     def handle_api(self, request: Request) -> Response | Awaitable[Response]:
         """API v3, and the page behind an H5 address."""
         if request.path == "/cgi-bin/mmpayweb-bin/checkmweb":

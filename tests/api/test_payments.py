@@ -2,6 +2,9 @@
 
 import asyncio
 
+import pytest
+
+from simulators.common.faults import Fault, FaultKind, Rule
 from tests.worlds import MERCHANT
 from tillgate.api.recovery import Recovery
 
@@ -40,6 +43,33 @@ async def test_a_card_payment_and_its_refunds(client, world) -> None:
     charge = (await client.get(f"/v1/charges/{charge['id']}")).json
     assert charge["refunded"] is True
     await world.assert_books_hold()
+
+
+@pytest.mark.parametrize("is_answered", [True, False])
+async def test_a_charge_shows_the_card_that_the_provider_named(
+    client, world, *, is_answered: bool
+) -> None:
+    """The holder is asked to authenticate first, and the payment is then told by a notice."""
+    if not is_answered:
+        world.running.simulators["card"].plan.add(
+            Rule("create", Fault(FaultKind.RESET_AFTER), next=1)
+        )
+    card = {**CARD, "payment_method": "pm_card_authenticationRequired"}
+    intent = (await client.post("/v1/payment_intents", card)).json
+
+    async def known() -> bool:
+        async with world.db.transaction(readonly=True) as tx:
+            return bool(await tx.value("SELECT instrument <> '{}' FROM payments.attempts"))
+
+    await world.until(known, sweep=not is_answered)
+    await world.phone_pays("card", await world.payment(intent["id"]))
+    paid = await world.until_paid(await world.payment(intent["id"]))
+
+    intent = (await client.get(f"/v1/payment_intents/{paid.id}")).json
+    charge = (await client.get(f"/v1/charges/{intent['latest_charge']}")).json
+    shown = charge["payment_method_details"]["card"]
+    assert (shown["brand"], shown["last4"], shown["network"]) == ("visa", "3184", "visa")
+    assert (shown["exp_month"], shown["exp_year"], shown["country"]) == (12, 2034, "US")
 
 
 async def test_a_decline_is_402_with_the_payment_inside(client) -> None:

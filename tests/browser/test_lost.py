@@ -7,7 +7,7 @@ import re
 import pytest
 from playwright.async_api import Route, expect
 
-from tests.browser.guest import Guests
+from tests.browser.guest import Guest, Guests
 from tests.browser.stage import Stage
 from tests.browser.test_paying import assert_credited, count_attempts
 
@@ -22,14 +22,27 @@ async def states(stage: Stage, method: str) -> list[str]:
     return [order["state"].lower() for order in orders]
 
 
+async def ordered(
+    stage: Stage, guests: Guests, method: str, *, until: str = "scan"
+) -> tuple[Guest, str]:
+    """A guest who has ordered, and the wallet it is for."""
+    wallet = await stage.open_wallet()
+    guest = await guests.arrive(stage.link(wallet))
+    await guest.order(10_000, method)
+    await guest.stage(until)
+    return guest, wallet
+
+
+async def with_lost_code(stage: Stage, guests: Guests) -> tuple[Guest, str]:
+    """The same, and the order's code got lost on its way to us."""
+    await stage.world.control("wechat_pay", "rules", LOST)
+    return await ordered(stage, guests, "wechat_pay", until="no_step")
+
+
 async def test_a_code_that_never_came_is_ordered_anew_at_one_touch(
     stage: Stage, guests: Guests
 ) -> None:
-    wallet = await stage.open_wallet()
-    guest = await guests.arrive(stage.link(wallet))
-    await stage.world.control("wechat_pay", "rules", LOST)
-    await guest.order(10_000, "wechat_pay")
-    await guest.stage("no_step")
+    guest, wallet = await with_lost_code(stage, guests)
     await guest.says("its code got lost on the way to us")
     number = await guest.page.locator(".number").inner_text()
     await guest.page.reload()
@@ -63,11 +76,7 @@ async def test_a_lost_code_of_alipay_is_found_out_and_ordered_anew(
 
 async def test_ordering_anew_twice_is_one_order(stage: Stage, guests: Guests) -> None:
     guests.expected.append("net::ERR_FAILED")
-    wallet = await stage.open_wallet()
-    guest = await guests.arrive(stage.link(wallet))
-    await stage.world.control("wechat_pay", "rules", LOST)
-    await guest.order(10_000, "wechat_pay")
-    await guest.stage("no_step")
+    guest, _ = await with_lost_code(stage, guests)
     lost = 0
 
     async def lose(route: Route) -> None:
@@ -91,11 +100,7 @@ async def test_nothing_new_is_ordered_before_the_old_order_is_closed(
     stage: Stage, guests: Guests
 ) -> None:
     guests.expected.append("status of 503")
-    wallet = await stage.open_wallet()
-    guest = await guests.arrive(stage.link(wallet))
-    await stage.world.control("wechat_pay", "rules", LOST)
-    await guest.order(10_000, "wechat_pay")
-    await guest.stage("no_step")
+    guest, _ = await with_lost_code(stage, guests)
     broken = {"operation": "close", "fault": {"kind": "http_500_before"}, "next": 2}
     await stage.world.control("wechat_pay", "rules", broken)
 
@@ -109,10 +114,7 @@ async def test_nothing_new_is_ordered_before_the_old_order_is_closed(
 async def test_closed_on_the_phone_is_not_called_expired(
     stage: Stage, guests: Guests, method: str
 ) -> None:
-    wallet = await stage.open_wallet()
-    guest = await guests.arrive(stage.link(wallet))
-    await guest.order(10_000, method)
-    await guest.stage("scan")
+    guest, wallet = await ordered(stage, guests, method)
 
     await guest.pay_on_phone(stage, method, "close")
 
@@ -127,10 +129,7 @@ async def test_closed_on_the_phone_is_not_called_expired(
 async def test_the_link_to_the_phone_opens_the_order_itself(
     stage: Stage, guests: Guests, method: str
 ) -> None:
-    wallet = await stage.open_wallet()
-    guest = await guests.arrive(stage.link(wallet))
-    await guest.order(10_000, method)
-    await guest.stage("scan")
+    guest, wallet = await ordered(stage, guests, method)
 
     async with guest.context.expect_page() as opened:
         await guest.page.click(".simulated a")

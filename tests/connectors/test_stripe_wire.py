@@ -82,6 +82,7 @@ def test_an_order_is_made_and_confirmed_at_once(currency: Currency, minor: str) 
         "capture_method": "automatic",
         "description": "tea",
         "expand[0]": "latest_charge",
+        "expand[1]": "payment_method",
         "metadata[shop]": "teahouse",
         "metadata[attempt]": "att_1",
         "metadata[account]": "acct_1",
@@ -176,13 +177,13 @@ def test_an_event_of_another_account_is_not_believed() -> None:
     failed = told({**INTENT, "status": "canceled"}, "payment_intent.canceled", "acct_2")
     refunded = told(refund, "refund.updated", "acct_2")
 
-    assert paid == AttemptNotice("att_1", replace(PAID, account="acct_2"))
+    assert paid == AttemptNotice("att_1", replace(PAID, account="acct_2"), "pi_1")
     assert isinstance(failed, AttemptNotice)
     assert isinstance(failed.outcome, Unknown)
     assert isinstance(refunded, RefundNotice)
     assert isinstance(refunded.outcome, Unknown)
     ours = told(INTENT, "payment_intent.succeeded", "acct_1")
-    assert ours == AttemptNotice("att_1", replace(PAID, account="acct_1"))
+    assert ours == AttemptNotice("att_1", replace(PAID, account="acct_1"), "pi_1")
     assert told(refund, "refund.updated", None) == RefundNotice(
         "re_1", Refunded("re_9", Money(500, USD))
     )
@@ -276,7 +277,7 @@ def test_events_are_read() -> None:
 
     refund = {**REFUND, "metadata": {"refund": "re_1"}}
     assert wire.notice_of(event("payment_intent.succeeded", INTENT), TEST) == AttemptNotice(
-        "att_1", PAID
+        "att_1", PAID, "pi_1"
     )
     assert wire.notice_of(event("refund.updated", refund), TEST) == RefundNotice(
         "re_1", Refunded("re_9", Money(500, USD))

@@ -11,6 +11,7 @@ import pytest
 from simulators.common.faults import Fault, FaultKind, Rule
 from tests.contract.worlds import CLOCK, World
 from tillgate.connectors.port import (
+    AttemptNotice,
     CaptureRefused,
     Capturing,
     Charge,
@@ -301,22 +302,7 @@ async def test_an_order_of_another_installation_says_so(world: World) -> None:
     """Somebody else's order bears our attempt's number and the mark of another account."""
     charge = _card(world, "visa")
     world.opened[charge.attempt_id] = CLOCK.now()
-    form = {
-        "amount": "2000",
-        "currency": "usd",
-        "confirm": "true",
-        "payment_method": "pm_card_visa",
-        "payment_method_types[0]": "card",
-        "metadata[attempt]": charge.attempt_id,
-        "metadata[account]": "acct_of_another_installation",
-    }
-    headers = {"Authorization": f"Bearer {world.account['secret_key']}"}
-    url = f"{world.account['base_url']}/v1/payment_intents"
-    async with (
-        aiohttp.ClientSession(headers=headers) as session,
-        session.post(url, data=form) as made,
-    ):
-        assert made.status == 200
+    await _make_twin(world, charge, account="acct_of_another_installation")
 
     found = await world.look_up(charge)
 
@@ -338,6 +324,63 @@ async def test_a_key_that_may_not_ask_for_its_account_charges_all_the_same(world
     # The order itself still bears our mark.
     assert {getattr(outcome, "account", None) for outcome in outcomes} == {world.account["account"]}
     assert asked.count("account") == 1, "not before each of them"
+
+
+@pytest.mark.parametrize("is_searchable", [True, False])
+async def test_of_two_orders_that_bear_our_number_none_is_chosen(
+    world: World, *, is_searchable: bool
+) -> None:
+    charge = _card(world, "visa", capture=False)
+    reserved = await world.charge(charge)
+    assert isinstance(reserved, Waiting)
+    twin = await _make_twin(world, charge)
+    if not is_searchable:
+        search_fails = Rule("payment_intents.search", Fault(FaultKind.HTTP_500_BEFORE), next=9)
+        world.simulator.plan.add(search_fails)
+
+    found = await world.look_up(charge)
+    ended = await world.close(charge)
+    known = await world.look_up(charge, reserved.reference)
+
+    for outcome in (found, ended):
+        assert isinstance(outcome, Unknown)
+        assert set(outcome.claimants) == {reserved.reference, twin}
+    assert isinstance(known, Waiting), "neither was canceled, and ours is found by its id"
+    assert (known.reference, known.on) == (reserved.reference, "capture")
+
+
+async def test_a_notice_says_which_order_it_is_about(world: World) -> None:
+    charge = _card(world, "visa")
+    paid = await world.charge(charge)
+    twin = await _make_twin(world, charge)
+    assert isinstance(paid, Paid)
+
+    await world.simulator.sender.settle()
+    told = [each for each in await world.notices(2) if isinstance(each, AttemptNotice)]
+
+    assert {each.attempt_id for each in told} == {charge.attempt_id}
+    assert {each.reference for each in told} == {paid.reference, twin}
+
+
+async def _make_twin(world: World, charge: Charge, account: str | None = None) -> str:
+    """Somebody makes an order that bears the attempt's number; return its id."""
+    form = {
+        "amount": "2000",
+        "currency": "usd",
+        "confirm": "true",
+        "payment_method": "pm_card_visa",
+        "payment_method_types[0]": "card",
+        "metadata[attempt]": charge.attempt_id,
+        "metadata[account]": account or world.account["account"],
+    }
+    headers = {"Authorization": f"Bearer {world.account['secret_key']}"}
+    url = f"{world.account['base_url']}/v1/payment_intents"
+    async with (
+        aiohttp.ClientSession(headers=headers) as session,
+        session.post(url, data=form) as made,
+    ):
+        assert made.status == 200
+        return (await made.json())["id"]
 
 
 def _with_account(world: World, account: str | None) -> Connector:

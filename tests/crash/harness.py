@@ -437,6 +437,7 @@ def run(postgres: EmbeddedPostgres, home: Path, plan: Plan) -> Outcome:
     (home / "logs").mkdir(exist_ok=True)
     keys = installation.settings.data_path / "keys.json"
     words = [sys.executable, "-m", "simulators", "--keys", str(keys), "--speed", SPEED]
+    words += ["--keep-orders", "0"]
     log = home / "logs" / "simulators.log"
     with running(words, environment(installation.settings), log) as child:
         ready = first_line(child)["ready"]

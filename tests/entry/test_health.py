@@ -1,5 +1,6 @@
 """Alive, ready, and metrics for those who may see them."""
 
+import asyncio
 import json
 from collections.abc import AsyncGenerator
 from typing import Any
@@ -64,7 +65,70 @@ async def test_ready_needs_database_migrations_and_a_living_worker(
     owner = await asyncpg.connect(db_url)
     await owner.execute("DELETE FROM runtime.migrations WHERE name LIKE '0002%'")
     await owner.close()
-    assert "0002_webhooks has not been applied" in (await ask(health, "/readyz"))[1]
+    status, body = await ask(health, "/readyz")
+    assert (status, json.loads(body)["problems"]) == (
+        503,
+        ["The database lacks migration 0002_webhooks. Run `tillgate migrate`."],
+    )
+
+
+async def test_a_database_without_tillgate_is_named(empty_db_url: str) -> None:
+    health = Health(not_ours, SystemClock(), database=DatabaseSettings(url=empty_db_url, role=""))
+
+    status, body = await ask(health, "/readyz")
+
+    assert (status, json.loads(body)["problems"]) == (
+        503,
+        ["Tillgate has not been set up in this database. Run `tillgate migrate`."],
+    )
+
+
+async def test_a_database_that_refuses_us_is_not_said_to_be_away(app_db_url: str) -> None:
+    nobody = DatabaseSettings(url=app_db_url, role="nobody_at_all")
+    status, body = await ask(Health(not_ours, SystemClock(), database=nobody), "/readyz")
+
+    assert status == 503
+    assert "the database refuses" in body
+
+
+async def test_a_database_that_says_nothing_is_not_waited_for() -> None:
+    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    silent = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
+    port = silent.sockets[0].getsockname()[1]
+    database = DatabaseSettings(url=f"postgresql://li@127.0.0.1:{port}/books", role="")
+    health = Health(not_ours, SystemClock(), database=database)
+    health.patience_seconds = 0.2
+
+    async with asyncio.timeout(5):
+        status, body = await ask(health, "/readyz")
+
+    assert (status, "the database does not answer" in body) == (503, True)
+    silent.close()
+
+
+async def test_many_who_ask_at_once_cost_one_look(db: Database, app_db_url: str) -> None:
+    """Anybody may ask: a crowd must not use the database's connections up."""
+    database = DatabaseSettings(url=app_db_url, role="")
+    health = Health(not_ours, SystemClock(), database=database)
+    most = 0
+
+    async def count() -> None:
+        nonlocal most
+        async with db.transaction(readonly=True) as tx:
+            open_now = await tx.value(
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+            )
+        most = max(most, open_now)
+
+    crowd = [asyncio.create_task(ask(health, "/readyz")) for _ in range(40)]
+    while not all(task.done() for task in crowd):
+        await count()
+
+    assert {(await task)[0] for task in crowd} == {503}
+    assert most <= 2 + 2, "ours, and those of one look"
 
 
 async def test_a_database_that_is_away_is_said_to_be(app_db_url: str) -> None:

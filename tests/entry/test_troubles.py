@@ -1,8 +1,10 @@
 """What an operator reads when something is wrong: one sentence, an exit code, no traceback."""
 
+import asyncio
 import json
 from pathlib import Path
 
+import asyncpg
 import pytest
 
 from tests.entry.processes import ask, running, tillgate
@@ -46,6 +48,7 @@ def test_a_database_that_is_away_has_its_own_exit_code(
         ("TILLGATE_SIMULATORS__ENABLED", "maybe", "must be true or false, not 'maybe'."),
         ("TILLGATE_DATABASE_URL", "books", "TILLGATE_DATABASE__URL must be an address like"),
         ("TILLGATE_DATABASE_URL", "postgresql://h:port/books", "must be an address like"),
+        ("TILLGATE_DATABASE_URL", "postgresql://[::1/books", "must be an address like"),
         ("TILLGATE_HTTP__PROT", "1", "unknown setting http.prot"),
         ("TILLGATE_CONFIG", "/nowhere.toml", "/nowhere.toml: No such file"),
     ],
@@ -62,7 +65,8 @@ def test_a_wrong_setting_is_named(
 
 def test_addresses_that_a_driver_can_read_are_taken(environment: dict[str, str]) -> None:
     for url in (
-        "postgresql://127.0.0.1:1,[::1]:1/books",
+        "postgresql://127.0.0.1:1,127.0.0.2:1/books",
+        "postgresql://[::1]:1/books",
         "postgres://li@/books?host=/nowhere",
         "postgresql://127.0.0.1:1",
     ):
@@ -74,10 +78,30 @@ def test_a_database_without_tillgate_says_what_to_do(
     environment: dict[str, str], empty_db_url: str
 ) -> None:
     empty = {"TILLGATE_DATABASE_URL": empty_db_url, "TILLGATE_DATABASE__ROLE": ""}
-    for words in ("keys list", "doctor"):
+    for words in ("keys list", "doctor", "serve", "worker"):
         done = tillgate({**environment, **empty}, *words.split())
         assert done.returncode == 4, done.stderr
         assert "Run `tillgate migrate`" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["serve", "worker"])
+def test_a_database_of_an_older_version_says_what_to_do(
+    environment: dict[str, str], db_url: str, name: str
+) -> None:
+    asyncio.run(_forget(db_url, "0005%"))
+
+    done = tillgate(environment, name)
+
+    assert done.returncode == 4, done.stderr
+    assert done.stderr == (
+        "tillgate: The database lacks migration 0005_expect. Run `tillgate migrate`.\n"
+    )
+
+
+async def _forget(db_url: str, like: str) -> None:
+    owner = await asyncpg.connect(db_url)
+    await owner.execute("DELETE FROM runtime.migrations WHERE name LIKE $1", like)
+    await owner.close()
 
 
 def test_a_folder_that_cannot_be_is_named(environment: dict[str, str], tmp_path: Path) -> None:

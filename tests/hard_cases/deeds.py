@@ -19,6 +19,7 @@ from tillgate.payments import commands, queries
 from tillgate.payments.commands import LookUps, Opening
 from tillgate.payments.flows import NO_TRACE
 from tillgate.payments.model import Attempt, Charge, NewPayment, Payment, Refund
+from tillgate.runtime.notices import RawNotice
 
 #: The worker looks again at once, and gives a call up for lost after a fifth of a second.
 HASTY = LookUps(first_seconds=0.01, most_seconds=0.1, calling_seconds=0.1)
@@ -77,6 +78,18 @@ async def refunds(world: World, payment: Payment) -> list[Refund]:
     """Read a payment's refunds."""
     async with world.db.transaction(readonly=True) as tx:
         return await queries.refunds_of(tx, MERCHANT, payment.id)
+
+
+def raw_notice(world: World, account: str) -> RawNotice:
+    """A notice that came to one of our accounts, with nothing in it."""
+    return RawNotice(
+        merchant_id=MERCHANT,
+        id=ids.new_id("ntc"),
+        provider_account_id=account,
+        headers={},
+        body=b"",
+        received_at=world.clock.now(),
+    )
 
 
 async def breaks(world: World) -> list[str]:

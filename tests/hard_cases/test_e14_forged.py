@@ -8,15 +8,14 @@ from tests.hard_cases.deeds import (
     breaks,
     nothing_moves,
     paid,
+    raw_notice,
     refunds,
     simulator,
 )
 from tests.worlds import MERCHANT, World
 from tillgate.connectors import port
-from tillgate.kernel import ids
 from tillgate.kernel.money import CNY, Money
 from tillgate.payments.errors import ChargeNotFound, RefundNotFound
-from tillgate.runtime.notices import RawNotice
 
 ACCOUNTS = {"alipay": "pa_alipay", "wechat_pay": "pa_wechat_pay", "card": "pa_stripe"}
 
@@ -85,7 +84,7 @@ async def test_account_speaks_only_of_its_own_orders(world: World) -> None:
 
     async with nothing_moves(world):
         with pytest.raises(ChargeNotFound):
-            await world.payments._hear_notice(_raw(world, "pa_stripe"), about_it)
+            await world.payments._hear_notice(raw_notice(world, "pa_stripe"), about_it)
 
 
 async def test_account_speaks_only_of_its_own_refunds(world: World) -> None:
@@ -94,18 +93,7 @@ async def test_account_speaks_only_of_its_own_refunds(world: World) -> None:
     about_it = port.RefundNotice(view.refund.id, port.RefundFailed("declined", "No."))
 
     with pytest.raises(RefundNotFound):
-        await world.payments._hear_notice(_raw(world, "pa_alipay"), about_it)
+        await world.payments._hear_notice(raw_notice(world, "pa_alipay"), about_it)
 
     assert [refund.status for refund in await refunds(world, payment)] != ["failed"]
     assert await world.balance(world.wallet) == 7_500
-
-
-def _raw(world: World, account: str) -> RawNotice:
-    return RawNotice(
-        merchant_id=MERCHANT,
-        id=ids.new_id("ntc"),
-        provider_account_id=account,
-        headers={},
-        body=b"",
-        received_at=world.clock.now(),
-    )

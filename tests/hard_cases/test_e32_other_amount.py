@@ -56,6 +56,24 @@ async def test_amount_currency_and_account_are_compared(
     assert [each.status for each in await attempts(world, payment)] == ["mismatched"]
 
 
+@pytest.mark.parametrize("ended", [port.Closed(), port.Declined("card_declined", "no")])
+async def test_late_and_wrong_money_is_told_once(world: World, ended: port.Closed) -> None:
+    payment = await world.pay("alipay")
+    [attempt] = await attempts(world, payment)
+    await world.payments._hear(attempt, ended, NO_TRACE)
+    before = await world.payment(payment.id)
+
+    for _ in range(3):
+        await world.payments._hear(attempt, port.Paid("r", Money(1, CNY)), NO_TRACE)
+
+    after = await world.payment(payment.id)
+    assert (await world.facts(payment.id)).count("payment.mismatched") == 1
+    assert (after.status, after.open_attempt) == ("requires_payment_method", None)
+    assert after.sequence == before.sequence + 1, "or whoever drops old news would drop this"
+    assert await breaks(world) == ["amount"]
+    assert await world.balance(world.wallet) == 0
+
+
 async def test_late_and_wrong_money_of_an_old_order_does_not_block_the_new_one(
     world: World,
 ) -> None:
@@ -75,5 +93,6 @@ async def test_late_and_wrong_money_of_an_old_order_does_not_block_the_new_one(
 
     await world.until_paid(payment)
     assert await breaks(world) == ["amount"]
+    assert (await world.facts(payment.id)).count("payment.mismatched") == 1
     assert await world.balance(world.wallet) == 10_000
     await world.assert_books_hold()

@@ -46,8 +46,8 @@ async def tx(app_db_url: str) -> AsyncGenerator[Tx]:
     async with database.transaction() as tx:
         for merchant in (TEAHOUSE, BAKERY):
             store.insert_payments(tx, [payment(merchant, number) for number in range(12)])
-            store.insert_attempts(tx, [attempt(merchant, number) for number in range(24)])
-            store.insert_refunds(tx, [refund(merchant, number) for number in range(24)])
+            store.attempts.insert(tx, [attempt(merchant, number) for number in range(24)])
+            store.refunds.insert(tx, [refund(merchant, number) for number in range(24)])
     async with database.transaction(readonly=True) as tx:
         yield tx
     await database.close()

@@ -1,11 +1,10 @@
 """One effect and one answer per key, at the level of the transactions."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
-import pytest_asyncio
 
 from tillgate.kernel.clock import FixedClock, SystemClock
 from tillgate.kernel.errors import Kind, Refusal
@@ -33,13 +32,6 @@ class Poor(Refusal):
     """The money said no."""
 
     kind = Kind.DECLINED
-
-
-@pytest_asyncio.fixture
-async def db(app_db_url: str) -> AsyncGenerator[Database]:
-    database = await Database.open(app_db_url, size=4)
-    yield database
-    await database.close()
 
 
 @pytest.fixture

@@ -1,10 +1,8 @@
 """Lanes: what waits is written together; a batch may be decided while the one before is written."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-
-import pytest
 
 from tillgate.kernel.errors import Kind, Refusal
 from tillgate.runtime.ahead import AheadLane
@@ -16,13 +14,6 @@ class Odd(Refusal):
     """Odd numbers are not wanted."""
 
     kind = Kind.INVALID
-
-
-@pytest.fixture
-async def db(app_db_url: str) -> AsyncGenerator[Database]:
-    database = await Database.open(app_db_url, size=3)
-    yield database
-    await database.close()
 
 
 @dataclass

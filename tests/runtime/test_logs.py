@@ -86,6 +86,22 @@ def test_a_line_has_the_closed_fields_only(output: Output) -> None:
     }
 
 
+def test_what_is_said_is_as_what_is_logged(output: Output) -> None:
+    fields = {"request.id": "req_1", "http.status": 200, "operation": "sk_test_51H8f4kQ2eZvKYlo2C0aB9cD",
+              "their.name": "x"}  # fmt: skip
+    log = logging.getLogger("tillgate.api")
+
+    with logs.bound({"merchant": 3}):
+        log.info("request", extra=fields)
+        logs.say(log, "request", fields)
+
+    logged, said = output.lines()
+    assert said.pop("event.sequence") == logged.pop("event.sequence") + 1
+    del logged["@timestamp"], said["@timestamp"]
+    assert said == logged
+    assert "their.name" not in said
+
+
 def test_lines_are_numbered_without_gaps_across_threads(output: Output) -> None:
     def chatter() -> None:
         for _ in range(200):

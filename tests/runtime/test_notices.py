@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
 from datetime import timedelta
-
-import pytest
 
 from tillgate.entry.build import open_core
 from tillgate.entry.subscriptions import CATALOGUE
@@ -18,13 +15,6 @@ from tillgate.runtime.settings import load
 from tillgate.webhooks.dispatcher import Dispatcher
 
 NOW = SystemClock().now()
-
-
-@pytest.fixture
-async def db(app_db_url: str) -> AsyncGenerator[Database]:
-    database = await Database.open(app_db_url, size=2)
-    yield database
-    await database.close()
 
 
 async def _store(db: Database, name: str, *, days: int) -> None:

@@ -1,6 +1,6 @@
 """Writes that were put off: sent together, all or none, each where it should."""
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import asyncpg
@@ -20,15 +20,11 @@ _DELETE = "DELETE FROM runtime.outbox WHERE merchant_id = $1"
 
 
 @pytest.fixture
-async def db(app_db_url: str) -> AsyncGenerator[Database]:
-    database = await Database.open(app_db_url, size=2)
-    try:
-        async with database.transaction() as tx:
-            await tx.run("DELETE FROM runtime.outbox")
-            await heartbeats.beat(tx, "p", "worker", at=NOON)
-        yield database
-    finally:
-        await database.close()
+async def db(db: Database) -> Database:
+    async with db.transaction() as tx:
+        await tx.run("DELETE FROM runtime.outbox")
+        await heartbeats.beat(tx, "p", "worker", at=NOON)
+    return db
 
 
 async def _outbox(db: Database) -> list[tuple[int, str]]:

@@ -59,6 +59,7 @@ class Weather:
     double_notice: float = 0.0
     late_notice: float = 0.0
     crash: float = 0.0
+    cut: float = 0.0
     slow: float = 1.0
 
     @staticmethod
@@ -78,6 +79,7 @@ class Weather:
             late_notice=rate(0.4),
             crash=rate(0.02),
             slow=rng.choice([0.2, 1.0, 6.0]),
+            cut=rate(0.01),
         )
 
 

@@ -238,26 +238,19 @@ class Session:
         self.process = "-"
 
     async def execute(self, sql: str, *args: object) -> str:
-        connection = self.connection
-        if sql == "COMMIT":
-            return await self._shelf.commit(self)
-        return await self._pass(sql, lambda: connection.execute(self._shelf.rewrite(sql), *args))
+        return await self._pass(sql, lambda said: self.connection.execute(said, *args))
 
     async def fetch(self, sql: str, *args: object) -> list[asyncpg.Record]:
-        connection = self.connection
-        return await self._pass(sql, lambda: connection.fetch(self._shelf.rewrite(sql), *args))
+        return await self._pass(sql, lambda said: self.connection.fetch(said, *args))
 
     async def fetchrow(self, sql: str, *args: object) -> asyncpg.Record | None:
-        connection = self.connection
-        return await self._pass(sql, lambda: connection.fetchrow(self._shelf.rewrite(sql), *args))
+        return await self._pass(sql, lambda said: self.connection.fetchrow(said, *args))
 
     async def fetchval(self, sql: str, *args: object) -> Any:
-        connection = self.connection
-        return await self._pass(sql, lambda: connection.fetchval(self._shelf.rewrite(sql), *args))
+        return await self._pass(sql, lambda said: self.connection.fetchval(said, *args))
 
     async def executemany(self, sql: str, rows: Any) -> None:
-        connection = self.connection
-        await self._pass(sql, lambda: connection.executemany(sql, rows))
+        await self._pass(sql, lambda said: self.connection.executemany(said, rows))
 
     def freeze(self) -> None:
         """Stop the server's process for this connection where it stands."""
@@ -281,12 +274,37 @@ class Session:
     def terminate(self) -> None:
         self.connection.terminate()
 
-    async def _pass(self, sql: str, run: Callable[[], Awaitable[Any]]) -> Any:
-        assert self._shelf.gate is not None
-        answer = await self._shelf.gate.pass_through(self, sql, run)
-        if self.is_idle() and _WRITES.search(sql) and self._shelf.committed is not None:
-            await self._shelf.committed(self)  # it was a transaction by itself
+    async def _pass(self, sql: str, run: Callable[[str], Awaitable[Any]]) -> Any:
+        shelf = self._shelf
+        assert shelf.gate is not None
+        ends = sql == "COMMIT" or (self.is_idle() and _WRITES.search(sql) is not None)
+
+        async def speak() -> Any:
+            if not ends:
+                return await run(shelf.rewrite(sql))
+            await shelf.committing(self)
+            text = shelf.rewrite(sql)
+            return await (self._forget(text, run) if shelf.forgets(text) else run(text))
+
+        answer = await shelf.gate.pass_through(self, sql, speak)
+        if ends:
+            await shelf.committed(self)
         return answer
+
+    async def _forget(self, sql: str, run: Callable[[str], Awaitable[Any]]) -> Any:
+        """Say that it is committed, and take it back."""
+        if sql == "COMMIT":
+            await self.connection.execute("ROLLBACK")
+            return "COMMIT"
+        await self.connection.execute("BEGIN")
+        try:
+            return await run(sql)
+        finally:
+            await self.connection.execute("ROLLBACK")
+
+
+async def _nothing(_session: Session) -> None:
+    """No fault."""
 
 
 @dataclass
@@ -297,8 +315,15 @@ class Shelf:
     gate: Gate | None = None
     free: list[Session] = field(default_factory=list)
     rewrite: Callable[[str], str] = lambda sql: sql
-    commit_as: Callable[[Session], str] = lambda _session: "COMMIT"
-    committed: Callable[[Session], Awaitable[None]] | None = None
+    #: Whether what this ends a transaction with is lost, and called committed.
+    forgets: Callable[[str], bool] = lambda _sql: False
+    #: Fault points: the turn of what ends a transaction has come; it has ended.
+    committing: Callable[[Session], Awaitable[None]] = _nothing
+    committed: Callable[[Session], Awaitable[None]] = _nothing
+
+    def still(self) -> None:
+        """No more faults."""
+        self.committing = self.committed = _nothing
 
     async def fill(self, spare: int = 14) -> None:
         """Have connections ready, so that nobody's turn depends on how long connecting takes."""
@@ -315,16 +340,6 @@ class Shelf:
     def take(self) -> Session:
         """Return a connection that is ready."""
         return self.free.pop()
-
-    async def commit(self, session: Session) -> str:
-        """Commit; a process may die right after it."""
-        assert self.gate is not None
-        said = self.commit_as(session)
-        connection = session.connection
-        answer = await self.gate.pass_through(session, said, lambda: connection.execute(said))
-        if self.committed is not None:
-            await self.committed(session)
-        return answer
 
 
 class Pool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,8 @@ from tillgate.payments.flows import Payments
 from tillgate.payments.model import Heard
 from tillgate.payments.orders import charge_of
 from tillgate.payments.outcomes import record_outcomes
+from tillgate.runtime.ahead import AheadLane
+from tillgate.runtime.lane import Lane
 from tillgate.wallets import decisions, flows
 from tillgate.wallets.machine import Status
 
@@ -134,10 +137,77 @@ def refund_cap_only_at_the_api(_town: Town) -> Iterator[None]:
 def commits_not_durable(town: Town) -> Iterator[None]:
     """A process that is about to die is told that its last commits are safe, and they are not."""
 
-    def say(_session: Any) -> str:
-        return "ROLLBACK" if town.crash_chance.random() < 0.01 else "COMMIT"
+    with _forgetful(town, lambda sql: sql == "COMMIT"):
+        yield
 
-    with _swapped(town.shelf, "commit_as", say):
+
+@contextmanager
+def statements_not_durable(town: Town) -> Iterator[None]:
+    """The same of what is one statement, and so has no COMMIT of its own."""
+    with _forgetful(town, lambda sql: sql != "COMMIT"):
+        yield
+
+
+def _forgetful(town: Town, concerns: Callable[[str], bool]) -> AbstractContextManager[None]:
+    def forgets(sql: str) -> bool:
+        return concerns(sql) and town.crash_chance.random() < 0.01
+
+    return _swapped(town.shelf, "forgets", forgets)
+
+
+@contextmanager
+def drafts_are_not_checked(town: Town) -> Iterator[None]:
+    """A batch decided ahead is written whoever else has written since."""
+
+    def blindly(sql: str) -> str:
+        for check in _DRAFT_CHECKS:
+            sql = sql.replace(check, "true")
+        return sql
+
+    with _swapped(town.shelf, "rewrite", blindly):
+        yield
+
+
+#: What a draft's own statement looks at: the stamp of the books, where each account stood, and
+#: which fact was a wallet's last.
+_DRAFT_CHECKS = (
+    "b.stamp = u.found",
+    "a.balance = u.balance_before",
+    "a.held = u.held_before",
+    "w.sequence = u.read",
+)
+
+
+@contextmanager
+def drafts_answered_before_the_commit(_town: Town) -> Iterator[None]:
+    """Whoever asked is answered when the batch decided ahead is sent, not when it is written."""
+    write_draft = AheadLane._write_draft
+
+    async def hasty(self: Any, drafted: Any) -> bool:
+        self._settle(drafted.batch, drafted.draft.results)
+        return await write_draft(self, drafted)
+
+    with _swapped(AheadLane, "_write_draft", hasty):
+        yield
+
+
+@contextmanager
+def answered_before_the_commit(_town: Town) -> Iterator[None]:
+    """The same of a batch decided under the lock."""
+    write = Lane._write
+
+    async def hasty(self: Any, batch: Any, **more: Any) -> None:
+        lane = copy(self)
+
+        async def handle(tx: Any, items: Any) -> Any:
+            results = await self._handle(tx, items)
+            self._settle(batch, results)
+            return results
+
+        lane._handle = handle
+        await write(lane, batch, **more)
+
+    with _swapped(Lane, "_write", hasty):
         yield
 
 
@@ -237,6 +307,10 @@ MUTANTS = {
         ),
     ),
     "commits_not_durable": Mutant(commits_not_durable),
+    "statements_not_durable": Mutant(statements_not_durable),
+    "drafts_are_not_checked": Mutant(drafts_are_not_checked),
+    "drafts_answered_before_the_commit": Mutant(drafts_answered_before_the_commit),
+    "answered_before_the_commit": Mutant(answered_before_the_commit),
     "notice_applied_each_time": Mutant(notice_applied_each_time),
     "unknown_ages_into_declined": Mutant(unknown_ages_into_declined),
     "daily_limit_forgets": Mutant(daily_limit_forgets),

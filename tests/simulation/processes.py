@@ -80,7 +80,6 @@ class Process:
         self.is_alive = True
         self.pool = Pool(town.shelf, name)
         self.db = Database(self.pool)  # type: ignore[arg-type]
-        self.db.before_commit = lambda: town.fault(self, "before commit")
         self.payments = Payments(
             self.db,
             town.clock,
@@ -169,6 +168,7 @@ class Town:
         self.gate.seen = lambda session, sql: self.say(
             f"{session.process} {' '.join(sql.split())[:60]}"
         )
+        self.shelf.committing = self._before_commit
         self.shelf.committed = self._after_commit
         for bank in self.banks.values():
             bank.log = self.say
@@ -248,10 +248,25 @@ class Town:
             process.pool.put_back()
         self.processes.clear()
 
+    async def _before_commit(self, session: Session) -> None:
+        await self._around_commit(session, "before commit")
+
     async def _after_commit(self, session: Session) -> None:
+        await self._around_commit(session, "after commit")
+
+    async def _around_commit(self, session: Session, point: str) -> None:
+        """The process dies, or only its connection does: nobody there knows what came of it."""
         for process in self.processes:
             if process.name == session.process:
-                await self.fault(process, "after commit")
+                await self.fault(process, point)
+        if self.crash_chance.random() < self.weather.cut:
+            self.say(f"{session.process} loses its connection {point}")
+            await self.gate.hold(self._cut(session))
+            raise ConnectionResetError
+
+    async def _cut(self, session: Session) -> None:
+        await self.gate.bury([session])
+        await self.shelf.fill()
 
     async def _around_call(self, point: str) -> None:
         process = _process.get()

@@ -150,3 +150,18 @@ async def test_lanes_of_several_processes_agree(db: Database) -> None:
                 tx, TEAHOUSE, wallet, after=None, before=None, limit=1
             )
         assert statement[0].balance_after == after.balance
+
+
+async def test_a_refusal_rests_on_what_is_true_now(db: Database) -> None:
+    """A remembered wallet that another process has since let go again refuses nobody."""
+    wallet = await open_wallet(db, principal=1_000)
+    here, there = open_lane(db), open_lane(db)
+    await here.submit(spend_order(wallet.id, 1))
+    await here.submit(move(wallet.id, News.FROZEN))
+    with pytest.raises(WalletFrozen):
+        await here.submit(spend_order(wallet.id, 1))
+
+    await there.submit(move(wallet.id, News.UNFROZEN))
+    await here.submit(spend_order(wallet.id, 1))
+
+    assert (await look(db, wallet.id)).balance == 998

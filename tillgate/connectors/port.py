@@ -123,6 +123,8 @@ class Unknown:
     reference: str | None = None
     #: The provider asked us to slow down (429): wait at least this long.
     retry_after_seconds: float | None = None
+    #: Their numbers of the orders that all bear ours, where no one can say which is ours.
+    claimants: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +208,9 @@ class AttemptNotice:
 
     attempt_id: str
     outcome: Outcome | Closed
+    #: The provider's number of the order, where it has one from the start: an order that bears
+    #: the attempt's id under another number is not the attempt's.
+    reference: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +219,8 @@ class RefundNotice:
 
     refund_id: str
     outcome: RefundOutcome
+    #: The provider's number of the refunded order, where it has one from the start.
+    order_reference: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from tillgate.merchants.model import OpenedAccount
 from tillgate.payments.commands import LookUps
 from tillgate.payments.flows import Payments
 from tillgate.payments.providers import Providers
-from tillgate.runtime import telemetry
+from tillgate.runtime import migrations, telemetry
 from tillgate.runtime.db import BY_INDEX, Database
 from tillgate.runtime.secrets import Vault
 from tillgate.runtime.settings import Settings
@@ -55,6 +55,8 @@ async def open_database(settings: Settings) -> AsyncGenerator[Database]:
 async def open_core(settings: Settings, *, clock: Clock | None = None) -> AsyncGenerator[Core]:
     """Build it all; close it at the end."""
     clock = clock or SystemClock()
+    # Said at once, before anybody is answered with an error for want of a table.
+    await migrations.require_all(settings.database.url)
     vault = vault_of(settings)
     db = await Database.open(
         settings.database.url,

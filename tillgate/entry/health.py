@@ -7,6 +7,7 @@ whoever shows the token. Each process shows its own; who can `measure` shows the
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import ipaddress
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -34,6 +35,9 @@ WORKER_FRESH: Final = timedelta(seconds=30)
 class Health:
     """Answers the three, and hands everything else on."""
 
+    #: Shorter than those who probe usually wait, so that they read the reason.
+    patience_seconds = 3.0
+
     def __init__(
         self,
         app: AsgiApp,
@@ -50,6 +54,7 @@ class Health:
         self._db = db
         self._token = metrics_token.encode()
         self._measure = measure
+        self._looking: asyncio.Task[list[str]] | None = None
         telemetry.collect_process_metrics()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -66,14 +71,25 @@ class Health:
             await self._app(scope, receive, send)
 
     async def problems(self) -> list[str]:
-        """Return what keeps this installation from being ready, in words."""
+        """Return what keeps this installation from being ready, in words.
+
+        Anybody may ask, so all who ask at the same time share one look at the database.
+        """
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.create_task(self._look())
+        return await asyncio.shield(self._looking)
+
+    async def _look(self) -> list[str]:
         try:
-            missing = await migrations.pending(self._database.url)
-            if missing:
-                return [f"migration {missing[0]} has not been applied"]
-            last = await self._last_beat()
-        except (*LOST_CONNECTION, DatabaseUnavailable, asyncpg.PostgresError) as error:
+            async with asyncio.timeout(self.patience_seconds):
+                await migrations.require_all(self._database.url)
+                last = await self._last_beat()
+        except migrations.SchemaOutdated as error:
+            return [str(error)]
+        except (*LOST_CONNECTION, DatabaseUnavailable) as error:
             return [f"the database does not answer: {type(error).__name__}"]
+        except asyncpg.PostgresError as error:
+            return [f"the database refuses: {type(error).__name__}"]
         if last is None:
             return ["no worker has been seen"]
         age = self._clock.now() - last

@@ -11,6 +11,7 @@ import errno
 import functools
 import signal
 import socket
+import weakref
 from collections.abc import AsyncGenerator, Generator
 from typing import Any, cast
 
@@ -62,11 +63,16 @@ class Protocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         super().on_headers_complete()
         scope = cast("dict[str, Any]", self.scope)
-        scope["extensions"] = {WHOLE_ANSWER: functools.partial(_answer, self.cycle)}
+        # The cycle holds the scope: were it held from there, each request would wait for the collector.
+        scope["extensions"] = {WHOLE_ANSWER: functools.partial(_answer, weakref.ref(self.cycle))}
 
 
-async def _answer(cycle: RequestResponseCycle, head: bytes, body: bytes) -> None:
+async def _answer(
+    held: weakref.ReferenceType[RequestResponseCycle], head: bytes, body: bytes
+) -> None:
     """Write a whole answer: what `RequestResponseCycle.send` does with its two messages."""
+    cycle = held()
+    assert cycle is not None, "whoever answers is run by the cycle"
     assert not cycle.response_started, "one answer to a request"
     if cycle.flow.write_paused and not cycle.disconnected:
         await cycle.flow.drain()

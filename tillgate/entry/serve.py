@@ -84,16 +84,22 @@ def application(core: Core) -> Server:
         metrics_token=core.settings.metrics.token,
     )
     notices = NoticeEndpoint(core.payments)
-    return Server(notices=notices, rest=health, pages=shown, keys=site.api.keys)
+    return Server(calls=site.api, notices=notices, rest=health, pages=shown, keys=site.api.keys)
 
 
 class Server:
-    """Sends notices, which are many, straight to where they belong."""
+    """Sends what is many, calls of the API and notices, straight to where it belongs."""
 
     def __init__(
-        self, notices: NoticeEndpoint, rest: api.AsgiApp, pages: Pages, keys: KeyRing
+        self,
+        calls: api.AsgiApp,
+        notices: NoticeEndpoint,
+        rest: api.AsgiApp,
+        pages: Pages,
+        keys: KeyRing,
     ) -> None:
         self.keys = keys
+        self._calls = calls
         self._notices = notices
         self._rest = rest
         self._pages = pages
@@ -103,7 +109,10 @@ class Server:
         await self._pages.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"].startswith(NOTICES):
+        path = scope["path"] if scope["type"] == "http" else ""
+        if path.startswith("/v1/"):
+            await self._calls(scope, receive, send)
+        elif path.startswith(NOTICES):
             await self._notices(scope, receive, send)
         else:
             await self._rest(scope, receive, send)

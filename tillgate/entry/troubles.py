@@ -11,7 +11,7 @@ from tillgate.kernel.errors import Refusal
 from tillgate.runtime.db import LOST_CONNECTION, DatabaseUnavailable
 from tillgate.runtime.embedded_errors import EmbeddedProblem
 from tillgate.runtime.file_lock import Locked
-from tillgate.runtime.migrations import MigrationRefused
+from tillgate.runtime.migrations import MigrationRefused, SchemaOutdated
 from tillgate.runtime.settings import SettingsRefused
 
 _LOGIN = (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError)
@@ -43,6 +43,8 @@ def _of_database(error: Exception) -> str | None:
         return _unreachable(error.__cause__ or error)
     if isinstance(error, _LOGIN):
         return f"The database does not let us in: {error}"
+    if isinstance(error, SchemaOutdated):
+        return str(error)
     if isinstance(error, _NO_SCHEMA) or _lacks_role(error):
         said = f"The database is not set up for this version ({error})."
         return f"{said} Run `tillgate migrate`, or `tillgate up`."

@@ -338,4 +338,4 @@ async def lay_open_attempts(tx: Tx, desk: Desk) -> None:
         and (payment.merchant_id, payment.open_attempt) not in desk.attempts
     }
     if missing:
-        desk.take_in(attempts=await store.select_attempts(tx, sorted(missing)))
+        desk.take_in(attempts=await store.attempts.select(tx, sorted(missing)))

@@ -177,8 +177,8 @@ class Desk:
 
     async def _write(self, tx: Tx) -> None:
         store.insert_payments(tx, self._fresh(self.payments))
-        store.insert_attempts(tx, self._fresh(self.attempts))
-        store.insert_refunds(tx, self._fresh(self.refunds))
+        store.attempts.insert(tx, self._fresh(self.attempts))
+        store.refunds.insert(tx, self._fresh(self.refunds))
         # Attempts that end first: only one attempt of a payment may be open.
         store.update_attempts(tx, self._touched(self.attempts))
         store.update_payments(tx, self._touched(self.payments))

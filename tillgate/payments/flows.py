@@ -271,7 +271,7 @@ class Payments:
 
     async def _hear_notice(self, raw: RawNotice, notice: port.Notice) -> None:
         match notice:
-            case port.AttemptNotice(attempt_id, outcome):
+            case port.AttemptNotice(attempt_id, outcome, told_of):
                 account = await self._account(raw.merchant_id, raw.provider_account_id)
                 heard = Heard(
                     merchant_id=raw.merchant_id,
@@ -280,9 +280,10 @@ class Payments:
                     account=account,
                     heard_by=raw.provider_account_id,
                     notice_id=raw.id,
+                    told_of=told_of,
                 )
                 await outcomes.record(self._hearings, heard)
-            case port.RefundNotice(refund_id, outcome):
+            case port.RefundNotice(refund_id, outcome, told_of):
                 await self._refund_hearings.submit(
                     RefundHeard(
                         merchant_id=raw.merchant_id,
@@ -290,6 +291,7 @@ class Payments:
                         outcome=outcome,
                         heard_by=raw.provider_account_id,
                         notice_id=raw.id,
+                        told_of=told_of,
                     )
                 )
             case port.OtherNotice(kind):

@@ -36,15 +36,15 @@ AT_ONCE = 32
 async def look_up_due(payments: Payments, *, limit: int = 200) -> int:
     """Ask the providers about attempts that are open and due; return how many were."""
     async with payments.db.transaction(readonly=True) as tx:
-        due = await store.select_due_attempts(tx, payments.clock.now(), limit)
-    return await _resolve_each(payments, due, store.lease_attempt, payments.resolve)
+        due = await store.attempts.select_due(tx, payments.clock.now(), limit)
+    return await _resolve_each(payments, due, store.attempts.lease, payments.resolve)
 
 
 async def look_up_due_refunds(payments: Payments, *, limit: int = 200) -> int:
     """Send or ask about refunds that are open and due; return how many were."""
     async with payments.db.transaction(readonly=True) as tx:
-        due = await store.select_due_refunds(tx, payments.clock.now(), limit)
-    return await _resolve_each(payments, due, store.lease_refund, payments.resolve_refund)
+        due = await store.refunds.select_due(tx, payments.clock.now(), limit)
+    return await _resolve_each(payments, due, store.refunds.lease, payments.resolve_refund)
 
 
 async def apply_stored_notices(payments: Payments, *, limit: int = 500) -> int:

@@ -236,6 +236,8 @@ class Heard(msgspec.Struct, frozen=True, kw_only=True):
     capture: int | None = None
     #: The attempt's, when the capture was begun, where no other capture had been before.
     sequence: int | None = None
+    #: The provider's number of the order that a notice is about, where it says one.
+    told_of: str | None = None
     #: Where our own pages are, for what the customer has to be shown.
     pages_url: str | None = None
     trace: Trace = Trace()
@@ -249,4 +251,6 @@ class RefundHeard(msgspec.Struct, frozen=True, kw_only=True):
     outcome: RefundOutcome | Any
     heard_by: str | None = None
     notice_id: str | None = None
+    #: The provider's number of the order that was refunded, where a notice says one.
+    told_of: str | None = None
     trace: Trace = Trace()

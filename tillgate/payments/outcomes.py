@@ -24,7 +24,7 @@ from tillgate.payments.desk import Desk
 from tillgate.payments.errors import ChargeNotFound
 from tillgate.payments.machine import News, PaymentStatus, Status
 from tillgate.payments.model import Attempt, Charge, Heard, Payment, Trace
-from tillgate.runtime import notices
+from tillgate.runtime import logs, notices
 from tillgate.runtime.db import Tx
 from tillgate.runtime.lane import Lane
 
@@ -44,8 +44,8 @@ async def record_outcomes(
     """Move attempts by what was heard of them; book the money the first time we hear of it."""
     keys = sorted({(item.merchant_id, item.attempt_id) for item in items})
     desk = Desk(at, memory)
-    desk.take_in(payments=await store.lock_payments_of_attempts(tx, keys))
-    desk.take_in(attempts=await store.select_attempts(tx, keys))
+    desk.take_in(payments=await store.attempts.lock_payments(tx, keys))
+    desk.take_in(attempts=await store.attempts.select(tx, keys))
     await lay_open_attempts(tx, desk)
     results = [_hear(desk, item, look_ups) for item in items]
     heard = [
@@ -83,6 +83,8 @@ def _hear(desk: Desk, item: Heard, look_ups: LookUps) -> Charge | Refusal:
     if attempt is None or item.heard_by not in {None, attempt.provider_account_id}:
         return ChargeNotFound(item.attempt_id)
     payment = desk.payment_of(attempt)
+    if _is_of_another_order(desk, attempt, item):
+        return Charge(attempt, payment)
     news = _checked(desk, attempt, item)
     try:
         status = machine.after(attempt.status, news)
@@ -98,6 +100,24 @@ def _hear(desk: Desk, item: Heard, look_ups: LookUps) -> Charge | Refusal:
         desk.open_break("contradiction", attempt, {"status": "declined"}, {"news": "paid"})
     attempt = _moved(desk, attempt, status, item.outcome, look_ups)
     return Charge(attempt, _carry(desk, attempt, payment, item))
+
+
+def _is_of_another_order(desk: Desk, attempt: Attempt, item: Heard) -> bool:
+    """Tell whether the news is of an order that bears the attempt's id and is not the attempt's."""
+    claimants = getattr(item.outcome, "claimants", ())
+    if claimants:
+        ours: dict[str, object] = {"reference": attempt.reference}
+        desk.open_break("ambiguous", attempt, ours, {"references": list(claimants)})
+    told_of = item.told_of
+    if isinstance(item.outcome, port.Paid) and attempt.status == Status.PAID:
+        told_of = told_of or item.outcome.reference
+    if told_of is None or attempt.reference in {None, told_of}:
+        return False
+    news = machine.news_of(item.outcome).value
+    desk.open_break(
+        "reference", attempt, {"reference": attempt.reference}, {"reference": told_of, "news": news}
+    )
+    return True
 
 
 def _checked(desk: Desk, attempt: Attempt, item: Heard) -> News:
@@ -153,6 +173,10 @@ def _take_back(
 
 def _listen_on(desk: Desk, attempt: Attempt, outcome: Any, look_ups: LookUps) -> Attempt:
     """Nothing moved; remember what is new, and when to ask again."""
+    shown = getattr(outcome, "instrument", None)
+    if shown and not attempt.instrument:
+        # A notice was faster than our answer, and said less.
+        attempt = desk.change_attempt(attempt, instrument=dict(shown))
     if attempt.status not in machine.OPEN:
         return attempt
     changes: dict[str, Any] = {"look_up_at": _next_look_up(desk, attempt, outcome, look_ups)}
@@ -167,9 +191,10 @@ def _listen_on(desk: Desk, attempt: Attempt, outcome: Any, look_ups: LookUps) ->
 def _moved(
     desk: Desk, attempt: Attempt, status: Status, outcome: Any, look_ups: LookUps
 ) -> Attempt:
-    _log.info(
+    logs.say(
+        _log,
         "heard of an attempt",
-        extra={
+        {
             "merchant": attempt.merchant_id,
             "payment.id": attempt.payment_id,
             "attempt.id": attempt.id,
@@ -255,6 +280,8 @@ def _carry(desk: Desk, attempt: Attempt, payment: Payment, item: Heard) -> Payme
             return _carry_paid(desk, attempt, payment, item.trace)
         case Status.DECLINED | Status.NOT_SENT | Status.CLOSED:
             return _carry_ended(desk, attempt, payment, item.trace)
+        case Status.MISMATCHED:
+            return _carry_mismatched(desk, attempt, payment, item.trace)
         case _ if payment.open_attempt != attempt.id:
             return payment
         case Status.AUTHORISED:
@@ -267,12 +294,6 @@ def _carry(desk: Desk, attempt: Attempt, payment: Payment, item: Heard) -> Payme
             )
             desk.say_payment("payment.amount_capturable_updated", payment, item.trace)
             desk.say_charge("attempt.authorised", attempt, payment, item.trace)
-            return payment
-        case Status.MISMATCHED:
-            payment = desk.change_payment(
-                payment, status=PaymentStatus.PROCESSING.value, next_action=None
-            )
-            desk.say_payment("payment.mismatched", payment, item.trace)
             return payment
         case _:
             return _carry_open(desk, attempt, payment, item)
@@ -287,6 +308,15 @@ def _carry_open(desk: Desk, attempt: Attempt, payment: Payment, item: Heard) -> 
     payment = desk.change_payment(payment, status=status.value, next_action=action)
     name = "requires_action" if status == PaymentStatus.REQUIRES_ACTION else "processing"
     desk.say_payment(f"payment.{name}", payment, item.trace)
+    return payment
+
+
+def _carry_mismatched(desk: Desk, attempt: Attempt, payment: Payment, trace: Trace) -> Payment:
+    """Hold the payment back; of an order that had ended only tell, for the payment went on."""
+    is_open = payment.open_attempt == attempt.id
+    held: dict[str, Any] = {"status": PaymentStatus.PROCESSING.value, "next_action": None}
+    payment = desk.change_payment(payment, **(held if is_open else {}))
+    desk.say_payment("payment.mismatched", payment, trace)
     return payment
 
 

@@ -32,7 +32,7 @@ async def sequences(tx: Tx, keys: Collection[tuple[int, str]]) -> dict[tuple[int
 
 async def charge(tx: Tx, merchant_id: int, attempt_id: str) -> Charge:
     """Return one attempt with its payment."""
-    attempts = await store.select_attempts(tx, [(merchant_id, attempt_id)])
+    attempts = await store.attempts.select(tx, [(merchant_id, attempt_id)])
     if not attempts:
         raise ChargeNotFound(attempt_id)
     return Charge(attempts[0], await payment(tx, merchant_id, attempts[0].payment_id))
@@ -40,12 +40,12 @@ async def charge(tx: Tx, merchant_id: int, attempt_id: str) -> Charge:
 
 async def attempts_of(tx: Tx, merchant_id: int, payment_id: str) -> list[Attempt]:
     """Return a payment's attempts, oldest first."""
-    return await store.select_attempts_of_payment(tx, merchant_id, payment_id)
+    return await store.attempts.select_of_payment(tx, merchant_id, payment_id)
 
 
 async def refund(tx: Tx, merchant_id: int, refund_id: str) -> RefundView:
     """Return one refund with its payment."""
-    refunds = await store.select_refunds(tx, [(merchant_id, refund_id)])
+    refunds = await store.refunds.select(tx, [(merchant_id, refund_id)])
     if not refunds:
         raise RefundNotFound(refund_id)
     return RefundView(refunds[0], await payment(tx, merchant_id, refunds[0].payment_id))
@@ -53,7 +53,7 @@ async def refund(tx: Tx, merchant_id: int, refund_id: str) -> RefundView:
 
 async def refunds_of(tx: Tx, merchant_id: int, payment_id: str) -> list[Refund]:
     """Return a payment's refunds, oldest first."""
-    return await store.select_refunds_of_payment(tx, merchant_id, payment_id)
+    return await store.refunds.select_of_payment(tx, merchant_id, payment_id)
 
 
 async def payment_page(

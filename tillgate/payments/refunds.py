@@ -66,7 +66,7 @@ async def open_refunds(
         for payment in desk.payments.values()
         if payment.latest_attempt is not None
     ]
-    desk.take_in(attempts=await store.select_attempts(tx, paid))
+    desk.take_in(attempts=await store.attempts.select(tx, paid))
     orders = [_Order(desk, item, look_ups) for item in items]
     await desk.close(tx)
     return [order.result() for order in orders]
@@ -160,13 +160,13 @@ async def record_refund_outcomes(
     """Move refunds by what was heard of them; book what follows, once."""
     keys = sorted({(item.merchant_id, item.refund_id) for item in items})
     desk = Desk(at)
-    desk.take_in(payments=await store.lock_payments_of_refunds(tx, keys))
-    desk.take_in(refunds=await store.select_refunds(tx, keys))
+    desk.take_in(payments=await store.refunds.lock_payments(tx, keys))
+    desk.take_in(refunds=await store.refunds.select(tx, keys))
     paid_twice = {(r.merchant_id, r.payment_id) for r in desk.refunds.values() if r.surplus}
     if paid_twice:
         desk.take_in(refunds=await store.select_surplus_refunds(tx, sorted(paid_twice)))
     attempts = {(refund.merchant_id, refund.attempt_id) for refund in desk.refunds.values()}
-    desk.take_in(attempts=await store.select_attempts(tx, sorted(attempts)))
+    desk.take_in(attempts=await store.attempts.select(tx, sorted(attempts)))
     results = [_hear(desk, item, look_ups) for item in items]
     await desk.close(tx)
     heard = [
@@ -188,6 +188,10 @@ def _hear(desk: Desk, item: RefundHeard, look_ups: LookUps) -> Refusal | None:
     refund = desk.refunds.get((item.merchant_id, item.refund_id))
     if refund is None or item.heard_by not in {None, _account_of(desk, refund)}:
         return RefundNotFound(item.refund_id)
+    order = desk.attempts[refund.merchant_id, refund.attempt_id].reference
+    if item.told_of is not None and order not in {None, item.told_of}:
+        desk.open_break("reference", refund, {"order": order}, {"order": item.told_of})
+        return None
     news = machine.refund_news_of(item.outcome)
     if isinstance(item.outcome, port.Refunded) and (
         item.outcome.amount.minor != refund.amount
@@ -292,8 +296,8 @@ async def annotate(
     """Change a refund's metadata; nothing else of it is the merchant's to change."""
     key = (merchant_id, refund_id)
     desk = Desk(at)
-    desk.take_in(payments=await store.lock_payments_of_refunds(tx, [key]))
-    desk.take_in(refunds=await store.select_refunds(tx, [key]))
+    desk.take_in(payments=await store.refunds.lock_payments(tx, [key]))
+    desk.take_in(refunds=await store.refunds.select(tx, [key]))
     refund = desk.refunds.get(key)
     if refund is None:
         raise RefundNotFound(refund_id)

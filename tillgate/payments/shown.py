@@ -372,10 +372,16 @@ def method_of(attempt: Attempt) -> str:
 def _instrument(attempt: Attempt) -> dict[str, Any]:
     method = method_of(attempt)
     if method == "card":
-        details = show_card(dict(attempt.instrument))
+        details = show_card({**attempt.instrument, **_expiry(attempt.instrument)})
         return {"type": "card", "card": {**details, "network": details["brand"]}}
     known = {"transaction_id": attempt.reference, **attempt.instrument}
     return {"type": method, method: known}
+
+
+def _expiry(shown: dict[str, str]) -> dict[str, int | None]:
+    """Return as numbers what is kept as text, as all of an instrument is."""
+    texts = {name: shown.get(name, "") for name in ("exp_month", "exp_year")}
+    return {name: int(text) if text.isdecimal() else None for name, text in texts.items()}
 
 
 # Refunds ---------------------------------------------------------------------------------------

@@ -9,23 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import LiteralString
+from typing import Generic, LiteralString, TypeVar
 
+import asyncpg
 import msgspec
 
 from tillgate.kernel.paging import Page, Rows
 from tillgate.payments.model import Attempt, Payment, Refund
 from tillgate.runtime.db import Tx
 from tillgate.runtime.listing import select_page
-from tillgate.runtime.rows import RowsOf
+from tillgate.runtime.rows import Row, RowsOf
 from tillgate.runtime.writes import Notebook
 
 _payment = msgspec.json.Decoder(Payment)
-_attempt = msgspec.json.Decoder(Attempt)
-_refund = msgspec.json.Decoder(Refund)
 _payment_rows = RowsOf(Payment)
-_attempt_rows = RowsOf(Attempt)
-_refund_rows = RowsOf(Refund)
 
 Key = tuple[int, str]
 
@@ -55,46 +52,6 @@ async def lock_payments(tx: Tx, keys: Collection[Key]) -> list[Payment]:
         """
         WITH wanted AS MATERIALIZED (
             SELECT DISTINCT merchant_id, id FROM unnest($1::bigint[], $2::text[]) k(merchant_id, id)
-            ORDER BY 1, 2
-        )
-        SELECT row_to_json(p)::text AS row FROM wanted w
-        CROSS JOIN LATERAL (SELECT * FROM payments.payments x
-            WHERE x.merchant_id = w.merchant_id AND x.id = w.id FOR UPDATE) p
-        """,
-        *_keys(keys),
-    )
-    return [_payment.decode(row["row"]) for row in rows]
-
-
-async def lock_payments_of_attempts(tx: Tx, keys: Collection[Key]) -> list[Payment]:
-    """Hold the payments that these attempts belong to."""
-    rows = await tx.all(
-        """
-        WITH wanted AS MATERIALIZED (
-            SELECT DISTINCT a.merchant_id, a.payment_id AS id
-            FROM unnest($1::bigint[], $2::text[]) k(merchant_id, id)
-            CROSS JOIN LATERAL (SELECT * FROM payments.attempts x
-                WHERE x.merchant_id = k.merchant_id AND x.id = k.id OFFSET 0) a
-            ORDER BY 1, 2
-        )
-        SELECT row_to_json(p)::text AS row FROM wanted w
-        CROSS JOIN LATERAL (SELECT * FROM payments.payments x
-            WHERE x.merchant_id = w.merchant_id AND x.id = w.id FOR UPDATE) p
-        """,
-        *_keys(keys),
-    )
-    return [_payment.decode(row["row"]) for row in rows]
-
-
-async def lock_payments_of_refunds(tx: Tx, keys: Collection[Key]) -> list[Payment]:
-    """Hold the payments that these refunds belong to."""
-    rows = await tx.all(
-        """
-        WITH wanted AS MATERIALIZED (
-            SELECT DISTINCT r.merchant_id, r.payment_id AS id
-            FROM unnest($1::bigint[], $2::text[]) k(merchant_id, id)
-            CROSS JOIN LATERAL (SELECT * FROM payments.refunds x
-                WHERE x.merchant_id = k.merchant_id AND x.id = k.id OFFSET 0) r
             ORDER BY 1, 2
         )
         SELECT row_to_json(p)::text AS row FROM wanted w
@@ -179,44 +136,96 @@ async def select_overdue_payments(tx: Tx, now: datetime, limit: int) -> list[Key
     return [(row["merchant_id"], row["id"]) for row in rows]
 
 
-# Attempts ------------------------------------------------------------------------------------
+# Attempts and refunds ------------------------------------------------------------------------
+
+Part = TypeVar("Part", Attempt, Refund)
 
 
-def insert_attempts(notes: Notebook, attempts: Sequence[Attempt]) -> None:
-    """Write new attempts."""
-    if attempts:
-        notes.later(
-            "INSERT INTO payments.attempts SELECT * FROM unnest($1::payments.attempt_row[])",
-            _attempt_rows(attempts),
-        )
+class Parts(Generic[Part]):
+    """What belongs to a payment, whose row is its lock, and is looked up at the provider."""
+
+    def __init__(self, name: LiteralString, kind: type[Part]) -> None:
+        self._name: LiteralString = name
+        self._decoder = msgspec.json.Decoder(kind)
+        self._rows = RowsOf(kind)
+
+    def rows(self, parts: Sequence[Part]) -> list[Row]:
+        """Return them as they are written."""
+        return self._rows(parts)
+
+    def decode(self, row: asyncpg.Record) -> Part:
+        """Read a row that came as JSON."""
+        return self._decoder.decode(row["row"])
+
+    def insert(self, notes: Notebook, parts: Sequence[Part]) -> None:
+        """Write new ones."""
+        if parts:
+            notes.later(self._of(_INSERT), self.rows(parts))
+
+    async def select(self, tx: Tx, keys: Collection[Key]) -> list[Part]:
+        """Read them by id; whoever changes them holds their payments' rows."""
+        return [self.decode(row) for row in await tx.all(self._of(_SELECT), *_keys(keys))]
+
+    async def select_of_payment(self, tx: Tx, merchant_id: int, payment_id: str) -> list[Part]:
+        """Read those of a payment, oldest first."""
+        rows = await tx.all(self._of(_SELECT_OF_PAYMENT), merchant_id, payment_id)
+        return [self.decode(row) for row in rows]
+
+    async def lock_payments(self, tx: Tx, keys: Collection[Key]) -> list[Payment]:
+        """Hold the payments that these belong to."""
+        rows = await tx.all(self._of(_LOCK_PAYMENTS), *_keys(keys))
+        return [_payment.decode(row["row"]) for row in rows]
+
+    async def select_due(self, tx: Tx, now: datetime, limit: int) -> list[Part]:
+        """Return those it is time to look up, the longest due first."""
+        return [self.decode(row) for row in await tx.all(self._of(_SELECT_DUE), now, limit)]
+
+    async def lease(self, tx: Tx, part: Part, until: datetime) -> bool:
+        """Put the next look-up off to `until`; False where somebody else was faster."""
+        key = (part.merchant_id, part.id)
+        return bool(await tx.run(self._of(_LEASE), *key, part.look_up_at, until))
+
+    def _of(self, sql: LiteralString) -> LiteralString:
+        return sql.replace("payments.part", self._name)
 
 
-async def select_attempts(tx: Tx, keys: Collection[Key]) -> list[Attempt]:
-    """Read attempts; whoever changes them holds their payments' rows."""
-    rows = await tx.all(
-        """
-        SELECT row_to_json(a)::text AS row FROM unnest($1::bigint[], $2::text[]) k(merchant_id, id)
-        JOIN payments.attempts a ON a.merchant_id = k.merchant_id AND a.id = k.id
-        """,
-        *_keys(keys),
+#: `payments.parts` stands for the table of either, and `payments.part_row` for its type.
+_INSERT: LiteralString = "INSERT INTO payments.parts SELECT * FROM unnest($1::payments.part_row[])"
+_SELECT: LiteralString = """
+    SELECT row_to_json(a)::text AS row FROM unnest($1::bigint[], $2::text[]) k(merchant_id, id)
+    JOIN payments.parts a ON a.merchant_id = k.merchant_id AND a.id = k.id
+    """
+_SELECT_OF_PAYMENT: LiteralString = (
+    "SELECT row_to_json(a)::text AS row FROM payments.parts a"
+    " WHERE merchant_id = $1 AND payment_id = $2 ORDER BY id"
+)
+_LOCK_PAYMENTS: LiteralString = """
+    WITH wanted AS MATERIALIZED (
+        SELECT DISTINCT a.merchant_id, a.payment_id AS id
+        FROM unnest($1::bigint[], $2::text[]) k(merchant_id, id)
+        CROSS JOIN LATERAL (SELECT * FROM payments.parts x
+            WHERE x.merchant_id = k.merchant_id AND x.id = k.id OFFSET 0) a
+        ORDER BY 1, 2
     )
-    return [_attempt.decode(row["row"]) for row in rows]
+    SELECT row_to_json(p)::text AS row FROM wanted w
+    CROSS JOIN LATERAL (SELECT * FROM payments.payments x
+        WHERE x.merchant_id = w.merchant_id AND x.id = w.id FOR UPDATE) p
+    """
+_SELECT_DUE: LiteralString = (
+    "SELECT row_to_json(a)::text AS row FROM payments.parts a"
+    " WHERE look_up_at <= $1 ORDER BY look_up_at LIMIT $2"
+)
+_LEASE: LiteralString = (
+    "UPDATE payments.parts SET look_up_at = $4, look_ups = look_ups + 1"
+    " WHERE merchant_id = $1 AND id = $2 AND look_up_at = $3"
+)
+attempts = Parts("payments.attempt", Attempt)
+refunds = Parts("payments.refund", Refund)
 
 
-async def select_attempts_of_payment(tx: Tx, merchant_id: int, payment_id: str) -> list[Attempt]:
-    """Read a payment's attempts, oldest first."""
-    rows = await tx.all(
-        "SELECT row_to_json(a)::text AS row FROM payments.attempts a"
-        " WHERE merchant_id = $1 AND payment_id = $2 ORDER BY id",
-        merchant_id,
-        payment_id,
-    )
-    return [_attempt.decode(row["row"]) for row in rows]
-
-
-def update_attempts(notes: Notebook, attempts: Sequence[Attempt]) -> None:
+def update_attempts(notes: Notebook, changed: Sequence[Attempt]) -> None:
     """Write what can change of attempts; their payments' rows are locked."""
-    if not attempts:
+    if not changed:
         return
     notes.later(
         """
@@ -230,59 +239,10 @@ def update_attempts(notes: Notebook, attempts: Sequence[Attempt]) -> None:
         FROM unnest($1::payments.attempt_row[]) u
         WHERE a.merchant_id = u.merchant_id AND a.id = u.id
         """,
-        _attempt_rows(attempts),
-        rows=len(attempts),
+        attempts.rows(changed),
+        rows=len(changed),
         otherwise="an attempt vanished",
     )
-
-
-async def select_due_attempts(tx: Tx, now: datetime, limit: int) -> list[Attempt]:
-    """Return attempts it is time to look up, the longest due first."""
-    rows = await tx.all(
-        "SELECT row_to_json(a)::text AS row FROM payments.attempts a"
-        " WHERE look_up_at <= $1 ORDER BY look_up_at LIMIT $2",
-        now,
-        limit,
-    )
-    return [_attempt.decode(row["row"]) for row in rows]
-
-
-async def lease_attempt(tx: Tx, attempt: Attempt, until: datetime) -> bool:
-    """Put the next look-up off to `until`; False where somebody else was faster."""
-    return bool(
-        await tx.run(
-            "UPDATE payments.attempts SET look_up_at = $4, look_ups = look_ups + 1"
-            " WHERE merchant_id = $1 AND id = $2 AND look_up_at = $3",
-            attempt.merchant_id,
-            attempt.id,
-            attempt.look_up_at,
-            until,
-        )
-    )
-
-
-# Refunds -------------------------------------------------------------------------------------
-
-
-def insert_refunds(notes: Notebook, refunds: Sequence[Refund]) -> None:
-    """Write new refunds."""
-    if refunds:
-        notes.later(
-            "INSERT INTO payments.refunds SELECT * FROM unnest($1::payments.refund_row[])",
-            _refund_rows(refunds),
-        )
-
-
-async def select_refunds(tx: Tx, keys: Collection[Key]) -> list[Refund]:
-    """Read refunds; whoever changes them holds their payments' rows."""
-    rows = await tx.all(
-        """
-        SELECT row_to_json(r)::text AS row FROM unnest($1::bigint[], $2::text[]) k(merchant_id, id)
-        JOIN payments.refunds r ON r.merchant_id = k.merchant_id AND r.id = k.id
-        """,
-        *_keys(keys),
-    )
-    return [_refund.decode(row["row"]) for row in rows]
 
 
 async def select_surplus_refunds(tx: Tx, keys: Collection[Key]) -> list[Refund]:
@@ -295,23 +255,12 @@ async def select_surplus_refunds(tx: Tx, keys: Collection[Key]) -> list[Refund]:
         """,
         *_keys(keys),
     )
-    return [_refund.decode(row["row"]) for row in rows]
+    return [refunds.decode(row) for row in rows]
 
 
-async def select_refunds_of_payment(tx: Tx, merchant_id: int, payment_id: str) -> list[Refund]:
-    """Read a payment's refunds, oldest first."""
-    rows = await tx.all(
-        "SELECT row_to_json(r)::text AS row FROM payments.refunds r"
-        " WHERE merchant_id = $1 AND payment_id = $2 ORDER BY id",
-        merchant_id,
-        payment_id,
-    )
-    return [_refund.decode(row["row"]) for row in rows]
-
-
-def update_refunds(notes: Notebook, refunds: Sequence[Refund]) -> None:
+def update_refunds(notes: Notebook, changed: Sequence[Refund]) -> None:
     """Write what can change of refunds; their payments' rows are locked."""
-    if not refunds:
+    if not changed:
         return
     notes.later(
         """
@@ -322,34 +271,9 @@ def update_refunds(notes: Notebook, refunds: Sequence[Refund]) -> None:
         FROM unnest($1::payments.refund_row[]) u
         WHERE r.merchant_id = u.merchant_id AND r.id = u.id
         """,
-        _refund_rows(refunds),
-        rows=len(refunds),
+        refunds.rows(changed),
+        rows=len(changed),
         otherwise="a refund vanished",
-    )
-
-
-async def select_due_refunds(tx: Tx, now: datetime, limit: int) -> list[Refund]:
-    """Return refunds it is time to look up, the longest due first."""
-    rows = await tx.all(
-        "SELECT row_to_json(r)::text AS row FROM payments.refunds r"
-        " WHERE look_up_at <= $1 ORDER BY look_up_at LIMIT $2",
-        now,
-        limit,
-    )
-    return [_refund.decode(row["row"]) for row in rows]
-
-
-async def lease_refund(tx: Tx, refund: Refund, until: datetime) -> bool:
-    """Put the next look-up off to `until`; False where somebody else was faster."""
-    return bool(
-        await tx.run(
-            "UPDATE payments.refunds SET look_up_at = $4, look_ups = look_ups + 1"
-            " WHERE merchant_id = $1 AND id = $2 AND look_up_at = $3",
-            refund.merchant_id,
-            refund.id,
-            refund.look_up_at,
-            until,
-        )
     )
 
 
@@ -435,7 +359,7 @@ async def select_attempt_page(
         filters,
         (merchant_id, "att", *values),
         page,
-        lambda row: _attempt.decode(row["row"]),
+        attempts.decode,
     )
 
 
@@ -467,7 +391,7 @@ async def select_refund_page(
         filters,
         (merchant_id, "re", *values),
         page,
-        lambda row: _refund.decode(row["row"]),
+        refunds.decode,
     )
 
 

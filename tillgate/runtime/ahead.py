@@ -15,11 +15,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 
 from tillgate.kernel.errors import Refusal
 from tillgate.runtime.db import CommitUnknown, Database, DatabaseUnavailable, Tx
 from tillgate.runtime.lane import Handler, Item, Lane, Result, fail
+
+#: More than ever wait: only what is taken or written is of interest.
+_NOBODY: Final = 1 << 30
+#: What part of all that is asked at a time makes a batch.
+_SHARE: Final = 4 / 9
 
 Given = TypeVar("Given", contravariant=True)
 Answer = TypeVar("Answer", covariant=True)
@@ -80,35 +85,46 @@ class AheadLane(Lane[Item, Result]):
         self._most = 0
         #: Whether everything drafted so far has come true, or still may.
         self._holds = True
-        #: Rung when something has come, was taken or was written.
+        #: Rung when as many wait as are wanted, and when a batch was taken or written.
         self._bell: asyncio.Future[None] | None = None
+        self._wanted = 1
 
     def _came(self) -> None:
+        if len(self._waiting) >= self._wanted:
+            self._ring()
+
+    def _ring(self) -> None:
         if self._bell is not None and not self._bell.done():
             self._bell.set_result(None)
 
-    async def _something(self) -> None:
+    async def _news(self, wanted: int) -> None:
+        """Wait until so many are waiting, or a batch was taken or written."""
+        self._wanted = wanted
         self._bell = asyncio.get_running_loop().create_future()
         await self._bell
 
     async def _run(self) -> None:
         while self._waiting or self._under_way is not None:
             if self._ready is not None:
-                await self._something()
+                await self._news(_NOBODY)
                 continue
             batch = await self._gathered()
             if batch:
                 await self._dispatch(batch)
             elif self._under_way is not None:
-                await self._something()
+                await self._news(1)
 
     async def _gathered(self) -> list[tuple[Item, asyncio.Future[Result]]]:
-        """Return about a third of all that is asked at a time, but for keys being written.
+        """Return a share of all that is asked at a time, but for keys being written.
 
         The rest is then being written, or answered and asked anew. Were all of it to wait for one
-        batch, nobody would decide while the database writes, nor it write while they decide.
+        batch, nobody would decide while the database writes, nor it write while they decide; were
+        it few, each would pay for a commit of its own. While another is being written there is
+        time to let them come; once it is written, nobody is waited for.
         """
-        share = max(self._most // 3, 1)
+        share = max(int(self._most * _SHARE), 1)
+        while self._under_way is not None and len(self._waiting) < share:
+            await self._news(share)
         seen = -1
         while seen < len(self._waiting) < share:
             seen = len(self._waiting)
@@ -124,7 +140,7 @@ class AheadLane(Lane[Item, Result]):
         draft = await self._drafted(batch) if self._holds else None
         if draft is None or not self._holds:
             while self._under_way is not None:
-                await self._something()
+                await self._news(_NOBODY)
             self._ahead.forget()
             self._holds = True
             draft = await self._drafted(batch)
@@ -155,7 +171,7 @@ class AheadLane(Lane[Item, Result]):
             while self._ready is not None:
                 drafted = self._under_way = self._ready
                 self._ready = None
-                self._came()
+                self._ring()
                 if not self._holds:
                     await self._write(drafted.batch)
                 elif await self._write_draft(drafted):
@@ -163,7 +179,7 @@ class AheadLane(Lane[Item, Result]):
                     loop.call_soon(self._settle, drafted.batch, drafted.draft.results)
         finally:
             self._under_way = None
-            self._came()
+            self._ring()
 
     async def _write_draft(self, drafted: _Drafted[Item, Result]) -> bool:
         """Write a batch as it was decided; where that did not come true, the drafts do not hold."""

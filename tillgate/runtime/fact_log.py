@@ -92,11 +92,12 @@ async def claim_facts(tx: Tx, merchant_id: int, fact_ids: Sequence[str]) -> list
     rows = await tx.all(
         """
         WITH due AS MATERIALIZED (
-            SELECT merchant_id, id FROM runtime.outbox WHERE merchant_id = $1
-            AND id = ANY ($2::text[]) ORDER BY id FOR UPDATE SKIP LOCKED
+            SELECT merchant_id, id, ctid AS place FROM runtime.outbox
+            WHERE merchant_id = $1 AND id = ANY ($2::text[])
+            ORDER BY id FOR UPDATE SKIP LOCKED
         ), taken AS (
             DELETE FROM runtime.outbox o
-            WHERE o.merchant_id = $1 AND o.id = ANY (ARRAY(SELECT id FROM due))
+            WHERE o.merchant_id = $1 AND o.ctid = ANY (ARRAY(SELECT place FROM due))
         )
         SELECT f.* FROM due JOIN runtime.facts f
             ON f.merchant_id = due.merchant_id AND f.id = due.id

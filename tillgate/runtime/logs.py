@@ -96,38 +96,51 @@ class Writer(logging.Handler):
         self._thread.start()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Lay the line down; nothing is encoded here, and a busy thread is not woken."""
-        sequence = next(self._sequence)
-        if len(self._waiting) < _MOST_WAITING:
-            self._waiting.append(self._line(record, sequence))
-        if not self._is_busy:
-            self._come.set()
-
-    def close(self) -> None:
-        """Write what is waiting, then end."""
-        self._is_closed = True
-        self._come.set()
-        self._thread.join(timeout=5)
-        super().close()
-
-    def _line(self, record: logging.LogRecord, sequence: int) -> dict[str, Any]:
-        line: dict[str, Any] = {
-            "@timestamp": record.created,
-            "log.level": record.levelname.lower(),
-            "log.logger": record.name,
-            "message": _message(record),
-            "event.sequence": sequence,
-            **self._always,
-        }
-        for source in (_bound.get(), record.__dict__):
-            for name in FIELDS.intersection(source):
-                line[name] = source[name]
+        """Lay a record down."""
+        line = self._begun(record.created, record.levelname, record.name, _message(record))
+        _add(line, record.__dict__)
         if record.exc_info and record.exc_info[0] is not None:
             kind, error, trace = record.exc_info
             line["error.type"] = kind.__name__
             line["error.message"] = str(error)
             line["error.stack_trace"] = "".join(traceback.format_exception(kind, error, trace))
+        self._lay_down(line)
+
+    def say(self, logger: str, message: str, fields: Mapping[str, object]) -> None:
+        """Lay a line of level `info` down."""
+        now = time.time()  # noqa: TID251  the clock that records are stamped by
+        line = self._begun(now, "INFO", logger, message)
+        _add(line, fields)
+        self._lay_down(line)
+
+    def close(self) -> None:
+        """Write what is waiting, then end."""
+        global _writer  # noqa: PLW0603  see below
+        if _writer is self:
+            _writer = None
+        self._is_closed = True
+        self._come.set()
+        self._thread.join(timeout=5)
+        super().close()
+
+    def _begun(self, at: float, level: str, logger: str, message: str) -> dict[str, Any]:
+        line: dict[str, Any] = {
+            "@timestamp": at,
+            "log.level": level.lower(),
+            "log.logger": logger,
+            "message": message,
+            "event.sequence": next(self._sequence),
+            **self._always,
+        }
+        _add(line, _bound.get())
         return line
+
+    def _lay_down(self, line: dict[str, Any]) -> None:
+        """Nothing is encoded here, and a busy thread is not woken."""
+        if len(self._waiting) < _MOST_WAITING:
+            self._waiting.append(line)
+        if not self._is_busy:
+            self._come.set()
 
     def _write_all(self) -> None:
         while not self._is_closed:
@@ -157,11 +170,31 @@ class Writer(logging.Handler):
             return
 
 
+#: Where this process's logs go.
+_writer: Writer | None = None
+
+
+def say(logger: logging.Logger, message: str, fields: Mapping[str, object]) -> None:
+    """Do what `logger.info(message, extra=fields)` does, at a quarter of the cost: no record is made.
+
+    For lines that every request writes.
+    """
+    if not logger.isEnabledFor(logging.INFO):
+        return
+    if _writer is None:
+        logger.info(message, extra=fields)
+    else:
+        _writer.say(logger.name, message, fields)
+
+
 def configure(
     settings: LogSettings, *, service: str = "tillgate", stream: TextIO | None = None
 ) -> Writer:
     """Send all of this process's logs to `stream` (the standard error); close the result at the end."""
-    writer = Writer(stream or sys.stderr, service=service, is_json=settings.format == "json")
+    global _writer  # noqa: PLW0603  logging is the process's, and so is this
+    writer = _writer = Writer(
+        stream or sys.stderr, service=service, is_json=settings.format == "json"
+    )
     root = logging.getLogger()
     for handler in list(root.handlers):
         root.removeHandler(handler)
@@ -176,6 +209,11 @@ def configure(
     logging.getLogger("uvicorn.access").disabled = True
     logging.getLogger("aiohttp.access").disabled = True
     return writer
+
+
+def _add(line: dict[str, Any], fields: Mapping[str, object]) -> None:
+    for name in FIELDS.intersection(fields):
+        line[name] = fields[name]
 
 
 def _message(record: logging.LogRecord) -> str:

@@ -22,6 +22,13 @@ class MigrationRefused(Exception):
     """The migrations on disk do not continue what the database has."""
 
 
+class SchemaOutdated(Exception):
+    """The database lacks migrations that this version works with."""
+
+    def __init__(self, missing: list[str], *, has_any: bool) -> None:
+        super().__init__(f"{_lacking(missing, has_any=has_any)} Run `tillgate migrate`.")
+
+
 @dataclass(frozen=True, slots=True)
 class Migration:
     """One file: `0001` of `0001_kernel_tables.sql`, its text and the digest of its text."""
@@ -67,6 +74,20 @@ async def pending(dsn: str) -> list[str]:
         return [migration.name for migration in on_disk() if migration.name not in known]
     finally:
         await connection.close()
+
+
+async def require_all(dsn: str) -> None:
+    """Raise `SchemaOutdated` where the database lacks a migration; one of a newer version may be."""
+    missing = await pending(dsn)
+    if missing:
+        raise SchemaOutdated(missing, has_any=len(missing) < len(on_disk()))
+
+
+def _lacking(missing: list[str], *, has_any: bool) -> str:
+    if not has_any:
+        return "Tillgate has not been set up in this database."
+    more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+    return f"The database lacks migration {missing[0]}{more}."
 
 
 def _connection(connection: Any) -> Any:

@@ -64,16 +64,18 @@ async def merchants_waiting(tx: Tx) -> list[int]:
 async def claim(tx: Tx, merchant_id: int, limit: int) -> list[Fact]:
     """Take up to `limit` facts of one merchant that nobody else is taking, oldest first.
 
-    They count as relayed when this transaction commits.
+    They count as relayed when this transaction commits. They are deleted by place: by id, each row
+    would be compared with each id.
     """
     rows = await tx.all(
         """
         WITH due AS MATERIALIZED (
-            SELECT merchant_id, id FROM runtime.outbox WHERE merchant_id = $1
-            ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED
+            SELECT merchant_id, id, ctid AS place FROM runtime.outbox
+            WHERE merchant_id = $1 ORDER BY id LIMIT $2
+            FOR UPDATE SKIP LOCKED
         ), taken AS (
             DELETE FROM runtime.outbox o
-            WHERE o.merchant_id = $1 AND o.id = ANY (ARRAY(SELECT id FROM due))
+            WHERE o.merchant_id = $1 AND o.ctid = ANY (ARRAY(SELECT place FROM due))
         )
         SELECT f.* FROM due CROSS JOIN LATERAL (SELECT * FROM runtime.facts x
             WHERE x.merchant_id = due.merchant_id AND x.id = due.id OFFSET 0) f

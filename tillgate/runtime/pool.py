@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import Any, Protocol
 
 import asyncpg
@@ -41,40 +42,37 @@ class Pool:
         self._size = size
         self._idle: list[Connection] = []
         self._lent: set[Connection] = set()
-        #: Connections being opened.
+        #: Connections being opened, or about to be by one who has waited.
         self._opening = 0
-        #: Those who wait: given a connection, or None where there is room to open one.
+        #: Those who wait: given a connection, or None where it is theirs to open one.
         self._waiting: deque[asyncio.Future[Connection | None]] = deque()
         self._is_closed = False
         self._all_back = asyncio.Event()
 
     async def acquire(self) -> Connection:
         """Lend a connection, waiting for one if all are out."""
-        while True:
-            if self._is_closed:
-                raise asyncpg.InterfaceError("the pool is closed")
-            while self._idle:
-                connection = self._idle.pop()
-                if not connection.is_closed():
-                    return self._lend(connection)
-            if len(self._lent) + self._opening < self._size:
-                return await self._open()
-            given = await self._wait()
-            if given is not None:
-                return given
+        if self._is_closed:
+            raise _closed()
+        while self._idle:
+            connection = self._idle.pop()
+            if not connection.is_closed():
+                return self._lend(connection)
+        if len(self._lent) + self._opening < self._size:
+            self._opening += 1
+            return await self._open()
+        return await self._wait() or await self._open()
 
     async def _open(self) -> Connection:
-        self._opening += 1
+        """Open a connection; that there is room for it has been counted."""
         try:
             connection = await self._connect()
         except BaseException:
-            self._opening -= 1
-            self._call_next(None)
+            self._leave_room()
             raise
         self._opening -= 1
         if self._is_closed:
             connection.terminate()
-            raise asyncpg.InterfaceError("the pool is closed")
+            raise _closed()
         return self._lend(connection)
 
     async def _wait(self) -> Connection | None:
@@ -83,12 +81,15 @@ class Pool:
         try:
             return await turn
         except BaseException:
-            if turn.done() and not turn.cancelled() and turn.exception() is None:
-                given = turn.result()  # given to one who has gone away in the same moment
+            if turn.cancelled() or not turn.done():
+                with suppress(ValueError):  # who gives may have passed over it already
+                    self._waiting.remove(turn)
+            elif turn.exception() is None:  # served, and gone away in the same moment
+                given = turn.result()
                 if given is not None:
                     self.release(given)
                 else:
-                    self._call_next(None)
+                    self._leave_room()
             raise
 
     def _lend(self, connection: Connection) -> Connection:
@@ -97,12 +98,11 @@ class Pool:
 
     def release(self, connection: Connection) -> None:
         """Take a connection back; one that is broken is not lent again."""
-        if connection.is_closed() or self._is_closed:
+        if connection.is_closed():
             self._lent.discard(connection)
-            if not connection.is_closed():
-                connection.terminate()
-            self._call_next(None)
-        elif not self._call_next(connection):
+            self._opening += 1
+            self._leave_room()
+        elif not self._serve(connection):
             self._lent.discard(connection)
             self._idle.append(connection)
         if self._is_closed and not self._lent:
@@ -114,36 +114,52 @@ class Pool:
         for connection in idle:
             connection.terminate()
 
-    def _call_next(self, connection: Connection | None) -> bool:
-        """Give the first who waits a connection, or the room to open one."""
+    def _leave_room(self) -> None:
+        """Pass on the right to open a connection; without anybody who waits, there is room."""
+        if not self._serve(None):
+            self._opening -= 1
+
+    def _serve(self, given: Connection | None) -> bool:
+        """Give it to who has waited longest."""
         while self._waiting:
             turn = self._waiting.popleft()
             if not turn.done():
-                turn.set_result(connection)
+                turn.set_result(given)
                 return True
         return False
 
     async def close(self) -> None:
-        """Close all connections, those that are out when they come back."""
-        self._is_closed = True
-        for turn in self._waiting:
-            if not turn.done():
-                turn.set_result(None)
-        self._waiting.clear()
-        idle, self._idle = self._idle, []
-        if self._lent:
-            await self._all_back.wait()
-        for connection in idle:
-            await connection.close()
+        """Close all connections, once those that are out have come back."""
+        self._turn_away()
+        try:
+            if self._lent:
+                await self._all_back.wait()
+            for connection in self._idle:
+                with suppress(OSError, asyncpg.InterfaceError, asyncpg.PostgresError):  # it is gone
+                    await connection.close()
+        finally:
+            self.terminate()
 
     def terminate(self) -> None:
         """Drop all connections at once."""
-        self._is_closed = True
+        self._turn_away()
         for connection in (*self._idle, *self._lent):
             connection.terminate()
         self._idle.clear()
+
+    def _turn_away(self) -> None:
+        """Lend nothing any more, nor let anybody wait for it."""
+        self._is_closed = True
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_exception(_closed())
 
     @property
     def in_use(self) -> int:
         """Connections that are out."""
         return len(self._lent)
+
+
+def _closed() -> Exception:
+    return asyncpg.InterfaceError("the pool is closed")

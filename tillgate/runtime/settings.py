@@ -12,6 +12,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, Literal, cast
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -208,6 +209,10 @@ def _checked(settings: Settings) -> Settings:
 
 
 def _is_address(url: str) -> bool:
+    try:
+        urlsplit(url)  # what the driver reads it with; not every Python takes a list of hosts
+    except ValueError:
+        return False
     scheme, _, rest = url.partition("://")
     hosts = re.split(r"[/?]", rest)[0].rpartition("@")[2]
     ports = [host.rpartition("]")[2].rpartition(":")[2] for host in hosts.split(",") if ":" in host]

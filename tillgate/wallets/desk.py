@@ -6,7 +6,7 @@ until the transaction ends.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -197,13 +197,21 @@ class Desk:
             created_at=posted.at,
         )
 
-    def inherit(self, last: Desk) -> None:
-        """Lay on the desk what the one before has changed, as it leaves it."""
-        for key in (*last._opened, *last._terms, *last._counted):
-            self.take_in(last.wallets[key])
-        self.holds = {key: last.holds[key] for key in last._held}
+    def inherit(self, last: Desk, orders: Sequence[AnyOrder]) -> None:
+        """Lay on the desk what these orders name of what the one before has changed."""
+        holds, transactions = _named(orders)
+        self.holds = {key: last.holds[key] for key in holds & last._held.keys()}
         changed = {(one.merchant_id, one.id) for one in last._new} | last._refunded.keys()
-        self.transactions = {key: last.transactions[key] for key in changed}
+        self.transactions = {key: last.transactions[key] for key in transactions & changed}
+
+    def recall(
+        self, known: Mapping[Key, Wallet], orders: Sequence[AnyOrder]
+    ) -> Mapping[Key, Wallet]:
+        """Lay on the desk the wallets of these orders that are known; return them."""
+        recalled = {key: known[key] for key in wallet_keys(self, orders) if key in known}
+        for wallet in recalled.values():
+            self.take_in(wallet)
+        return recalled
 
     def save(self, notes: Notebook) -> None:
         """Write everything but the books."""
@@ -247,7 +255,7 @@ async def lay(tx: Tx, desk: Desk, orders: Sequence[AnyOrder], *, are_new: bool =
     the database where one has, and whoever refuses must ask.
     """
     await _load_by_id(tx, desk, orders)
-    await load_wallets(tx, desk, _wallet_keys(desk, orders))
+    await load_wallets(tx, desk, wallet_keys(desk, orders))
     openings = [order for order in orders if isinstance(order, OpenWallet)]
     if openings:
         await _open_accounts(tx, desk, openings)
@@ -270,6 +278,21 @@ async def load_accounts(tx: Tx, desk: Desk) -> None:
 
 
 async def _load_by_id(tx: Tx, desk: Desk, orders: Sequence[AnyOrder]) -> None:
+    holds, _ = _named(orders)
+    holds -= desk.holds.keys()
+    if holds:
+        for hold in await store.select_holds(tx, holds):
+            desk.holds[hold.merchant_id, hold.id] = hold
+    refunded = {
+        (order.merchant_id, order.transaction_id)
+        for order in orders
+        if isinstance(order, RefundSpend)
+    }
+    await _load_transactions(tx, desk, refunded)
+
+
+def _named(orders: Iterable[AnyOrder]) -> tuple[set[Key], set[Key]]:
+    """Return the holds and the transactions that orders name, those they would make included."""
     holds: set[Key] = set()
     transactions: set[Key] = set()
     for order in orders:
@@ -277,13 +300,11 @@ async def _load_by_id(tx: Tx, desk: Desk, orders: Sequence[AnyOrder]) -> None:
             holds.add((order.merchant_id, order.id))
         elif isinstance(order, CaptureHold | ReleaseHold):
             holds.add((order.merchant_id, order.hold_id))
-        elif isinstance(order, RefundSpend):
+        if isinstance(order, RefundSpend):
             transactions.add((order.merchant_id, order.transaction_id))
-    holds -= desk.holds.keys()
-    if holds:
-        for hold in await store.select_holds(tx, holds):
-            desk.holds[hold.merchant_id, hold.id] = hold
-    await _load_transactions(tx, desk, transactions)
+        if isinstance(order, Spend | RefundSpend | CaptureHold | Transfer):
+            transactions.add((order.merchant_id, order.id))
+    return holds, transactions
 
 
 async def _load_transactions(tx: Tx, desk: Desk, keys: Collection[Key]) -> None:
@@ -295,7 +316,8 @@ async def _load_transactions(tx: Tx, desk: Desk, keys: Collection[Key]) -> None:
         )
 
 
-def _wallet_keys(desk: Desk, orders: Iterable[AnyOrder]) -> set[Key]:
+def wallet_keys(desk: Desk, orders: Iterable[AnyOrder]) -> set[Key]:
+    """Return the wallets that orders name, and those of the holds and transactions on the desk."""
     keys = {(hold.merchant_id, hold.wallet_id) for hold in desk.holds.values()}
     keys |= {
         (known.transaction.merchant_id, known.transaction.wallet_id)
@@ -354,7 +376,7 @@ async def _load_books(tx: Tx, desk: Desk, orders: Sequence[AnyOrder]) -> None:
     }
     if repeated:
         await _load_transactions(tx, desk, repeated)
-        await load_wallets(tx, desk, _wallet_keys(desk, ()))
+        await load_wallets(tx, desk, wallet_keys(desk, ()))
         await ledger.load(tx, desk.books, accounts=_account_keys(desk))
 
 

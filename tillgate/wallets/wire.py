@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, TypedDict
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -218,14 +218,29 @@ class ShownHold(msgspec.Struct, frozen=True, kw_only=True):
     wallet: str
 
 
+class _Head(TypedDict):
+    """What every order says first: whose it is, when it came, and by which request."""
+
+    merchant_id: int
+    at: datetime
+    request_id: str | None
+    idempotency_key: str | None
+
+
+def _head(call: Call, at: datetime) -> _Head:
+    return {
+        "merchant_id": call.merchant_id,
+        "at": at,
+        "request_id": call.request_id,
+        "idempotency_key": call.idempotency_key,
+    }
+
+
 def read_new_wallet(call: Call, body: CreateWallet, at: datetime) -> OpenWallet:
     """Return the wallet to be opened."""
     limits = body.limits
     return OpenWallet(
-        merchant_id=call.merchant_id,
-        at=at,
-        request_id=call.request_id,
-        idempotency_key=call.idempotency_key,
+        **_head(call, at),
         id=new_id("wal"),
         customer_id=body.customer,
         currency=currency(body.currency),
@@ -238,10 +253,7 @@ def read_new_wallet(call: Call, body: CreateWallet, at: datetime) -> OpenWallet:
 def read_wallet_change(call: Call, body: ChangeWallet, at: datetime) -> UpdateWallet:
     """Return what is to be changed of the wallet in the path."""
     return UpdateWallet(
-        merchant_id=call.merchant_id,
-        at=at,
-        request_id=call.request_id,
-        idempotency_key=call.idempotency_key,
+        **_head(call, at),
         wallet_id=call.id,
         limit_single=body.limits.single,
         limit_daily=body.limits.daily,
@@ -264,10 +276,7 @@ def read_words(
 def read_move(call: Call, news: News, at: datetime) -> MoveWallet:
     """Return the order to freeze, unfreeze, close or reopen the wallet in the path."""
     return MoveWallet(
-        merchant_id=call.merchant_id,
-        at=at,
-        request_id=call.request_id,
-        idempotency_key=call.idempotency_key,
+        **_head(call, at),
         wallet_id=call.id,
         news=news,
     )
@@ -276,10 +285,7 @@ def read_move(call: Call, news: News, at: datetime) -> MoveWallet:
 def read_spend(call: Call, body: SpendForm, at: datetime) -> Spend:
     """Return what is to be spent from the wallet in the path."""
     return Spend(
-        merchant_id=call.merchant_id,
-        at=at,
-        request_id=call.request_id,
-        idempotency_key=call.idempotency_key,
+        **_head(call, at),
         id=new_id("wtx"),
         wallet_id=call.id,
         amount=Money(body.amount, currency(body.currency)),
@@ -292,10 +298,7 @@ def read_spend(call: Call, body: SpendForm, at: datetime) -> Spend:
 def read_transfer(call: Call, body: TransferForm, at: datetime) -> Transfer:
     """Return what is to be moved from the wallet in the path."""
     return Transfer(
-        merchant_id=call.merchant_id,
-        at=at,
-        request_id=call.request_id,
-        idempotency_key=call.idempotency_key,
+        **_head(call, at),
         id=new_id("wtx"),
         wallet_id=call.id,
         to_wallet_id=body.to,
@@ -308,10 +311,7 @@ def read_transfer(call: Call, body: TransferForm, at: datetime) -> Transfer:
 def read_refund(call: Call, body: RefundSpendForm, unit: Currency, at: datetime) -> RefundSpend:
     """Return what is to be given back of the transaction in the path."""
     return RefundSpend(
-        merchant_id=call.merchant_id,
-        at=at,
-        request_id=call.request_id,
-        idempotency_key=call.idempotency_key,
+        **_head(call, at),
         id=new_id("wtx"),
         transaction_id=call.id,
         amount=None if body.amount is None else Money(body.amount, unit),
@@ -326,10 +326,7 @@ def read_hold(call: Call, body: HoldForm, at: datetime) -> PlaceHold:
     if expires_at is not None and expires_at <= at:
         raise FieldRefused("expires_at", "expires_at must be in the future.")
     return PlaceHold(
-        merchant_id=call.merchant_id,
-        at=at,
-        request_id=call.request_id,
-        idempotency_key=call.idempotency_key,
+        **_head(call, at),
         id=new_id("hold"),
         wallet_id=call.id,
         amount=Money(body.amount, currency(body.currency)),
@@ -342,10 +339,7 @@ def read_hold(call: Call, body: HoldForm, at: datetime) -> PlaceHold:
 def read_capture(call: Call, body: CaptureForm, unit: Currency, at: datetime) -> CaptureHold:
     """Return what is to be spent of the hold in the path."""
     return CaptureHold(
-        merchant_id=call.merchant_id,
-        at=at,
-        request_id=call.request_id,
-        idempotency_key=call.idempotency_key,
+        **_head(call, at),
         id=new_id("wtx"),
         hold_id=call.id,
         amount=None if body.amount is None else Money(body.amount, unit),
@@ -356,10 +350,7 @@ def read_capture(call: Call, body: CaptureForm, unit: Currency, at: datetime) ->
 def read_release(call: Call, at: datetime) -> ReleaseHold:
     """Return the order to free the hold in the path."""
     return ReleaseHold(
-        merchant_id=call.merchant_id,
-        at=at,
-        request_id=call.request_id,
-        idempotency_key=call.idempotency_key,
+        **_head(call, at),
         hold_id=call.id,
     )
 

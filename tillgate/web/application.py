@@ -16,6 +16,7 @@ import msgspec
 
 from tillgate.kernel.errors import FieldRefused, Refusal
 from tillgate.kernel.ids import new_id
+from tillgate.runtime import logs
 from tillgate.runtime.db import CommitUnknown
 from tillgate.runtime.idempotency import TRANSIENT, Claimed, Claims, Stored
 from tillgate.web.answering import send_whole
@@ -208,19 +209,19 @@ class Api:
     ) -> None:
         if self._observe is not None:
             self._observe(row, answer.status, seconds)
-        if _log.isEnabledFor(logging.INFO):
-            _log.info(
-                "request",
-                extra={
-                    "request.id": request_id,
-                    "http.method": scope["method"],
-                    "http.route": scope["path"] if row else None,
-                    "operation": row.name if row else None,
-                    "http.status": answer.status,
-                    "duration_ms": round(seconds * 1000, 1),
-                    "merchant": call.caller.merchant_id if call else None,
-                },
-            )
+        logs.say(
+            _log,
+            "request",
+            {
+                "request.id": request_id,
+                "http.method": scope["method"],
+                "http.route": scope["path"] if row else None,
+                "operation": row.name if row else None,
+                "http.status": answer.status,
+                "duration_ms": round(seconds * 1000, 1),
+                "merchant": call.caller.merchant_id if call else None,
+            },
+        )
 
 
 def _headers(scope: Scope) -> dict[bytes, bytes]:

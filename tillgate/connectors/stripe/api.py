@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal
@@ -116,56 +116,57 @@ class Api:
     async def find_intent(
         self, attempt_id: str, since: datetime, now: datetime
     ) -> wire.Body | Unknown | NotFound:
-        """Find an attempt's PaymentIntent: quickly by search, or else surely by listing."""
+        """Find an attempt's PaymentIntent: quickly by search, or else surely by listing.
+
+        Where several bear the attempt's number, none is chosen: `Unknown` names them.
+        """
         address = f"{wire.INTENTS}/search"
         found = await self.get("intent_search", address, wire.search_params(attempt_id))
         if isinstance(found, Answer):
-            for intent in wire.rows(found.body):
-                if wire.metadata(intent, "attempt") == attempt_id:
-                    return intent
+            marked = wire.marked(wire.rows(found.body), "attempt", attempt_id)
+            if marked:
+                return wire.only(marked)
         return await self._list_intents(attempt_id, since, now)
 
     async def _list_intents(
         self, attempt_id: str, since: datetime, now: datetime
     ) -> wire.Body | Unknown | NotFound:
-        after: str | None = None
-        for _ in range(_MAX_PAGES):
+        async def page(after: str | None) -> Answer | Unknown:
             params = wire.list_params(since, now, after)
-            page = await self.get("intent_list", wire.INTENTS, params)
-            found = _on_page(page, "attempt", attempt_id)
-            if not isinstance(found, str):
-                return found
-            after = found
-        return Unknown("more orders in the window than we list")
+            return await self.get("intent_list", wire.INTENTS, params)
+
+        return await _only_of_all(page, "attempt", attempt_id)
 
     async def find_refund(self, intent: str, refund_id: str) -> wire.Body | Unknown | NotFound:
         """Find a refund among those of its PaymentIntent."""
-        params = {"payment_intent": intent, "limit": "100"}
-        for _ in range(_MAX_PAGES):
-            page = await self.get("refund_list", wire.REFUNDS, params)
-            found = _on_page(page, "refund", refund_id)
-            if not isinstance(found, str):
-                return found
-            params["starting_after"] = found
-        return Unknown("more refunds than we list")
+
+        async def page(after: str | None) -> Answer | Unknown:
+            return await self.get("refund_list", wire.REFUNDS, wire.refunds_params(intent, after))
+
+        return await _only_of_all(page, "refund", refund_id)
 
 
-def _on_page(
-    page: Answer | Unknown, name: str, wanted: str
-) -> wire.Body | Unknown | NotFound | str:
-    """Return the object so marked, or the cursor of the next page."""
-    if isinstance(page, Unknown):
-        return page
-    if page.status != 200 or page.body.get("object") != "list":
-        return wire.unrecognised(page.status, page.error)
-    found = wire.rows(page.body)
-    for row in found:
-        if wire.metadata(row, name) == wanted:
-            return row
-    if page.body.get("has_more") is False:
-        return NotFound()
-    cursor = found[-1].get("id") if found else None
-    return cursor if isinstance(cursor, str) else Unknown("a list without an end")
+async def _only_of_all(
+    page_after: Callable[[str | None], Awaitable[Answer | Unknown]], name: str, wanted: str
+) -> wire.Body | Unknown | NotFound:
+    """Read every page, for a second object so marked may be on the last."""
+    found: list[wire.Body] = []
+    after: str | None = None
+    for _ in range(_MAX_PAGES):
+        page = await page_after(after)
+        if isinstance(page, Unknown):
+            return page
+        if page.status != 200 or page.body.get("object") != "list":
+            return wire.unrecognised(page.status, page.error)
+        rows = wire.rows(page.body)
+        found += wire.marked(rows, name, wanted)
+        if page.body.get("has_more") is False:
+            return wire.only(found)
+        cursor = rows[-1].get("id") if rows else None
+        if not isinstance(cursor, str):
+            return Unknown("a list without an end")
+        after = cursor
+    return Unknown("more in the window than we list")
 
 
 def path_of(collection: str, identifier: str, action: str = "") -> str:

@@ -73,18 +73,20 @@ class Stripe:
                 return found
             return await self._read(Answer(200, found), attempt_id, now)
         address = path_of(wire.INTENTS, reference)
-        answer = await self._api.get("look_up", address, {"expand[0]": "latest_charge"})
+        answer = await self._api.get("look_up", address, wire.EXPANDED)
         if isinstance(answer, Unknown):
             return answer
         if answer.status != 200:
             return wire.unrecognised(answer.status, answer.error)
+        if answer.body.get("id") != reference:
+            return Unknown("the answer is about another order")
         return await self._read(answer, attempt_id, now)
 
     async def capture(
         self, attempt_id: str, reference: str, amount: Money, *, now: datetime
     ) -> Outcome | CaptureRefused:
         """Take reserved money, all or part of it; the rest is released."""
-        form = {"amount_to_capture": str(amount.minor), "expand[0]": "latest_charge"}
+        form = {"amount_to_capture": str(amount.minor), **wire.EXPANDED}
         key = f"{attempt_id}-capture-{amount.minor}"
         path = path_of(wire.INTENTS, reference, "/capture")
         answer = await self._api.post("capture", path, form, key)

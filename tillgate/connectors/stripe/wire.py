@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final, cast
@@ -36,6 +36,10 @@ from tillgate.kernel.money import CURRENCIES, Money
 INTENTS: Final = "/v1/payment_intents"
 REFUNDS: Final = "/v1/refunds"
 ACCOUNT: Final = "/v1/account"
+#: The charge tells which card was charged; before there is one, the payment method tells which
+#: will be. An event has neither in full, so what is not asked for now is never heard.
+EXPANDED: Final = {"expand[0]": "latest_charge", "expand[1]": "payment_method"}
+_ALL_EXPANDED: Final = {name: f"data.{path}" for name, path in EXPANDED.items()}
 
 #: Codes of a refused request that say the order can never be made as it was asked.
 _REFUSALS: Final = frozenset(
@@ -69,6 +73,7 @@ _CARD_FIELDS: Final = ("brand", "last4", "exp_month", "exp_year", "country", "fu
 _CLOCK_SLACK_SECONDS: Final = 300
 _CALLED_WITHIN_SECONDS: Final = 600
 _LATEST_SECONDS: Final = 10**11
+_MOST_CLAIMANTS: Final = 10
 
 Body = Mapping[str, Any]
 
@@ -98,7 +103,7 @@ def charge_form(charge: Charge, account: str | None) -> dict[str, str]:
         "payment_method_types[0]": "card",
         "capture_method": "automatic" if charge.capture else "manual",
         "description": charge.description[:1000],
-        "expand[0]": "latest_charge",
+        **EXPANDED,
         **{f"metadata[{name}]": value for name, value in charge.metadata.items()},
         "metadata[attempt]": charge.attempt_id,
         **named,
@@ -112,7 +117,7 @@ def charge_form(charge: Charge, account: str | None) -> dict[str, str]:
 
 def search_params(attempt_id: str) -> dict[str, str]:
     """Return the search for an attempt's PaymentIntent."""
-    return {"query": f"metadata['attempt']:'{attempt_id}'", "expand[0]": "data.latest_charge"}
+    return {"query": f"metadata['attempt']:'{attempt_id}'", **_ALL_EXPANDED}
 
 
 def list_params(since: datetime, now: datetime, after: str | None) -> dict[str, str]:
@@ -123,8 +128,14 @@ def list_params(since: datetime, now: datetime, after: str | None) -> dict[str, 
         "created[gte]": str(unix(since) - _CLOCK_SLACK_SECONDS),
         "created[lte]": str(latest + _CLOCK_SLACK_SECONDS),
         "limit": "100",
-        "expand[0]": "data.latest_charge",
+        **_ALL_EXPANDED,
     }
+    return page if after is None else {**page, "starting_after": after}
+
+
+def refunds_params(intent: str, after: str | None) -> dict[str, str]:
+    """Return one page of a PaymentIntent's refunds."""
+    page = {"payment_intent": intent, "limit": "100"}
     return page if after is None else {**page, "starting_after": after}
 
 
@@ -150,8 +161,8 @@ def intent_outcome(intent: Body, attempt_id: str, ours: Ours) -> Outcome | Close
         return Unknown("the answer is about another order")
     if intent.get("livemode") is not ours.livemode:
         return Unknown("the answer is of another mode")
-    reference = intent.get("id")
-    if not isinstance(reference, str) or not reference:
+    reference = _name(intent.get("id"))
+    if reference is None:
         return Unknown("a PaymentIntent without an id")
     account = _account_of(intent, ours)
     outcome = _outcome(intent, reference, account)
@@ -318,11 +329,13 @@ def notice_of(event: Body, ours: Ours) -> Notice:
     attempt_id, refund_id = metadata(subject, "attempt"), metadata(subject, "refund")
     match subject.get("object"):
         case "payment_intent" if attempt_id and kind.startswith("payment_intent."):
-            return AttemptNotice(attempt_id, intent_outcome(subject, attempt_id, ours))
+            outcome = intent_outcome(subject, attempt_id, ours)
+            return AttemptNotice(attempt_id, outcome, _name(subject.get("id")))
         case "refund" if refund_id and ours.told_by not in (None, ours.account):
             return RefundNotice(refund_id, Unknown("the event is of another account"))
         case "refund" if refund_id and kind.startswith(("refund.", "charge.refund.")):
-            return RefundNotice(refund_id, refund_of(subject))
+            order = _name(subject.get("payment_intent"))
+            return RefundNotice(refund_id, refund_of(subject), order)
         case _:
             return OtherNotice(kind)
 
@@ -353,8 +366,20 @@ def method_answer(status: int, method: Body) -> dict[str, Any] | NotFound | Unkn
 
 def metadata(subject: Body, name: str) -> str | None:
     """Return one of the subject's metadata."""
-    value = mapping(subject.get("metadata")).get(name)
-    return value if isinstance(value, str) and value else None
+    return _name(mapping(subject.get("metadata")).get(name))
+
+
+def marked(found: Sequence[Body], name: str, wanted: str) -> list[Body]:
+    """Return those that bear our mark."""
+    return [each for each in found if metadata(each, name) == wanted]
+
+
+def only(found: Sequence[Body]) -> Body | Unknown | NotFound:
+    """Return the one that was found; of several, we cannot tell which one is ours."""
+    if len(found) > 1:
+        claimants = tuple(str(each.get("id"))[:64] for each in found[:_MOST_CLAIMANTS])
+        return Unknown("several bear our number", claimants=claimants)
+    return found[0] if found else NotFound()
 
 
 def rows(page: Body) -> list[Body]:
@@ -367,6 +392,10 @@ def rows(page: Body) -> list[Body]:
 def _instrument(intent: Body) -> dict[str, str]:
     details = mapping(mapping(intent.get("latest_charge")).get("payment_method_details"))
     return card_of(details) or card_of(mapping(intent.get("payment_method")))
+
+
+def _name(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
 
 
 def _money(subject: Body, name: str) -> Money | None:
