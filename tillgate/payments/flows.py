@@ -73,7 +73,7 @@ class Payments:
         self.memory = Memory()
         self._openings = Lane(db, self._open_batch)
         self._confirmings = Lane(db, self._confirm_batch)
-        self._hearings = Lane(db, self._hear_batch)
+        self._hearings: Lane[Heard, Charge] = Lane(db, self._hear_batch)
         self._refundings = Lane(db, self._refund_batch)
         self._refund_hearings = Lane(db, self._refund_hear_batch)
         self._inbox = Lane(db, self._store_notices)
