@@ -35,7 +35,7 @@ PARTS = {
     },
     "gateway": {
         "quick": "--rounds 1 --seconds 1 --wallets 200 --scale 5",
-        "usual": "--rounds 3 --seconds 5",
+        "usual": "--rounds 3 --seconds 8",
         "full": "--rounds 5 --seconds 10",
     },
     "ledger_peers": {

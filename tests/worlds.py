@@ -216,6 +216,10 @@ class World:
                 """
             )
             assert not await tx.all(
+                "SELECT object_id, sequence FROM runtime.facts"
+                " GROUP BY merchant_id, object_id, sequence HAVING count(*) > 1"
+            )
+            assert not await tx.all(
                 "SELECT currency FROM ledger.accounts GROUP BY merchant_id, currency"
                 " HAVING sum(balance) <> 0"
             )

@@ -60,7 +60,7 @@ It carries a `decline_code` and the payment.\
 FACTS_INTRO = """\
 A fact is published in the transaction that makes it true.
 It is heard in the order shown; a fact with an event is owed to every endpoint that listens to its type.
-`data.sequence` of an event counts up with each event of the same object.
+`data.sequence` of an event rises with each event of the same object: never the same twice, some left out.
 
 `payment_intent.mismatched` has no counterpart at Stripe: the provider says that it was paid,
 but another amount, currency or account than was asked for.

@@ -313,3 +313,20 @@ async def test_refused_confirmation_changes_nothing(client) -> None:
 
     [won] = [number for number, answer in enumerate(answers) if answer.status == 200]
     assert (await client.get(url)).json["receipt_email"] == f"{won}@tea.test"
+
+
+@pytest.mark.parametrize("confirm", ["true", "false"])
+async def test_nothing_is_paid_in_points(client, db, confirm) -> None:
+    points = {**CARD, "currency": "pts", "confirm": confirm}
+    refused = await client.post("/v1/payment_intents", points)
+    assert (refused.status, refused.error["param"]) == (400, "currency")
+    assert refused.error["code"] == "currency_not_supported"
+
+    made = await client.post("/v1/payment_intents", {"amount": 5, "currency": "usd"})
+    changed = await client.post(f"/v1/payment_intents/{made.json['id']}", {"currency": "pts"})
+    assert (changed.status, changed.error["param"]) == (400, "currency")
+    top_up = {**points, "wallet": "wal_none"}
+    refused = await client.post("/v1/top_ups", top_up)
+    assert (refused.status, refused.error["param"]) == (400, "currency")
+    async with db.transaction() as tx:
+        assert await tx.value("SELECT count(*) FROM payments.payments") == 1

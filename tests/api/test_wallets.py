@@ -2,6 +2,8 @@
 
 import asyncio
 
+from tillgate.web.reading import MAX_UNIX
+
 
 async def _wallet(client, **more) -> dict:
     cus = (await client.post("/v1/customers", {"name": "Li"})).json["id"]
@@ -157,3 +159,29 @@ async def test_the_books_and_the_balance_can_be_read(client) -> None:
     entries = (await client.get(f"/v1/ledger_entries?account={receivable['id']}")).json["data"]
     assert [entry["amount"] for entry in entries] == [200, -1200]
     assert entries[0]["balance_after"] == -1000
+    await _balances_of_the_past_add_up(client, receivable, entries)
+
+
+async def _balances_of_the_past_add_up(client, account, entries) -> None:
+    place = f"/v1/ledger_accounts/{account['id']}/balance"
+    last = entries[0]["created"]
+    for at in (
+        0,
+        entries[-1]["created"] - 1,
+        *(one["created"] for one in entries),
+        last + 9,
+        MAX_UNIX,
+    ):
+        standing = (await client.get(f"{place}?at={at}")).json
+        past = [one for one in entries if one["created"] <= at]
+        assert standing["object"] == "ledger_balance"
+        assert (standing["account"], standing["at"]) == (account["id"], at)
+        assert standing["balance"] == sum(one["amount"] for one in past)
+        assert standing["journal"] >= max((one["journal"] for one in past), default=0)
+        assert {name: standing[name] for name in ("code", "currency", "livemode")} == {
+            name: account[name] for name in ("code", "currency", "livemode")
+        }
+    for query, code in (("", "parameter_missing"), ("?at=noon", "parameter_invalid_integer")):
+        refused = await client.get(place + query)
+        assert (refused.status, refused.error["code"], refused.error["param"]) == (400, code, "at")
+    assert (await client.get(f"/v1/ledger_accounts/la_00099999/balance?at={last}")).status == 404

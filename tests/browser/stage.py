@@ -55,6 +55,8 @@ class Stage:
     base_url: str
     pages: Pages
     clock: ShiftedClock
+    #: What the page at the base address leads to.
+    demo: str | None = None
     at_work: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def open_wallet(self, currency: str = "cny", customer: str = "cus_li") -> str:
@@ -132,6 +134,7 @@ async def open_stage(db_url: str, keys: Path, folder: Path, **how: Any) -> Async
                     payments=world.payments,
                     top_ups=TopUps(world.payments),
                     base_url=base_url,
+                    demo_page=lambda: stage.demo,
                     phone_url=f"{world.running.simulators['alipay'].server.url}/phone/",
                     orders_per_minute=10_000,
                     requests_per_minute=100_000,

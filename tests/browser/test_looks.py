@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -98,6 +99,11 @@ async def test_every_screen(
     await album.look("bad_link")
     await page.goto(stage.link(wallet) + "/orders/top_none")
     await album.look("missing")
+
+    stage.demo = urlsplit(stage.link(wallet)).path
+    await page.goto(stage.base_url)
+    assert await page.locator("a.line").count() == 4
+    await album.look("welcome")
 
     assert album.wrong == []
 

@@ -10,7 +10,9 @@ from tests.hard_cases.test_e06_two_channels import two_orders
 from tests.worlds import MERCHANT, World
 from tillgate.connectors import port
 from tillgate.entry import doctor
+from tillgate.payments import breaks as settling
 from tillgate.payments import jobs, surplus
+from tillgate.payments.errors import NothingToAsk
 from tillgate.payments.flows import NO_TRACE
 from tillgate.payments.model import Attempt, Payment, Refund, RefundHeard
 
@@ -88,14 +90,21 @@ async def test_a_person_lets_it_be_tried_once_more(world: World) -> None:
     payment, first = await paid_twice(world)
     await until(world, payment, *["failed"] * (len(surplus.WAITS) + 1))
     behave(world, "alipay")
-    *_, last = await refunds(world, payment)
     async with world.db.transaction() as tx:
-        await tx.run("UPDATE payments.refunds SET look_up_at = '2001-01-01' WHERE id = $1", last.id)
+        open_breaks = await settling.listed(tx)
+        [kept] = [one for one in open_breaks if one.kind == "second_payment_kept"]
+        await settling.ask_again(tx, kept.id, at=world.clock.now())
 
     async def given_back() -> bool:
         return (await refunds(world, payment))[-1].status == "succeeded"
 
     await world.until(given_back, sweep=True)
+    async with world.db.transaction() as tx:
+        done = await settling.resolve(tx, kept.id, "paid back", returned=False, at=kept.created_at)
+        with pytest.raises(NothingToAsk):
+            await settling.ask_again(tx, open_breaks[-1].id, at=world.clock.now())
+    assert done.resolution == "paid back"
+    assert await breaks(world) == ["second_payment"]
     await assert_given_back_once(world, payment, first)
 
 

@@ -31,6 +31,7 @@ GROUPS = (
     "providers list",
     "providers put",
     "books verify",
+    "books balance",
     "replay webhook",
     "replay notice",
 )
@@ -61,6 +62,29 @@ def test_every_command_has_help(command: str) -> None:
 
     assert (done.returncode, done.stderr) == (0, "")
     assert f"Usage: tillgate {command}" in done.stdout
+    assert "--data DIR" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--data", "{}", "doctor"),
+        ("doctor", "--data", "{}"),
+        ("--data", "elsewhere", "keys", "--data", "{}", "list"),
+        ("keys", "--data", "elsewhere", "list", "--data={}"),
+        ("simulate", "--data", "{}"),
+    ],
+)
+def test_the_folder_may_stand_before_and_after(words: tuple[str, ...], tmp_path: Path) -> None:
+    """The nearest to the command wins; here it is a file, so nothing is ever made."""
+    file = tmp_path / "file"
+    file.touch()
+    place = str(file / "data")
+
+    done = tillgate(*(word.replace("{}", place) for word in words))
+
+    assert place in done.stderr
+    assert "No such option" not in done.stderr
 
 
 def test_unknown_command_is_a_usage_error() -> None:

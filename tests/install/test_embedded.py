@@ -16,7 +16,14 @@ import pytest
 
 from tillgate.runtime import embedded, embedded_account, embedded_binaries
 from tillgate.runtime.embedded import EmbeddedPostgres
-from tillgate.runtime.embedded_errors import DiskFull, NotOurs, OtherVersion, PortTaken, StartFailed
+from tillgate.runtime.embedded_errors import (
+    DiskFull,
+    EmbeddedProblem,
+    NotOurs,
+    OtherVersion,
+    PortTaken,
+    StartFailed,
+)
 from tillgate.runtime.embedded_watch import is_alive
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -147,6 +154,41 @@ def test_data_of_another_major_version_names_the_binaries_it_needs(
         make_server().start()
 
 
+@pytest.mark.parametrize(
+    ("said", "what"),
+    [
+        ("", r"interrupted.*[Nn]othing in it was changed.*Move it away"),
+        ("fifteen\n", r"PG_VERSION says 'fifteen'.*Move it away"),
+        ("9.6\n", r"belongs to PostgreSQL 9\.6,.*postgresql-9\.6"),
+    ],
+)
+def test_half_made_or_unreadable_data_is_left_alone_and_named(
+    make_server: MakeServer, said: str, what: str
+) -> None:
+    server = make_server()
+    server.place.data.mkdir(parents=True)
+    (server.place.data / "PG_VERSION").write_text(said)
+    os.chown(server.place.data, server.account.uid, server.account.gid)
+
+    with pytest.raises(EmbeddedProblem, match=what):
+        server.start()
+    assert (server.place.data / "PG_VERSION").read_text() == said
+
+
+def test_cluster_whose_version_file_was_lost_is_not_made_anew(make_server: MakeServer) -> None:
+    server = make_server()
+    server.start()
+    server.stop()
+    (server.place.data / "PG_VERSION").write_text("")
+    with pytest.raises(EmbeddedProblem, match=r"books are in it.*backup"):
+        make_server().start()
+
+    (server.place.data / "PG_VERSION").unlink()
+    with pytest.raises(EmbeddedProblem, match=r"books are in it.*backup"):
+        make_server().start()
+    assert (server.place.data / "global" / "pg_control").exists()
+
+
 async def test_data_of_the_wheels_version_is_served_by_the_wheel(make_server: MakeServer) -> None:
     made = make_server(source="wheel")
     made.start()
@@ -201,8 +243,31 @@ def test_data_of_another_user_is_left_alone(make_server: MakeServer) -> None:
     server.stop()
     os.chown(server.place.data, 65534, 65534)
 
-    with pytest.raises(NotOurs, match=r"belongs to user \w+, and PostgreSQL would run as"):
+    with pytest.raises(NotOurs, match=r"belongs to user nobody.*Run .* as nobody, or `chown -R"):
         make_server().start()
+
+
+@pytest.mark.skipif(not is_root, reason="only root lends PostgreSQL another user")
+def test_root_is_not_told_to_run_as_root(make_server: MakeServer) -> None:
+    server = make_server()
+    server.start()
+    server.stop()
+    os.chown(server.place.data, 0, 0)
+
+    with pytest.raises(NotOurs) as refused:
+        make_server().start()
+    name, data = server.account.name, server.place.data
+    assert "Run as root" not in str(refused.value)
+    assert f"runs as {name} when you are root. Hand it over: `chown -R {name}: {data}`" in str(
+        refused.value
+    )
+
+
+def test_a_user_who_finds_what_root_made_is_told_both_ways() -> None:
+    said = str(NotOurs(Path("/srv/t/cluster"), "postgres", "li", by_root=False))
+
+    assert "Run as postgres (or as root" in said
+    assert "have root `chown -R li: /srv/t/cluster`" in said
 
 
 @pytest.mark.skipif(not is_root, reason="as a user, the binaries are our own")

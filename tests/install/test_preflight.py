@@ -8,8 +8,15 @@ import msgspec
 import pytest
 
 from tillgate.entry import preflight
+from tillgate.entry.options import with_port
 from tillgate.runtime.ports import free_port
-from tillgate.runtime.settings import HttpSettings, MetricsSettings, Settings, SimulatorSettings
+from tillgate.runtime.settings import (
+    HttpSettings,
+    MetricsSettings,
+    Settings,
+    SimulatorSettings,
+    load,
+)
 
 
 def settings_in(path: Path, **http: int) -> Settings:
@@ -73,3 +80,11 @@ def test_every_problem_is_told_at_once(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(preflight, "NEEDED_BYTES", 2**60)
 
     assert len(preflight.problems(settings_in(tmp_path, port=70_000))) == 2
+
+
+def test_what_listens_follows_the_port_unless_it_has_a_setting(tmp_path: Path) -> None:
+    moved = with_port(load({"TILLGATE_SIMULATORS__CARD_PORT": "7001"}), 9000)
+
+    ports = [listener.port for listener in preflight.listeners(moved)]
+    assert ports == [9000, 9001, 9011, 9012, 7001, 9014]
+    assert moved.database.port == 9002

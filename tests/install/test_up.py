@@ -2,6 +2,8 @@
 
 import json
 import os
+import random
+import re
 import signal
 import subprocess
 import sys
@@ -14,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tillgate.runtime.embedded_watch import is_alive, works_in
-from tillgate.runtime.ports import free_port
+from tillgate.runtime.ports import free_port, is_free
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 MOST_MEMORY_MB = 400
@@ -28,13 +30,15 @@ def ports() -> dict[str, str]:
 
 
 @contextmanager
-def up(data: Path, environment: dict[str, str]) -> Generator[subprocess.Popen[str]]:
+def up(
+    data: Path, environment: dict[str, str], *words: str, stderr: Any = subprocess.DEVNULL
+) -> Generator[subprocess.Popen[str]]:
     process = subprocess.Popen(
-        [sys.executable, "-m", "tillgate.entry.cli", "up", "--json", "--data", str(data)],
+        [sys.executable, "-m", "tillgate.entry.cli", "up", "--json", "--data", str(data), *words],
         cwd=CHECKOUT,
         env={"PATH": os.environ["PATH"], **environment},
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
+        stderr=stderr,
         text=True,
         start_new_session=True,
     )
@@ -107,6 +111,60 @@ def test_comes_up_heals_ends_in_seconds_and_comes_up_again(open_dir: Path) -> No
     with up(open_dir / "data", environment) as process:
         again = readiness(process)
         assert is_ready(again)
+
+
+def test_killed_supervisor_leaves_a_database_that_the_next_one_tells_of(open_dir: Path) -> None:
+    environment = ports()
+    with up(open_dir / "data", environment) as process:
+        readiness(process)
+        process.kill()
+        process.wait()
+        left = postmasters(open_dir)
+        assert left
+
+        told = open_dir / "told"
+        with (
+            told.open("w") as stderr,
+            up(open_dir / "data", environment, stderr=stderr) as second,
+        ):
+            assert is_ready(readiness(second))
+    said = [line for line in told.read_text().splitlines() if "still running" in line]
+    assert len(said) == 1
+    assert re.search(rf"pid ({'|'.join(map(str, left))})\b", said[0])
+    assert postmasters(open_dir) == []
+
+
+def test_one_option_lets_two_installations_run_side_by_side(open_dir: Path) -> None:
+    first, second = block(), block()
+    with (
+        up(open_dir / "data", {}, "--port", str(first)) as one,
+        up(open_dir / "other", {}, "--port", str(second)) as other,
+    ):
+        for process, port, data in ((one, first, "data"), (other, second, "other")):
+            answer = readiness(process)
+            assert is_ready(answer)
+            assert answer["base_url"] == f"http://127.0.0.1:{port}"
+            assert answer["metrics"][1] == f"http://127.0.0.1:{port + 1}/metrics"
+            assert answer["simulators"]["shop"]["url"] == f"http://127.0.0.1:{port + 14}"
+            pid_file = open_dir / data / "postgres" / "cluster" / "postmaster.pid"
+            assert pid_file.read_text().splitlines()[3] == str(port + 2)
+        third = [sys.executable, "-m", "tillgate.entry.cli", "migrate", "--data"]
+        done = subprocess.run(
+            [*third, str(open_dir / "third")],
+            cwd=CHECKOUT,
+            env={"PATH": os.environ["PATH"], "TILLGATE_DATABASE__PORT": str(first + 2)},
+            capture_output=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+
+
+def block() -> int:
+    """Return a port after which fifteen are free."""
+    while True:
+        port = random.randint(20_000, 30_000)
+        if all(is_free(port + distance) for distance in range(15)):
+            return port
 
 
 def _parent(pid: int) -> int | None:

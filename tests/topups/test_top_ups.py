@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from tests.hard_cases.deeds import rule, simulator
 from tests.worlds import CONFIRMATIONS, MERCHANT, World
 from tillgate.kernel import ids
 from tillgate.kernel.money import CNY, Money
@@ -13,6 +14,7 @@ from tillgate.runtime import outbox
 from tillgate.topups import commands, queries
 from tillgate.topups.flows import TopUps
 from tillgate.topups.model import NewTopUp, TopUpView
+from tillgate.topups.wire import show_top_up
 from tillgate.wallets import flows as wallets
 from tillgate.wallets import queries as wallet_queries
 from tillgate.wallets.machine import News
@@ -204,3 +206,56 @@ async def test_what_a_wallet_is_to_be_credited_cannot_be_changed(
 
     payment = await world.payment(view.payment.id)
     assert (payment.amount, payment.currency) == (10_000, "cny")
+
+
+async def test_whole_bonus_goes_back_though_an_earlier_refund_failed(world: World) -> None:
+    wallet = await open_wallet(world)
+    view = await top_up(world, wallet, bonus_amount=1_000)
+    await world.phone_pays("wechat_pay", view.payment)
+    payment = await world.until_paid(view.payment)
+    rule(world, "wechat_pay", "refund", "refund_fails_later", next=1)
+    await world.refund(payment, 4017)
+    await world.refund(payment, 5)
+
+    async def failed() -> bool:
+        return (await world.payment(payment.id)).amount_refunded == 5
+
+    await world.until(failed, sweep=True)
+    await world.refund(payment)
+
+    whole = await wallet_of(world, wallet)
+    assert (whole.principal, whole.bonus) == (0, 0)
+    assert await world.balance_of("promotions:bonus") == 0
+    await world.assert_books_hold()
+
+
+async def test_canceled_and_paid_late_heard_together_have_numbers_of_their_own(
+    world: World,
+) -> None:
+    wallet = await open_wallet(world)
+    view = await top_up(world, wallet)
+    order = view.payment.latest_attempt or ""
+    simulator(world, "wechat_pay").open_order(order)
+    await world.payments.cancel(MERCHANT, view.payment.id, None, NO_TRACE)
+    await world.control("wechat_pay", f"orders/{order}/pay", {"late": True})
+    payment = await world.until_paid(view.payment, sweep=True)
+
+    async with world.db.transaction() as tx:
+        await commands.follow(tx, await outbox.claim(tx, MERCHANT, 100))
+
+    async with world.db.transaction(readonly=True) as tx:
+        rows = await tx.all(
+            "SELECT name, sequence FROM runtime.facts WHERE object_id = $1 ORDER BY id",
+            view.top_up.id,
+        )
+    assert [row["name"] for row in rows] == [
+        "top_up.created",
+        "top_up.canceled",
+        "top_up.succeeded",
+    ]
+    numbers = [row["sequence"] for row in rows]
+    assert numbers == sorted(set(numbers))
+    async with world.db.transaction(readonly=True) as tx:
+        shown = show_top_up(await queries.top_up(tx, MERCHANT, view.top_up.id), livemode=False)
+    assert numbers[-1] == shown.sequence == payment.sequence
+    await world.assert_books_hold()

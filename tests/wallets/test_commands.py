@@ -231,10 +231,11 @@ async def test_limits(db: Database) -> None:
     with pytest.raises(LimitExceeded, match="daily"):
         await flows.order(db, spend_order(wallet.id, 31))
     async with db.transaction() as tx:
-        enough, too_much = await commands.require_open(
-            tx, [(TEAHOUSE, wallet.id, cny(60)), (TEAHOUSE, wallet.id, cny(61))]
-        )
-    assert isinstance(enough, Wallet)
+        terms = await queries.wallet_terms(tx, TEAHOUSE, wallet.id)
+        coming = {(TEAHOUSE, terms.principal_account): 30}
+        results = await commands.require_room(tx, [(terms, n) for n in (31, 20, 11, 10)], coming)
+    too_much, *_ = results
+    assert [result is None for result in results] == [False, True, False, True]
     assert isinstance(too_much, LimitExceeded)
     assert "balance" in too_much.message
     tomorrow = Spend(

@@ -61,6 +61,24 @@ def test_what_is_refused(body: bytes, content_type: bytes) -> None:
         read_body(body, content_type)
 
 
+@pytest.mark.parametrize(
+    ("text", "param"),
+    [
+        ("amount=1&description=caf%e9", "description"),
+        ("metadata[a]=%ff&x=1", "metadata[a]"),
+        ("metadata%5Bb%5D=%ff", "metadata[b]"),
+        ("expand[]=%ff", "expand[]"),
+        ("n%ffame=1", "n\ufffdame"),
+    ],
+)
+def test_what_is_not_utf_8_is_named(text: str, param: str) -> None:
+    with pytest.raises(FieldRefused) as refused:
+        read_form(text)
+
+    assert refused.value.param == param
+    assert refused.value.message == f"Invalid string: {param} is not valid UTF-8."
+
+
 def test_card_numbers_are_refused_everywhere_but_in_a_card() -> None:
     assert read_form("card[number]=4242424242424242") == {"card": {"number": "4242424242424242"}}
     for text in (

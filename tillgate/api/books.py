@@ -17,7 +17,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from tillgate.kernel.clock import unix
+from tillgate.kernel.clock import from_unix, unix
 from tillgate.kernel.ids import with_prefix
 from tillgate.kernel.paging import Page, Rows
 from tillgate.ledger import queries as ledger
@@ -26,7 +26,7 @@ from tillgate.ledger.model import Account, AccountsWanted, Movement
 from tillgate.runtime.db import Database, Tx
 from tillgate.web.listing import CursorRequest, ListOf, ListRequest, cut, read_page, show_list
 from tillgate.web.operation import Call, NoSuchObject, Operation, operation
-from tillgate.web.reading import CurrencyCode, Id, Nothing, Request
+from tillgate.web.reading import CurrencyCode, Id, Nothing, Request, Unix
 
 _MOST_PROVIDER_ACCOUNTS = 500
 _LAST_JOURNAL = 1 << 62
@@ -37,6 +37,12 @@ class ListAccounts(CursorRequest, frozen=True, kw_only=True):
 
     code: Annotated[str, Meta(max_length=120)] | None = None
     currency: CurrencyCode | None = None
+
+
+class RetrieveStanding(Request, frozen=True, kw_only=True):
+    """Where an account stood at a moment."""
+
+    at: Unix
 
 
 class ListEntries(CursorRequest, frozen=True, kw_only=True):
@@ -71,6 +77,19 @@ class ShownAccount(msgspec.Struct, frozen=True, kw_only=True):
     held: int
     livemode: bool
     normal_side: str
+
+
+class ShownStanding(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a ledger account stood at a moment."""
+
+    object: str = "ledger_balance"
+    account: str
+    at: int
+    balance: int
+    code: str
+    currency: str
+    journal: int
+    livemode: bool
 
 
 class ShownEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -188,6 +207,22 @@ class Routes:
             found = await _account(tx, call.merchant_id, call.id)
         return show_account(found, livemode=call.livemode)
 
+    async def standing(self, call: Call, body: RetrieveStanding) -> ShownStanding:
+        # Moments are shown in whole seconds, so a second is past when all of it is.
+        moment = from_unix(body.at).replace(microsecond=999_999)
+        async with self._db.transaction(readonly=True) as tx:
+            account = await _account(tx, call.merchant_id, call.id)
+            standing = await ledger.standing_as_of(tx, call.merchant_id, account.number, moment)
+        return ShownStanding(
+            account=call.id,
+            at=body.at,
+            balance=standing.balance,
+            code=account.code,
+            currency=account.currency,
+            journal=standing.journal,
+            livemode=call.livemode,
+        )
+
     async def entries(self, call: Call, body: ListEntries) -> ListOf[ShownEntry]:
         page = read_page(body)
         async with self._db.transaction(readonly=True) as tx:
@@ -228,6 +263,11 @@ class Routes:
             operation(
                 "GET", "/v1/ledger_accounts/{account}", Nothing, account, self.account,
                 "Retrieve a ledger account",
+            ),
+            operation(
+                "GET", "/v1/ledger_accounts/{account}/balance", RetrieveStanding, ShownStanding,
+                self.standing, "Retrieve the balance of a past moment",
+                description="Read off the running balances, however long ago it was.",
             ),
             operation(
                 "GET", "/v1/ledger_entries", ListEntries, ListOf[entry], self.entries,

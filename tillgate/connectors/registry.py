@@ -27,6 +27,8 @@ _MAKERS: Final[Mapping[str, Callable[[Config, Client], Connector]]] = {
     "stripe": lambda config, client: Stripe(read_stripe(config), client),
 }
 NAMES: Final = tuple(_MAKERS)
+#: What some connector takes payments in.
+CURRENCIES: Final = Alipay.currencies | WechatPay.currencies | Stripe.currencies
 
 
 def build(

@@ -18,7 +18,8 @@ from tillgate.customers.errors import (
 )
 from tillgate.customers.machine import card_details
 from tillgate.customers.model import Change, Customer, PaymentMethod
-from tillgate.kernel.errors import FieldRefused, Refusal
+from tillgate.kernel import metadata
+from tillgate.kernel.errors import Refusal
 from tillgate.kernel.facts import Fact
 from tillgate.kernel.ids import new_id
 from tillgate.runtime import outbox
@@ -270,11 +271,7 @@ def _merged(before: Thing, changes: dict[str, Any]) -> dict[str, Any]:
     """Metadata is changed key by key, everything else as a whole."""
     merged = dict(changes)
     if "metadata" in merged:
-        given: dict[str, str | None] | None = merged["metadata"]
-        metadata = {**before.metadata, **given} if given is not None else {}
-        merged["metadata"] = {key: value for key, value in metadata.items() if value is not None}
-        if len(merged["metadata"]) > 50:
-            raise FieldRefused("metadata", "Metadata may have up to 50 keys.")
+        merged["metadata"] = metadata.merge(before.metadata, merged["metadata"])
     return merged
 
 

@@ -21,8 +21,8 @@ from tillgate.web.reading import (
     Request,
     ShortText,
     Text,
-    merge_metadata,
     read_metadata,
+    read_metadata_change,
 )
 
 Email = Annotated[str, Meta(max_length=512)]
@@ -154,14 +154,6 @@ def read_customer_change(call: Call, body: ChangeCustomer) -> Change:
     if body.metadata is not UNSET:
         changes["metadata"] = read_metadata_change(body.metadata)
     return Change(merchant_id=call.merchant_id, id=call.id, changes=changes, trace=trace_of(call))
-
-
-def read_metadata_change(change: dict[str, Any] | None) -> dict[str, str | None] | None:
-    """Check a change of metadata; None stays for a key to be deleted."""
-    if change is None:
-        return None
-    kept = merge_metadata({}, change)
-    return {key: kept.get(key) for key in change}
 
 
 def read_token(token: str, *, livemode: bool) -> str:

@@ -19,6 +19,7 @@ import msgspec
 from tillgate.entry import local_database, supervisor, troubles
 from tillgate.entry.children import CHECKOUT
 from tillgate.entry.exits import Exit
+from tillgate.entry.options import PORT_HELP, Group, Moment, with_port
 from tillgate.runtime.settings import Settings, load
 
 ROOMS = {
@@ -36,6 +37,10 @@ ROOMS = {
     "providers list": "tillgate.entry.accounts:list_providers",
     "providers put": "tillgate.entry.accounts:put_provider",
     "books verify": "tillgate.entry.books:verify",
+    "books balance": "tillgate.entry.books:balance",
+    "breaks list": "tillgate.entry.breaks:listed",
+    "breaks resolve": "tillgate.entry.breaks:resolve",
+    "breaks ask": "tillgate.entry.breaks:ask",
     "replay webhook": "tillgate.entry.replay:webhook",
     "replay notice": "tillgate.entry.replay:notice",
 }
@@ -57,11 +62,10 @@ named by TILLGATE_CONFIG. With no TILLGATE_DATABASE_URL an embedded PostgreSQL i
 as_json = click.option("--json", "as_json", is_flag=True, help="Write one line of JSON to stdout.")
 
 
-@click.group(epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--data", metavar="DIR", help="Folder of everything this installation keeps [data].")
+@click.group(cls=Group, epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name=None, version="0.1.0", prog_name="tillgate")
 @click.pass_context
-def cli(context: click.Context, data: str | None) -> None:
+def cli(context: click.Context) -> None:
     """Tillgate: a payment gateway with wallets, on books that cannot lie.
 
     \b
@@ -69,13 +73,11 @@ def cli(context: click.Context, data: str | None) -> None:
     tillgate doctor --json             is every cent where it should be?
     tillgate keys create --mode test   a new API key
     """
-    settings = load()
-    context.obj = msgspec.structs.replace(settings, data_dir=data) if data else settings
+    context.obj = context.obj or load()
 
 
 @cli.command()
-@click.option("--data", metavar="DIR", help="Folder of everything this installation keeps [data].")
-@click.option("--port", type=click.IntRange(1, 65535), help="Port of the API and the pages [8080].")
+@click.option("--port", metavar="N", type=click.IntRange(1, 65535), help=PORT_HELP)
 @click.option("--no-simulators", is_flag=True, help="Leave the pretend providers out.")
 @click.option("--stats", is_flag=True, help="Show the memory of each process once all is up.")
 @click.option("-v", "--verbose", is_flag=True, help="Show what every process writes.")
@@ -86,7 +88,7 @@ def up(settings: Settings, **given: Any) -> None:
 
     \b
     tillgate up
-    tillgate up --port 9000 --data /srv/tillgate
+    tillgate up --port 9000 --data second    beside the first one, which has 8080 and ./data
     tillgate up --json | head -1 | jq .links
 
     Ctrl-C ends all of it; the next `up` goes on with the same data. Logs are in DIR/logs.
@@ -306,7 +308,7 @@ def put_provider(settings: Settings, *, as_json: bool, **given: Any) -> None:
 
 @cli.group()
 def books() -> None:
-    """Prove that the books were not changed."""
+    """Prove that the books were not changed, and ask them about any past moment."""
 
 
 @books.command()
@@ -319,9 +321,69 @@ def verify(settings: Settings, *, as_json: bool) -> None:
     tillgate books verify
     """
     door = "books verify"
-    found = _plain(_with_database(settings, lambda reachable: _call(door, reachable)))
+    found = msgspec.to_builtins(_with_database(settings, lambda reachable: _call(door, reachable)))
     _show(found, as_json=as_json)
     sys.exit(Exit.OK if isinstance(found, dict) and found.get("ok") else Exit.REFUSED)
+
+
+@books.command()
+@click.argument("code")
+@click.option("--at", type=Moment(), metavar="MOMENT", help="Unix seconds or ISO 8601 [now].")
+@click.option("--merchant", metavar="ID", help="Whose; the only one there is if left out.")
+@click.option("--mode", type=click.Choice(["test", "live"]), default="test", show_default=True)
+@as_json
+@click.pass_obj
+def balance(settings: Settings, *, code: str, as_json: bool, **given: Any) -> None:
+    """Show where the account CODE stood at a moment, in minor units: credits less debits.
+
+    \b
+    tillgate books balance wallet:wal_...:principal --at 2026-01-31T23:59:59+08:00
+    """
+    door = "books balance"
+    found = _with_database(settings, lambda reachable: _call(door, reachable, code, **given))
+    _show(found, as_json=as_json)
+
+
+@cli.group()
+def breaks() -> None:
+    """Settle what a provider says otherwise than we do."""
+
+
+@breaks.command("list")
+@click.option("--all", "with_resolved", is_flag=True, help="Those that are resolved, too.")
+@as_json
+@click.pass_obj
+def list_breaks(settings: Settings, *, with_resolved: bool, as_json: bool) -> None:
+    """List breaks, newest first: what we had, what the provider said."""
+    ask, given = "breaks list", {"with_resolved": with_resolved}
+    _show(_with_database(settings, lambda at_hand: _call(ask, at_hand, **given)), as_json=as_json)
+
+
+@breaks.command("resolve")
+@click.argument("break_id")
+@click.option("--note", required=True, help="What was found, and by whom.")
+@click.option("--returned", is_flag=True, help="The payer has the money back: end the payment.")
+@as_json
+@click.pass_obj
+def resolve_break(settings: Settings, break_id: str, *, as_json: bool, **given: Any) -> None:
+    """Note what was found, which closes the break.
+
+    \b
+    tillgate breaks resolve brk_... --returned --note "9.90 paid for 10.00, refunded there. Li"
+    """
+    door = "breaks resolve"
+    done = _with_database(settings, lambda at_hand: _call(door, at_hand, break_id, **given))
+    _show(done, as_json=as_json)
+
+
+@breaks.command("ask")
+@click.argument("break_id")
+@as_json
+@click.pass_obj
+def ask_about_break(settings: Settings, break_id: str, *, as_json: bool) -> None:
+    """Let the worker ask the provider once more, now, and do what follows."""
+    door = "breaks ask"
+    _show(_with_database(settings, lambda at_hand: _call(door, at_hand, break_id)), as_json=as_json)
 
 
 @cli.group()
@@ -392,10 +454,8 @@ def _fail(message: str, code: Exit) -> NoReturn:
 
 def _adjusted(settings: Settings, given: dict[str, Any]) -> Settings:
     replace = msgspec.structs.replace
-    if given["data"]:
-        settings = replace(settings, data_dir=given["data"])
     if given["port"]:
-        settings = replace(settings, http=replace(settings.http, port=given["port"]))
+        settings = with_port(settings, given["port"])
     if given["no_simulators"]:
         settings = replace(settings, simulators=replace(settings.simulators, enabled=False))
     return settings
@@ -419,12 +479,8 @@ def _call(door: str, *given: Any, **named: Any) -> Any:
     return asyncio.run(answer) if inspect.iscoroutine(answer) else answer
 
 
-def _plain(answer: Any) -> Any:
-    return msgspec.to_builtins(answer)
-
-
 def _show(answer: Any, *, as_json: bool) -> None:
-    plain = _plain(answer)
+    plain = msgspec.to_builtins(answer)
     if as_json:
         click.echo(json.dumps(plain))
         return

@@ -13,6 +13,7 @@ import msgspec
 from tillgate.runtime.embedded import EmbeddedPostgres
 from tillgate.runtime.embedded_conf import Tuning
 from tillgate.runtime.file_lock import locked
+from tillgate.runtime.ports import is_free
 from tillgate.runtime.settings import Settings
 
 Say = Callable[[str], None]
@@ -55,7 +56,7 @@ def at_hand(settings: Settings, say: Say, *, owner: bool = False) -> Generator[S
     if settings.database.url:
         yield as_owner(settings, None) if owner else settings
         return
-    server = embedded(settings, say)
+    server = embedded(_beside_others(settings), say)
     if server.is_running():
         yield _for_command(settings, server, owner=owner)
         return
@@ -66,6 +67,14 @@ def at_hand(settings: Settings, say: Say, *, owner: bool = False) -> Generator[S
             yield _for_command(settings, server, owner=owner)
         finally:
             server.stop()
+
+
+def _beside_others(settings: Settings) -> Settings:
+    """Let a command's own server take any port where another installation holds ours."""
+    if is_free(settings.database.port):
+        return settings
+    database = msgspec.structs.replace(settings.database, port=0)
+    return msgspec.structs.replace(settings, database=database)
 
 
 def with_url(settings: Settings, url: str) -> Settings:

@@ -90,6 +90,18 @@ async def run(settings: Settings) -> SeedResult:
     )
 
 
+def demo_page(settings: Settings, vault: Vault, clock: Clock) -> str | None:
+    """Return the path of the demo's top-up page, while the demo and its providers are there.
+
+    It opens a wallet to whoever has it, so it is not shown where the outside world comes in.
+    """
+    is_shown = settings.simulators.enabled and not settings.http.public_url
+    demo = _read(keys_file(settings.data_path)) if is_shown else None
+    if demo is None:
+        return None
+    return link_for(vault, "", demo.merchant_id, demo.wallet, at=clock.now())
+
+
 async def _is_there(db: Database, demo: Demo) -> bool:
     async with db.transaction(readonly=True) as tx:
         found = await merchant_queries.merchants(tx)
@@ -209,11 +221,9 @@ HEARD_OF_CARDS = (
 
 
 def _read(file: Path) -> Demo | None:
-    if not file.exists():
-        return None
     try:
         return msgspec.json.decode(file.read_bytes(), type=Demo)
-    except msgspec.DecodeError:
+    except (OSError, msgspec.DecodeError):
         return None
 
 

@@ -25,6 +25,7 @@ from tillgate.entry.health import Health
 from tillgate.entry.keys import LastUses
 from tillgate.entry.loops import Chore, keep_doing
 from tillgate.entry.parts import api_parts
+from tillgate.entry.seed import demo_page
 from tillgate.runtime import logs, telemetry
 from tillgate.runtime.db import LOST_CONNECTION, DatabaseUnavailable
 from tillgate.runtime.settings import Settings
@@ -143,6 +144,7 @@ def pages(core: Core) -> Pages:
             payments=core.payments,
             top_ups=core.top_ups,
             base_url=core.settings.http.base_url,
+            demo_page=lambda: demo_page(core.settings, core.vault, core.clock),
             phone_url=phone if simulators.enabled else None,
         )
     )

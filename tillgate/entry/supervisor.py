@@ -74,7 +74,11 @@ def _with_database(settings: Settings, options: Options, screen: report.Screen) 
     server = None if settings.database.url else local_database.embedded(settings, screen.detail)
     try:
         if server is not None:
-            server.start()
+            if not server.start():
+                screen.note(
+                    f"PostgreSQL (pid {server.pid}) was still running on this data, left by an `up`"
+                    " that was killed; going on with it."
+                )
             server.ensure_database()
         screen.done("database")
         return asyncio.run(Supervisor(settings, server, options, screen).run())

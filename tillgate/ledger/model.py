@@ -218,6 +218,14 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True)
+class Standing:
+    """Where an account stood, right after a journal of the books."""
+
+    journal: int
+    balance: int
+
+
+@dataclass(frozen=True, slots=True)
 class TrialRow:
     """All accounts of one kind and currency added up (credits minus debits)."""
 

@@ -5,9 +5,18 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import datetime
 
+from tillgate.kernel.money import CURRENCIES
 from tillgate.ledger import account_store, seal_store, store
 from tillgate.ledger.errors import AccountNotFound
-from tillgate.ledger.model import Account, AccountsWanted, Movement, Posted, TrialRow, movements_of
+from tillgate.ledger.model import (
+    Account,
+    AccountsWanted,
+    Movement,
+    Posted,
+    Standing,
+    TrialRow,
+    movements_of,
+)
 from tillgate.runtime.db import Tx
 
 
@@ -15,6 +24,14 @@ async def accounts(tx: Tx, keys: Collection[tuple[int, int]]) -> dict[tuple[int,
     """Return the accounts of these (merchant, number) that exist."""
     found = await store.select_accounts(tx, keys)
     return {(account.merchant_id, account.number): account for account in found}
+
+
+async def numbers(
+    tx: Tx, keys: Collection[tuple[int, str, str]]
+) -> dict[tuple[int, str, str], int]:
+    """Return the numbers of the accounts of these (merchant, code, currency) that exist."""
+    found = await store.select_accounts_by_code(tx, keys)
+    return {(one.merchant_id, one.code, one.currency): one.number for one in found}
 
 
 async def account(tx: Tx, merchant_id: int, number: int) -> Account:
@@ -74,6 +91,19 @@ async def balances_as_of(
     """Return where accounts stood at a past moment, all journals up to it included."""
     journal = await seal_store.select_journal_at(tx, merchant_id, at)
     return await store.select_balances_at(tx, merchant_id, sorted(numbers), journal)
+
+
+async def standing_as_of(tx: Tx, merchant_id: int, number: int, at: datetime) -> Standing:
+    """Return where an account stood at a past moment, and after which journal of the books."""
+    journal = await seal_store.select_journal_at(tx, merchant_id, at)
+    balances = await store.select_balances_at(tx, merchant_id, [number], journal)
+    return Standing(journal, balances[number])
+
+
+async def accounts_of_code(tx: Tx, merchant_id: int, code: str) -> list[Account]:
+    """Return the accounts with exactly this code: one for each currency that is in use."""
+    keys = [(merchant_id, code, currency) for currency in CURRENCIES]
+    return await store.select_accounts_by_code(tx, keys)
 
 
 async def journal_at(tx: Tx, merchant_id: int, at: datetime) -> int:

@@ -9,6 +9,8 @@ Promises
 - One attempt of a payment can be open at a time, so a customer is never charged twice for it; a
   second payment that comes in all the same is booked in suspense and refunded, again if need be;
   doctor's `second_payments_go_back` names those that no try brought back.
+- A payment into a wallet with a balance limit is asked for only where there is room; money that came
+  is credited all the same.
 - The wallet (whatever `pay_into` names) is credited in the transaction that makes the payment paid.
 - Answers, notices and look-ups pass the same door, in any order and number: one journal, one fact.
 - What a provider says was paid is compared with what we asked: another amount, currency or account
@@ -16,11 +18,12 @@ Promises
 - Refunds never exceed what was received: decided under the payment's row lock, and a constraint.
 
 The lives of attempts and refunds are the grids in `machine`. Files: `booking` (which accounts, pure),
-`desk` (locked payments, changed in memory, written together), `commands` (opening), `outcomes` and
-`refunds` (hearing), `surplus` (a second payment, given back), `flows` (journeys), `jobs` (the
-worker), `providers` (who takes a charge), `orders` (what a provider is asked, pure), `methods`
-(which payment method a request means), `hosted` (the address of a payment's page), `shown` (what
-the API shows; `wire` is what it reads).
+`desk` (locked payments, changed in memory, written together), `breaks` (settled by a person;
+`break_store` is its SQL),
+`commands` (opening), `outcomes` and `refunds` (hearing), `surplus` (a second payment, given back),
+`flows` (journeys), `jobs` (the worker), `providers` (who takes a charge), `orders` (what a provider
+is asked, pure), `methods` (which payment method a request means), `hosted` (the address of a
+payment's page), `shown` (what the API shows; `wire` is what it reads).
 These names are this room's own; the rest is as everywhere.
 
 Tables: `payments.payments attempts refunds breaks`.

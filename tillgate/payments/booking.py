@@ -9,17 +9,20 @@ paid twice      debit provider:…:receivable      credit suspense:second_paymen
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
 from tillgate.ledger.machine import Books
 from tillgate.ledger.model import AccountTerms, Journal, Line
 from tillgate.payments.errors import ValueSpent
-from tillgate.payments.machine import gift_share
+from tillgate.payments.machine import RefundStatus, gift_share
 from tillgate.payments.model import Attempt, Payment, Refund
 
 Lines = list[tuple[int, int, int]]
+#: What has been taken back of a payment's gifts, by the account that gave them. A payment's gifts
+#: come from accounts of their own, which its money never touches.
+Taken = Mapping[int, int]
 
 
 def receivable(attempt: Attempt) -> AccountTerms:
@@ -89,23 +92,43 @@ def surplus(attempt: Attempt, chart: Chart) -> Journal:
     return Journal(attempt.merchant_id, f"payment:{attempt.id}", (line,))
 
 
-def take_back(books: Books, payment: Payment, amount: int, chart: Chart) -> Lines | ValueSpent:
+def taken_back(payment: Payment, refunds: Iterable[Refund]) -> Taken:
+    """Return what live refunds of a payment have taken back of its gifts, by the gift's giver.
+
+    A refund that failed has given back exactly what it took, so it counts for nothing; what the
+    rest took is read off their lines, for it depends on the order in which they were opened.
+    """
+    taken = {gift.debit: 0 for gift in payment.gifts}
+    for refund in refunds:
+        if refund.surplus or refund.status == RefundStatus.FAILED:
+            continue
+        for _, credit, amount in refund.take_back:
+            if credit in taken:
+                taken[credit] += amount
+    return taken
+
+
+def take_back(
+    books: Books, payment: Payment, taken: Taken, amount: int, chart: Chart
+) -> Lines | ValueSpent:
     """Return the lines that take a refund's money, and the gifts' share, back from where it went.
 
-    A gift that has been spent is taken from the money itself; what is missing then falls under
-    the payment's policy: `block` refuses, `receivable` books what the holder owes.
+    `taken` is what the refunds before it took of the gifts: so all is taken once all is refunded,
+    and never more, whichever of them fail. A gift that has been spent is taken from the money
+    itself; what is missing then falls under the payment's policy: `block` refuses, `receivable`
+    books what the holder owes.
     """
     merchant = payment.merchant_id
     lines: Lines = []
     missing = 0
     room = _room(books, merchant, chart.into)
-    taken = min(amount, room)
-    if taken:
-        lines.append((chart.into, chart.refunds, taken))
-    missing_money = amount - taken
-    room -= taken
+    money = min(amount, room)
+    if money:
+        lines.append((chart.into, chart.refunds, money))
+    missing_money = amount - money
+    room -= money
     for gift in payment.gifts:
-        share = _gift_share_now(gift.amount, payment, amount)
+        share = _gift_share_now(gift.amount, payment, taken[gift.debit], amount)
         from_gift = min(share, _room(books, merchant, gift.credit))
         if from_gift:
             lines.append((gift.credit, gift.debit, from_gift))
@@ -125,13 +148,13 @@ def take_back(books: Books, payment: Payment, amount: int, chart: Chart) -> Line
     return lines
 
 
-def refundable_now(books: Books, payment: Payment, chart: Chart) -> int:
+def refundable_now(books: Books, payment: Payment, taken: Taken, chart: Chart) -> int:
     """Return the most that can be refunded of what is left without anything missing."""
     low, high = 0, payment.amount_received - payment.amount_refunded
     probe = msgspec.structs.replace(payment, refund_policy="block")
     while low < high:
         middle = (low + high + 1) // 2
-        if isinstance(take_back(books, probe, middle, chart), ValueSpent):
+        if isinstance(take_back(books, probe, taken, middle, chart), ValueSpent):
             high = middle - 1
         else:
             low = middle
@@ -147,12 +170,10 @@ def journal(refund: Refund, cause: str, lines: Sequence[tuple[int, int, int]]) -
     )
 
 
-def _gift_share_now(gift: int, payment: Payment, amount: int) -> int:
+def _gift_share_now(gift: int, payment: Payment, taken: int, amount: int) -> int:
     given = gift_share(gift, payment.amount_received, payment.amount)
-    received = payment.amount_received
-    return gift_share(given, payment.amount_refunded + amount, received) - gift_share(
-        given, payment.amount_refunded, received
-    )
+    share = gift_share(given, payment.amount_refunded + amount, payment.amount_received)
+    return max(share - taken, 0)
 
 
 def _room(books: Books, merchant_id: int, number: int) -> int:

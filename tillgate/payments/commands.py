@@ -7,13 +7,14 @@ rest of its batch. Nothing here awaits a provider.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from tillgate.kernel import ids
+from tillgate.kernel import ids, metadata
 from tillgate.kernel.errors import Refusal
+from tillgate.ledger import commands as ledger
 from tillgate.payments import machine, store
 from tillgate.payments.desk import Desk
 from tillgate.payments.errors import (
@@ -34,6 +35,9 @@ from tillgate.payments.model import (
     Trace,
 )
 from tillgate.runtime.db import Tx
+from tillgate.wallets import commands as wallets
+from tillgate.wallets import queries as wallet_queries
+from tillgate.wallets.model import Wallet
 
 #: What the books of a wallet, and the bonus given with it, depend on.
 _BOOKED_AS = frozenset({"amount", "currency"})
@@ -126,9 +130,28 @@ async def open_attempts(
 ) -> list[Charge | Refusal]:
     """Open an attempt of each payment, if it may have one now."""
     desk = await desk_of_payments(tx, [(i.merchant_id, i.payment_id) for i in items], at)
-    results = [_confirm(desk, item, look_ups) for item in items]
+    full = await _without_room(tx, desk)
+    results = [
+        full.get((item.merchant_id, item.payment_id)) or _confirm(desk, item, look_ups)
+        for item in items
+    ]
     await desk.close(tx)
     return results
+
+
+async def require_room(tx: Tx, wanted: Sequence[tuple[Wallet, int]]) -> list[Refusal | None]:
+    """Refuse what its wallet's balance limit has no room for, with all that is still to come.
+
+    Nobody who is refused here has been asked for money. Whoever asks for the same room waits for
+    this transaction, and then sees what it has opened. Locks the books.
+    """
+    limited = [wallet for wallet, _ in wanted if wallet.limits.balance is not None]
+    if not limited:
+        return [None] * len(wanted)
+    await ledger.lock(tx, {wallet.merchant_id for wallet in limited})
+    accounts = {(wallet.merchant_id, wallet.principal_account) for wallet in limited}
+    coming = await store.select_coming(tx, accounts)
+    return list(await wallets.require_room(tx, wanted, coming))
 
 
 async def begin_captures(
@@ -156,7 +179,10 @@ async def begin_cancels(
 async def change(
     tx: Tx, merchant_id: int, payment_id: str, changes: dict[str, Any], *, at: datetime
 ) -> Payment | Refusal:
-    """Change what a merchant may change of a payment while it is not under way."""
+    """Change what a merchant may change of a payment while it is not under way.
+
+    `metadata` and `method_options` are changes of keys, merged with what stands there now.
+    """
     desk = await desk_of_payments(tx, [(merchant_id, payment_id)], at)
     payment = desk.payments.get((merchant_id, payment_id))
     if payment is None:
@@ -178,7 +204,17 @@ def _change(desk: Desk, payment: Payment, changes: dict[str, Any]) -> Payment | 
         return PaidIntoWallet(fixed[0])
     if changes.get("payment_method") and payment.status in machine.CONFIRMABLE:
         changes = {**changes, "status": PaymentStatus.REQUIRES_CONFIRMATION.value}
-    return desk.change_payment(payment, **{"last_error": None, **changes})
+    changes = {"last_error": None, **changes, **_merged(payment, changes)}
+    return desk.change_payment(payment, **changes)
+
+
+def _merged(payment: Payment, changes: Mapping[str, Any]) -> dict[str, Any]:
+    merged: dict[str, Any] = {}
+    if "metadata" in changes:
+        merged["metadata"] = metadata.merge(payment.metadata, changes["metadata"])
+    if "method_options" in changes:
+        merged["method_options"] = {**payment.method_options, **changes["method_options"]}
+    return merged
 
 
 def _open(desk: Desk, opening: Opening, look_ups: LookUps) -> Payment | Charge:
@@ -201,6 +237,36 @@ def _open(desk: Desk, opening: Opening, look_ups: LookUps) -> Payment | Charge:
     if order.confirmation is None or opening.route is None:
         return payment
     return _attempt(desk, payment, order.confirmation, opening.route, look_ups)
+
+
+async def _without_room(tx: Tx, desk: Desk) -> dict[tuple[int, str], Refusal]:
+    """Return the payments that failed once, and whose wallets have been filled up since."""
+    failed = [
+        payment
+        for payment in desk.payments.values()
+        if payment.pay_into is not None
+        and payment.attempts
+        and payment.open_attempt is None
+        and payment.status in machine.CONFIRMABLE
+    ]
+    if not failed:
+        return {}
+    accounts = {(payment.merchant_id, payment.pay_into or 0) for payment in failed}
+    behind = await wallet_queries.wallets_behind(tx, accounts)
+    asked = [
+        (payment, behind[payment.merchant_id, payment.pay_into])
+        for payment in failed
+        if payment.pay_into is not None and (payment.merchant_id, payment.pay_into) in behind
+    ]
+    refusals = await require_room(
+        tx,
+        [(wallet, one.amount + sum(gift.amount for gift in one.gifts)) for one, wallet in asked],
+    )
+    return {
+        (payment.merchant_id, payment.id): refusal
+        for (payment, _), refusal in zip(asked, refusals, strict=True)
+        if refusal is not None
+    }
 
 
 def _confirm(desk: Desk, item: Confirming, look_ups: LookUps) -> Charge | Refusal:

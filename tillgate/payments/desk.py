@@ -18,8 +18,8 @@ from tillgate.kernel.facts import Fact
 from tillgate.ledger import commands as ledger
 from tillgate.ledger.machine import Books
 from tillgate.ledger.model import Journal
-from tillgate.payments import booking, store
-from tillgate.payments.model import Attempt, Charge, Payment, Refund, RefundView, Trace
+from tillgate.payments import booking, break_store, store
+from tillgate.payments.model import Attempt, Break, Charge, Payment, Refund, RefundView, Trace
 from tillgate.runtime import outbox
 from tillgate.runtime.db import Tx
 
@@ -45,7 +45,7 @@ class Desk:
         self._changed: set[Key] = set()
         self._bookings: list[tuple[Attempt, Payment, str, Booking]] = []
         self._facts: list[Fact] = []
-        self._breaks: list[store.Break] = []
+        self._breaks: list[Break] = []
 
     def take_in(
         self,
@@ -61,6 +61,11 @@ class Desk:
     def payment_of(self, thing: Attempt | Refund) -> Payment:
         """Return the payment an attempt or a refund belongs to, as it stands now."""
         return self.payments[thing.merchant_id, thing.payment_id]
+
+    def refunds_of(self, payment: Payment) -> list[Refund]:
+        """Return the payment's refunds that are on the desk, as they stand now."""
+        key = (payment.merchant_id, payment.id)
+        return [r for r in self.refunds.values() if (r.merchant_id, r.payment_id) == key]
 
     # Changes ---------------------------------------------------------------------------------
 
@@ -133,7 +138,7 @@ class Desk:
         """Let a person look at it."""
         is_attempt = isinstance(thing, Attempt)
         self._breaks.append(
-            store.Break(
+            Break(
                 merchant_id=thing.merchant_id,
                 id=ids.new_id("brk"),
                 kind=kind,
@@ -183,7 +188,7 @@ class Desk:
         store.update_attempts(tx, self._touched(self.attempts))
         store.update_payments(tx, self._touched(self.payments))
         store.update_refunds(tx, self._touched(self.refunds))
-        store.insert_breaks(tx, self._breaks)
+        break_store.insert_breaks(tx, self._breaks)
         outbox.publish(tx, self._facts)
         self._new, self._changed, self._breaks, self._facts = set(), set(), [], []
 

@@ -166,3 +166,40 @@ class PaymentFailed(Refusal):
         self.error = error
         self.payment = payment
         super().__init__(reason=error.get("message") or "The payment failed.")
+
+
+class BreakNotFound(Refusal):
+    """There is no break {break_id}."""
+
+    kind = Kind.NOT_FOUND
+
+    def __init__(self, break_id: str) -> None:
+        super().__init__(break_id=break_id)
+
+
+class BreakResolved(Refusal):
+    """The break {break_id} has been resolved already."""
+
+    def __init__(self, break_id: str) -> None:
+        super().__init__(break_id=break_id)
+
+
+class StillMismatched(Refusal):
+    """The payment of {break_id} still waits: give the money back at the provider and say so with --returned, or wait until the provider says what was asked for."""  # noqa: E501
+
+    def __init__(self, break_id: str) -> None:
+        super().__init__(break_id=break_id)
+
+
+class NothingToReturn(Refusal):
+    """No mismatched payment waits behind the break {break_id}; a note will do."""
+
+    def __init__(self, break_id: str) -> None:
+        super().__init__(break_id=break_id)
+
+
+class NothingToAsk(Refusal):
+    """What the break {break_id} is about has ended; the provider is not asked about it."""
+
+    def __init__(self, break_id: str) -> None:
+        super().__init__(break_id=break_id)

@@ -127,6 +127,21 @@ class Refund(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
 
 
+class Break(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a provider's word and ours differ."""
+
+    merchant_id: int
+    id: str
+    kind: str
+    attempt_id: str | None = None
+    refund_id: str | None = None
+    ours: dict[str, object]
+    theirs: dict[str, object]
+    created_at: datetime
+    resolved_at: datetime | None = None
+    resolution: str | None = None
+
+
 class Charge(msgspec.Struct, frozen=True):
     """An attempt with its payment: what the wire calls a charge."""
 

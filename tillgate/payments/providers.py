@@ -13,7 +13,8 @@ from tillgate.connectors import port, registry
 from tillgate.connectors.client import Observe, Transport
 from tillgate.connectors.port import Connector, Presentation
 from tillgate.kernel.clock import Clock
-from tillgate.kernel.errors import Kind, Refusal
+from tillgate.kernel.errors import FieldRefused, Kind, Refusal
+from tillgate.kernel.money import currency
 from tillgate.merchants.model import OpenedAccount
 from tillgate.payments.commands import Route
 from tillgate.payments.errors import CaptureNotOffered, MethodNotOffered
@@ -124,6 +125,15 @@ class Providers:
             )
             self._connectors[key] = connector
         return connector
+
+
+def payable(code: str) -> str:
+    """Return the currency's code; refuse one that nothing can be paid in, such as points."""
+    unit = currency(code).code
+    if unit not in registry.CURRENCIES:
+        message = f"Nothing can be paid in {unit}: no provider takes it."
+        raise FieldRefused("currency", message, code="currency_not_supported")
+    return unit
 
 
 def notify_url(base_url: str, merchant_id: int, account_id: str) -> str:

@@ -12,7 +12,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from tillgate.connectors import port
+from tillgate.kernel import metadata
 from tillgate.kernel.errors import Refusal
+from tillgate.kernel.metadata import MetadataKeys
 from tillgate.ledger.machine import Books
 from tillgate.ledger.model import Journal
 from tillgate.payments import booking, machine, store, surplus
@@ -67,6 +69,11 @@ async def open_refunds(
         if payment.latest_attempt is not None
     ]
     desk.take_in(attempts=await store.attempts.select(tx, paid))
+    given = [
+        key for key, payment in desk.payments.items() if payment.gifts and payment.amount_refunded
+    ]
+    if given:
+        desk.take_in(refunds=await store.select_refunds_of_payments(tx, given))
     orders = [_Order(desk, item, look_ups) for item in items]
     await desk.close(tx)
     return [order.result() for order in orders]
@@ -106,8 +113,9 @@ class _Order:
         chart = booking.Chart(books, self._attempt, payment)
         amount = order.amount
         if amount is None:
+            taken = booking.taken_back(payment, self._desk.refunds_of(payment))
             partial = payment.refund_policy == "partial"
-            amount = booking.refundable_now(books, payment, chart) if partial else left
+            amount = booking.refundable_now(books, payment, taken, chart) if partial else left
         if order.amount is not None and order.amount <= 0:
             self._refusal = AmountNotPositive("amount")
         elif left == 0:
@@ -123,7 +131,8 @@ class _Order:
     def _open(
         self, books: Books, payment: Payment, chart: booking.Chart, amount: int
     ) -> Journal | None:
-        lines = booking.take_back(books, payment, amount, chart)
+        taken = booking.taken_back(payment, self._desk.refunds_of(payment))
+        lines = booking.take_back(books, payment, taken, amount, chart)
         if isinstance(lines, ValueSpent):
             self._refusal = lines
             return None
@@ -164,7 +173,7 @@ async def record_refund_outcomes(
     desk.take_in(refunds=await store.refunds.select(tx, keys))
     paid_twice = {(r.merchant_id, r.payment_id) for r in desk.refunds.values() if r.surplus}
     if paid_twice:
-        desk.take_in(refunds=await store.select_surplus_refunds(tx, sorted(paid_twice)))
+        desk.take_in(refunds=await store.select_refunds_of_payments(tx, sorted(paid_twice)))
     attempts = {(refund.merchant_id, refund.attempt_id) for refund in desk.refunds.values()}
     desk.take_in(attempts=await store.attempts.select(tx, sorted(attempts)))
     results = [_hear(desk, item, look_ups) for item in items]
@@ -239,6 +248,7 @@ def _move(
             refund = desk.change_refund(refund, look_up_at=surplus.failed(desk, refund))
         _give_again(desk, refund, attempt, was_made=before == RefundStatus.SUCCEEDED)
         desk.say_refund("refund.failed", refund, item.trace)
+        refund = desk.change_refund(refund)  # each event has a number of its own
     desk.say_refund("refund.updated", refund, item.trace)
 
 
@@ -288,12 +298,12 @@ async def annotate(
     tx: Tx,
     merchant_id: int,
     refund_id: str,
-    metadata: dict[str, str],
+    change: MetadataKeys | None,
     trace: Trace,
     *,
     at: datetime,
 ) -> RefundView:
-    """Change a refund's metadata; nothing else of it is the merchant's to change."""
+    """Change a refund's metadata key by key; nothing else of it is the merchant's to change."""
     key = (merchant_id, refund_id)
     desk = Desk(at)
     desk.take_in(payments=await store.refunds.lock_payments(tx, [key]))
@@ -301,7 +311,7 @@ async def annotate(
     refund = desk.refunds.get(key)
     if refund is None:
         raise RefundNotFound(refund_id)
-    refund = desk.change_refund(refund, metadata=metadata)
+    refund = desk.change_refund(refund, metadata=metadata.merge(refund.metadata, change))
     desk.say_refund("refund.updated", refund, trace)
     await desk.close(tx)
     return RefundView(refund, desk.payment_of(refund))

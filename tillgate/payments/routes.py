@@ -11,7 +11,6 @@ from msgspec import UNSET
 
 from tillgate.kernel.errors import FieldRefused
 from tillgate.kernel.ids import new_id, with_prefix
-from tillgate.kernel.money import currency
 from tillgate.ledger import queries as ledger
 from tillgate.payments import queries, refunds, shown, wire
 from tillgate.payments.errors import (
@@ -25,11 +24,12 @@ from tillgate.payments.flows import Payments
 from tillgate.payments.machine import CONFIRMABLE, PaymentStatus
 from tillgate.payments.methods import Method, Methods, confirmation_of
 from tillgate.payments.model import Charge, NewPayment, NewRefund, Payment, RefundView
+from tillgate.payments.providers import payable
 from tillgate.runtime.db import Tx
 from tillgate.web.auth import Caller, KeyMayNot
 from tillgate.web.listing import ListOf, read_page, show_list
 from tillgate.web.operation import Answer, Call, Operation, operation
-from tillgate.web.reading import Nothing, merge_metadata, read_metadata
+from tillgate.web.reading import Nothing, read_metadata, read_metadata_change
 from tillgate.web.refusals import Envelope, error_of
 
 _encode = msgspec.json.Encoder().encode
@@ -56,7 +56,7 @@ class Routes:
     # Payment intents ---------------------------------------------------------------------------
 
     async def create(self, call: Call, body: wire.CreateIntent) -> shown.ShownIntent | Answer:
-        unit = currency(body.currency).code
+        unit = payable(body.currency)
         options = wire.read_options(body.payment_method_options)
         customer_id = body.customer or None
         method = await self._methods.named(
@@ -93,10 +93,8 @@ class Routes:
             raise KeyMayNot
         if payment.status not in CONFIRMABLE or payment.open_attempt is not None:
             raise UnexpectedState("confirm", payment.status, payment)
-        options = {
-            **payment.method_options,
-            **wire.read_options(body.payment_method_options),
-        }
+        given_options = wire.read_options(body.payment_method_options)
+        options = {**payment.method_options, **given_options}
         given = body.payment_method or (
             None if body.payment_method_data else payment.payment_method
         )
@@ -104,7 +102,7 @@ class Routes:
         await self._methods.require_customer(call, None, method, payment.customer_id)
         confirmation = confirmation_of(call, body, method, payment.method_types, options, must=True)
         assert confirmation is not None, "a method is required"
-        changes = self._confirm_changes(payment, body, method, options)
+        changes = self._confirm_changes(payment, body, method, given_options)
         return await self._payments.confirm(payment, confirmation, wire.trace_of(call), changes)
 
     async def update(self, call: Call, body: wire.ChangeIntent) -> shown.ShownIntent | Answer:
@@ -114,7 +112,7 @@ class Routes:
         )
         if body.customer is not UNSET:
             await self._methods.require_customer(call, body.customer, method)
-        changes = _changes(payment, body)
+        changes = _changes(body)
         if method is not None:
             changes["payment_method"] = method.name
         updating = self._payments.update(call.merchant_id, payment.id, changes, wire.trace_of(call))
@@ -230,18 +228,20 @@ class Routes:
         """Return what a confirmation changes of the payment itself."""
         wanted: dict[str, Any] = {
             "payment_method": method.name if method else None,
-            "method_options": options,
             "return_url": body.return_url,
             "receipt_email": body.receipt_email,
             "setup_future_usage": body.setup_future_usage,
             "capture_method": body.capture_method,
             "shipping": msgspec.to_builtins(body.shipping) if body.shipping else None,
         }
-        return {
+        changes = {
             name: value
             for name, value in wanted.items()
             if value is not None and value != getattr(payment, name)
         }
+        if any(payment.method_options.get(kind) != given for kind, given in options.items()):
+            changes["method_options"] = options
+        return changes
 
     # Charges -----------------------------------------------------------------------------------
 
@@ -317,12 +317,11 @@ class Routes:
 
     async def update_refund(self, call: Call, body: wire.ChangeRefund) -> shown.ShownRefund:
         async with self._db.transaction() as tx:
-            view = await queries.refund(tx, call.merchant_id, call.id)
             view = await refunds.annotate(
                 tx,
                 call.merchant_id,
                 call.id,
-                merge_metadata(view.refund.metadata, body.metadata),
+                {} if body.metadata is UNSET else read_metadata_change(body.metadata),
                 wire.trace_of(call),
                 at=self._payments.clock.now(),
             )
@@ -445,8 +444,11 @@ class Routes:
         )  # fmt: skip
 
 
-def _changes(payment: Payment, body: wire.ChangeIntent) -> dict[str, Any]:
-    """Return what is to be changed of a payment, the payment method apart."""
+def _changes(body: wire.ChangeIntent) -> dict[str, Any]:
+    """Return what is to be changed of a payment, the payment method apart.
+
+    `metadata` and `method_options` are changes of keys: they are merged under the payment's lock.
+    """
     changes: dict[str, Any] = {
         name: value for name in _WORDS if (value := getattr(body, name)) is not UNSET
     }
@@ -455,15 +457,14 @@ def _changes(payment: Payment, body: wire.ChangeIntent) -> dict[str, Any]:
         if value is not UNSET and (name != "payment_method" or value is None):
             changes[own] = msgspec.to_builtins(value)
     if body.metadata is not UNSET:
-        changes["metadata"] = merge_metadata(payment.metadata, body.metadata)
+        changes["metadata"] = read_metadata_change(body.metadata)
     if body.currency is not None:
-        changes["currency"] = currency(body.currency).code
+        changes["currency"] = payable(body.currency)
     types = wire.read_types(body)
     if types is not None:
         changes["method_types"] = list(dict.fromkeys(types))
     if body.payment_method_options is not None:
-        given = wire.read_options(body.payment_method_options)
-        changes["method_options"] = {**payment.method_options, **given}
+        changes["method_options"] = wire.read_options(body.payment_method_options)
     for name in ("amount", "capture_method"):
         changes |= {name: value} if (value := getattr(body, name)) is not None else {}
     return changes

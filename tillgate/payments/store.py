@@ -124,6 +124,29 @@ async def select_sequences(tx: Tx, keys: Collection[Key]) -> dict[Key, int]:
     return {(row["merchant_id"], row["id"]): row["sequence"] for row in rows}
 
 
+async def select_coming(
+    tx: Tx, accounts: Collection[tuple[int, int]]
+) -> dict[tuple[int, int], int]:
+    """Return what may still be paid into these ledger accounts, with its gifts.
+
+    What failed and is not being tried again is left out; it is asked for anew when it is.
+    """
+    rows = await tx.all(
+        """
+        SELECT p.merchant_id, p.pay_into, sum(p.amount + coalesce((SELECT sum((g->>'amount')::bigint)
+            FROM jsonb_array_elements(p.gifts) g), 0))::bigint AS amount
+        FROM unnest($1::bigint[], $2::bigint[]) k(merchant_id, pay_into)
+        JOIN payments.payments p ON p.merchant_id = k.merchant_id AND p.pay_into = k.pay_into
+        WHERE p.status NOT IN ('succeeded', 'canceled')
+            AND (p.open_attempt IS NOT NULL OR p.attempts = 0)
+        GROUP BY p.merchant_id, p.pay_into
+        """,
+        [key[0] for key in accounts],
+        [key[1] for key in accounts],
+    )
+    return {(row["merchant_id"], row["pay_into"]): row["amount"] for row in rows}
+
+
 async def select_overdue_payments(tx: Tx, now: datetime, limit: int) -> list[Key]:
     """Return payments that have a deadline, have passed it, and have no attempt to wait for."""
     rows = await tx.all(
@@ -245,13 +268,12 @@ def update_attempts(notes: Notebook, changed: Sequence[Attempt]) -> None:
     )
 
 
-async def select_surplus_refunds(tx: Tx, keys: Collection[Key]) -> list[Refund]:
-    """Read all refunds of second payments of these payments, whose rows are held."""
+async def select_refunds_of_payments(tx: Tx, keys: Collection[Key]) -> list[Refund]:
+    """Read all refunds of these payments, whose rows are held."""
     rows = await tx.all(
         """
         SELECT row_to_json(r)::text AS row FROM unnest($1::bigint[], $2::text[]) k(merchant_id, id)
         JOIN payments.refunds r ON r.merchant_id = k.merchant_id AND r.payment_id = k.id
-        WHERE r.surplus
         """,
         *_keys(keys),
     )
@@ -275,34 +297,6 @@ def update_refunds(notes: Notebook, changed: Sequence[Refund]) -> None:
         rows=len(changed),
         otherwise="a refund vanished",
     )
-
-
-# Breaks --------------------------------------------------------------------------------------
-
-
-class Break(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a provider's word and ours differ."""
-
-    merchant_id: int
-    id: str
-    kind: str
-    attempt_id: str | None = None
-    refund_id: str | None = None
-    ours: dict[str, object]
-    theirs: dict[str, object]
-    created_at: datetime
-    resolved_at: datetime | None = None
-    resolution: str | None = None
-
-
-def insert_breaks(notes: Notebook, breaks: Sequence[Break]) -> None:
-    """Open breaks; one of a kind per attempt or refund stays open at a time."""
-    if breaks:
-        notes.later(
-            "INSERT INTO payments.breaks SELECT * FROM"
-            " jsonb_populate_recordset(NULL::payments.breaks, $1::jsonb) ON CONFLICT DO NOTHING",
-            msgspec.json.encode(breaks).decode(),
-        )
 
 
 # Pages ---------------------------------------------------------------------------------------

@@ -59,7 +59,7 @@ async def order_again(tx: Tx, refund: Refund, trace: Trace, *, at: datetime) -> 
     key = (refund.merchant_id, refund.id)
     desk = Desk(at)
     desk.take_in(payments=await store.refunds.lock_payments(tx, [key]))
-    desk.take_in(refunds=await store.select_surplus_refunds(tx, list(desk.payments)))
+    desk.take_in(refunds=await store.select_refunds_of_payments(tx, list(desk.payments)))
     attempt_key = (refund.merchant_id, refund.attempt_id)
     desk.take_in(attempts=await store.attempts.select(tx, [attempt_key]))
     refund = desk.change_refund(desk.refunds[key], look_up_at=None)

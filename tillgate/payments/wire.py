@@ -9,6 +9,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from tillgate.connectors.port import Presentation
 from tillgate.customers.wire import BillingDetails, CardForm, Email, Shipping
+from tillgate.kernel import metadata
 from tillgate.kernel.errors import FieldRefused
 from tillgate.payments.model import Payment, Trace
 from tillgate.web.listing import ListRequest
@@ -22,7 +23,7 @@ from tillgate.web.reading import (
     ShortText,
     Text,
     Url,
-    merge_metadata,
+    read_metadata_change,
 )
 
 MethodType = Literal["card", "alipay", "wechat_pay"]
@@ -255,14 +256,15 @@ def without_redirects(types: list[str], body: CreateIntent, method: str | None) 
 
 
 def read_words(payment: Payment, body: CaptureIntent) -> dict[str, Any]:
-    """Return what a capture changes of a payment's words."""
+    """Return what a capture changes of a payment's words; refused before anything is captured."""
     words: dict[str, Any] = {
         name: value
         for name in ("statement_descriptor", "statement_descriptor_suffix")
         if (value := getattr(body, name)) is not None
     }
     if body.metadata is not UNSET:
-        words["metadata"] = merge_metadata(payment.metadata, body.metadata)
+        words["metadata"] = read_metadata_change(body.metadata)
+        metadata.merge(payment.metadata, words["metadata"])
     return words
 
 

@@ -33,7 +33,7 @@ from tillgate.runtime.embedded_account import (
     run,
     server_account,
 )
-from tillgate.runtime.embedded_binaries import Binaries, Source, discover, major_of, readable_copy
+from tillgate.runtime.embedded_binaries import Binaries, Source, discover, readable_copy, version_of
 from tillgate.runtime.embedded_conf import INCLUDED_AS, Place, Tuning, render
 from tillgate.runtime.embedded_errors import (
     DiskFull,
@@ -95,22 +95,25 @@ class EmbeddedPostgres:
         self._binaries: Binaries | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
-        """Make the cluster if there is none, start it, and return when it takes connections."""
+    def start(self) -> bool:
+        """Make the cluster if there is none, start it, and return when it takes connections.
+
+        False where it was running already and is taken over as it is.
+        """
         make_directory(self.home)
         with locked(self.home / "lock"):
             if self._keeps_running():
-                self._say("PostgreSQL is already running on this data")
                 self._wait_until_ready()
-                return
+                return False
             self._check()
             binaries = self._found_binaries()
-            if major_of(self.place.data) is None:
+            if version_of(self.place.data) is None:
                 self._make_cluster(binaries)
             # The port is kept over a restart, so that a DSN once given stays true.
             self._wanted_port = self._wanted_port or free_port()
             self._launch(binaries, self._wanted_port)
             self._wait_until_ready()
+            return True
 
     def stop(self, *, timeout_seconds: float = STOP_TIMEOUT_SECONDS) -> None:
         """End it fast and cleanly: sessions are cut, everything committed is on disk."""
@@ -187,13 +190,14 @@ class EmbeddedPostgres:
     def _check(self) -> None:
         """Refuse, with a reason, what could not end well."""
         data = self.place.data
-        new = major_of(data) is None
+        if data.exists() and data.stat().st_uid != self.account.uid:
+            owner = _user_name(data.stat().st_uid)
+            raise NotOurs(data, owner, self.account.name, by_root=os.geteuid() == 0)
+        new = version_of(data) is None
         needed = ROOM_FOR_A_CLUSTER if new else ROOM_TO_START
         free = shutil.disk_usage(self.home).free
         if free < needed:
             raise DiskFull(self.home, free, needed)
-        if data.exists() and data.stat().st_uid != self.account.uid:
-            raise NotOurs(data, _user_name(data.stat().st_uid), self.account.name)
         if self._wanted_port and not is_free(self._wanted_port):
             raise PortTaken(self._wanted_port, owner_of(self._wanted_port))
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from tillgate.runtime.embedded_account import SYSTEM_HOME, Account, make_directory, reachable
-from tillgate.runtime.embedded_errors import NoBinaries, OtherVersion
+from tillgate.runtime.embedded_errors import DataUnreadable, NoBinaries, OtherVersion
 from tillgate.runtime.file_lock import locked
 
 OLDEST_MAJOR = 15
@@ -48,7 +48,7 @@ class Binaries:
 def discover(source: Source = "any", *, data: Path | None = None) -> Binaries:
     """Return the binaries to use: those that made `data` if it exists, else the first found."""
     found = list(_candidates(source))
-    made_by = major_of(data) if data is not None else None
+    made_by = version_of(data) if data is not None else None
     if data is not None and made_by is not None:
         return _matching(found, data, made_by)
     for binaries in found:
@@ -57,12 +57,17 @@ def discover(source: Source = "any", *, data: Path | None = None) -> Binaries:
     raise NoBinaries(f"PostgreSQL {OLDEST_MAJOR} or later is needed", [str(b) for b in found])
 
 
-def major_of(data: Path) -> int | None:
-    """Return the major version that made this data directory; None if there is none yet."""
+def version_of(data: Path) -> str | None:
+    """Return the version that made this data directory, `15` or `9.6`; None if there is none yet."""
     try:
-        return int((data / "PG_VERSION").read_text().strip())
+        said = (data / "PG_VERSION").read_text(errors="replace").strip()
     except FileNotFoundError:
+        if data.exists() and any(data.iterdir()):
+            raise DataUnreadable(data, None) from None
         return None
+    if re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,3})?", said) is None:
+        raise DataUnreadable(data, said)
+    return said
 
 
 def readable_copy(binaries: Binaries, account: Account, home: Path = SYSTEM_HOME) -> Binaries:
@@ -75,11 +80,11 @@ def readable_copy(binaries: Binaries, account: Account, home: Path = SYSTEM_HOME
     return replace(binaries, directory=place / "bin")
 
 
-def _matching(found: list[Binaries], data: Path, major: int) -> Binaries:
+def _matching(found: list[Binaries], data: Path, version: str) -> Binaries:
     for binaries in found:
-        if binaries.major == major:
+        if str(binaries.major) == version:
             return binaries
-    raise OtherVersion(data, major, [str(binaries) for binaries in found])
+    raise OtherVersion(data, version, [str(binaries) for binaries in found])
 
 
 def _candidates(source: Source) -> Iterator[Binaries]:

@@ -22,14 +22,31 @@ class NoBinaries(EmbeddedProblem):
 class OtherVersion(EmbeddedProblem):
     """The data directory was made by a PostgreSQL major version that is not here."""
 
-    def __init__(self, data: Path, major: int, found: Sequence[str]) -> None:
+    def __init__(self, data: Path, version: str, found: Sequence[str]) -> None:
         have = ", ".join(found) or "none"
         super().__init__(
-            f"The data directory {data} belongs to PostgreSQL {major}, and its binaries are not "
-            f"here (found: {have}). Install `postgresql-{major}`, or move the directory away to "
+            f"The data directory {data} belongs to PostgreSQL {version}, and its binaries are not "
+            f"here (found: {have}). Install `postgresql-{version}`, or move the directory away to "
             "begin with empty books."
         )
-        self.major = major
+
+
+class DataUnreadable(EmbeddedProblem):
+    """The data directory does not say which version made it; it is never made anew over it."""
+
+    def __init__(self, data: Path, said: str | None) -> None:
+        # No server starts without this file: where it is missing, nothing was ever kept here.
+        is_cluster = (data / "global" / "pg_control").exists()
+        missing = "is missing" if said is None else "is empty"
+        what = f"its file PG_VERSION {f'says {said[:40]!r}' if said else missing}"
+        why = (
+            "books are in it, and that file was lost or damaged. Put a backup in its place, or "
+            "write into PG_VERSION the major version of the PostgreSQL that made it"
+            if is_cluster
+            else "this looks like an interrupted initdb, or a folder that is not ours. Nothing in it"
+            " was changed. Move it away, or choose another folder with --data"
+        )
+        super().__init__(f"The data directory {data} cannot be used: {what}; {why}.")
 
 
 class PortTaken(EmbeddedProblem):
@@ -57,10 +74,20 @@ class DiskFull(EmbeddedProblem):
 class NotOurs(EmbeddedProblem):
     """The data directory belongs to another user."""
 
-    def __init__(self, data: Path, owner: str, wanted: str) -> None:
+    def __init__(self, data: Path, owner: str, wanted: str, *, by_root: bool = False) -> None:
+        chown = f"`chown -R {wanted}: {data}`"
+        if by_root and owner == "root":
+            way = f"PostgreSQL never runs as root: it runs as {wanted} when you are root. Hand it over: {chown}"
+        elif by_root:
+            way = f"PostgreSQL runs as {wanted} when you are root. Run this as {owner}, or {chown}"
+        else:
+            way = (
+                f"PostgreSQL would run as {wanted}. Run as {owner} (or as root, if root set it up), "
+                f"or have root {chown}"
+            )
         super().__init__(
-            f"The data directory {data} belongs to user {owner}, and PostgreSQL would run as "
-            f"{wanted}. Run as {owner}, or `chown -R {wanted} {data}`, or choose another directory."
+            f"The data directory {data} belongs to user {owner}, and {way}, or choose another "
+            "directory."
         )
 
 

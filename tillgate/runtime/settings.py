@@ -45,7 +45,7 @@ class HttpSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     #: Where to listen; put something that speaks TLS in front of any address but loopback.
     host: str = "127.0.0.1"
-    #: Also `--port`.
+    #: Also `tillgate up --port`, which the other ports follow.
     port: int = 8080
     #: How the outside world reaches us: the base of notice, return and page addresses.
     public_url: str = ""

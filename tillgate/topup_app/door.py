@@ -46,6 +46,12 @@ class ForeignSite(Refusal):
     code = "foreign_site"
 
 
+class NothingNamed(Refusal):
+    """Nothing has such a name."""
+
+    kind = Kind.NOT_FOUND
+
+
 class Door:
     """Counts who comes, and answers refusals in the customer's language."""
 
@@ -74,6 +80,7 @@ class Door:
             try:
                 now = self._clock.now()
                 self._requests_from.take(request.client.host if request.client else "", now)
+                refuse_what_names_nothing(request)
                 opened = await open_link(request)
                 home = opened.home
                 self._requests.take(opened.holder, now)
@@ -99,8 +106,14 @@ class Door:
         async for chunk in request.stream():
             body += chunk
             if len(body) > _MOST_BYTES:
-                raise FieldRefused("body", "The body is too large.")
+                raise FieldRefused("body", "The body is too large.", code="body_too_large")
         return body
+
+
+def refuse_what_names_nothing(request: Request) -> None:
+    """Refuse a NUL: no name of ours has one, and the database would not hear of it."""
+    if any("\x00" in text for text in (request.scope["path"], *request.query_params.values())):
+        raise NothingNamed
 
 
 def require_own_page(request: Request, base_url: str) -> None:
@@ -109,6 +122,13 @@ def require_own_page(request: Request, base_url: str) -> None:
     site = request.headers.get("sec-fetch-site")
     origin = request.headers.get("origin")
     own = {urlsplit(base_url).netloc, request.headers.get("host", "")}
-    foreign = origin is not None and urlsplit(origin).netloc not in own
+    foreign = origin is not None and _place_of(origin) not in own
     if kind != "application/json" or foreign or site not in {None, "same-origin"}:
         raise ForeignSite
+
+
+def _place_of(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return None

@@ -97,7 +97,9 @@ class Ordering:
     async def place(self, caller: Caller, asked: Asked) -> Order:
         """Place an order, or return what became of it when it was placed before."""
         if _REFERENCE.fullmatch(asked.reference) is None:
-            raise FieldRefused("reference", "A reference has 26 characters.")
+            raise FieldRefused(
+                "reference", "A reference has 26 characters.", code="reference_unreadable"
+            )
         moment, top_up_id = derive(caller.link, asked.reference)
         earlier = await self._earlier(caller.link, top_up_id)
         if earlier is not None:

@@ -46,20 +46,29 @@ def answer(
     language = language_of(request)
     if request.method == "POST" or "text/html" not in request.headers.get("accept", "*/*"):
         # Only where the effect is unknown may a script repeat by itself, under the same reference.
-        body = {
-            "error": getattr(refusal, "code", None) or "refused",
+        body: dict[str, object] = {
+            "error": _code_of(refusal),
             "message": say(language, refusal),
             "again": status >= 500 or status == 429,
         }
+        if isinstance(refusal, FieldRefused):
+            # For whoever writes the script; customers read the message.
+            body["detail"] = refusal.message
         return JSONResponse(body, status, headers={"Cache-Control": "no-store"})
     title, note = _page_words(language, refusal, status)
     return renderer.page(request, "sorry.html", status=status, title=title, note=note, home=home)
 
 
+def _code_of(refusal: Refusal | None) -> str:
+    if isinstance(refusal, FieldRefused):
+        return refusal.field_code or "refused"
+    return getattr(refusal, "code", None) or "refused"
+
+
 def say(language: Language, refusal: Refusal | None) -> str:
     """Return one sentence a customer understands."""
     if isinstance(refusal, FieldRefused):
-        return language[_FIELDS.get(refusal.param or "", "error_ours")]
+        return language[_FIELDS.get(refusal.param or "", "error_unreadable")]
     for kind, key in _SENTENCES.items():
         if isinstance(refusal, kind):
             return language[key]

@@ -57,6 +57,8 @@ class Parts:
     payments: Payments
     top_ups: TopUps
     base_url: str
+    #: Where the demo's top-up page is, while there is a demo.
+    demo_page: Callable[[], str | None] = lambda: None
     #: The simulators' phone, to be offered in test mode.
     phone_url: str | None = None
     orders_per_minute: int = 30
@@ -95,6 +97,7 @@ class Pages:
         """Return the routes, to be mounted at the root."""
         wallet, order = f"{PREFIX}/{{token}}", f"{PREFIX}/{{token}}/orders/{{order}}"
         return [
+            Route("/", self._welcome),
             Route(f"{PREFIX}/static/{{name}}", self._static),
             Route(f"{PREFIX}/worker.js", self._worker),
             Route(OFFLINE, self._offline),
@@ -154,6 +157,9 @@ class Pages:
 
     async def _code(self, request: Request, link: Link) -> Response:
         return code_of(await self._read(link, request.path_params["order"]))
+
+    async def _welcome(self, request: Request) -> Response:
+        return self._renderer.page(request, "welcome.html", demo=self._parts.demo_page())
 
     async def _static(self, request: Request) -> Response:
         asset = self._assets.find(request.path_params["name"])
@@ -261,5 +267,5 @@ Body = TypeVar("Body")
 def _decoded(decode: Callable[[bytes], Body], body: bytes) -> Body:
     try:
         return decode(body)
-    except msgspec.MsgspecError as error:
-        raise FieldRefused("body", str(error)) from None
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise FieldRefused("body", str(error), code="body_unreadable") from None

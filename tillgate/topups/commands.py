@@ -12,6 +12,8 @@ from tillgate.kernel import ids
 from tillgate.kernel.errors import Refusal
 from tillgate.kernel.facts import Fact
 from tillgate.kernel.money import Money, currency
+from tillgate.ledger import commands as ledger
+from tillgate.ledger import queries as ledger_queries
 from tillgate.ledger.model import AccountTerms
 from tillgate.payments import commands as payments
 from tillgate.payments.commands import LookUps, Opening, Route
@@ -32,12 +34,9 @@ FOLLOWS: Mapping[str, str] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Extras:
-    """Ledger accounts a top-up may need beside the wallet's own."""
-
-    promotions: int | None = None
-    owed: int | None = None
+#: Ledger accounts a top-up may need beside the wallet's own, by merchant, code and currency.
+Extras = dict[tuple[int, str, str], int]
+_BONUS = "promotions:bonus"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +45,14 @@ class TopUpOpening:
 
     order: NewTopUp
     route: Route | None
-    extras: Extras
     trace: Trace
 
 
 def extra_terms(order: NewTopUp) -> list[AccountTerms]:
-    """Return the accounts that must exist before this top-up is opened."""
+    """Return the accounts a top-up needs beside the wallet's own."""
     terms: list[AccountTerms] = []
     if order.bonus_amount:
-        terms.append(AccountTerms("promotions:bonus", order.currency, "debit"))
+        terms.append(AccountTerms(_BONUS, order.currency, "debit"))
     if order.refund_policy == "receivable":
         terms.append(AccountTerms(owed_code(order), order.currency, "debit"))
     return terms
@@ -69,21 +67,15 @@ async def open_top_ups(
     tx: Tx, items: Sequence[TopUpOpening], *, at: datetime, look_ups: LookUps
 ) -> list[tuple[TopUp, Payment | Charge] | Refusal]:
     """Open top-ups with their payments; one whose wallet cannot take it is refused alone."""
-    wallets_found = await wallets.require_open(
-        tx,
-        [
-            (order.merchant_id, order.wallet_id, Money(order.amount, currency(order.currency)))
-            for order in (item.order for item in items)
-        ],
-    )
+    wallets_found = await _wallets(tx, [item.order for item in items])
     accepted = [
         (item, wallet)
         for item, wallet in zip(items, wallets_found, strict=True)
         if isinstance(wallet, Wallet)
     ]
-    opened = await payments.open_payments(
-        tx, [_opening(item, wallet) for item, wallet in accepted], at=at, look_ups=look_ups
-    )
+    extras = await _extras(tx, [item.order for item, _ in accepted], at)
+    openings = [_opening(item, wallet, extras) for item, wallet in accepted]
+    opened = await payments.open_payments(tx, openings, at=at, look_ups=look_ups)
     top_ups = [
         _top_up(item.order, wallet, payment, at)
         for (item, wallet), payment in zip(accepted, opened, strict=True)
@@ -101,7 +93,11 @@ async def open_top_ups(
 
 
 async def follow(tx: Tx, facts: Sequence[Fact]) -> None:
-    """Publish what payments' facts mean for their top-ups. Call once per fact."""
+    """Publish what payments' facts mean for their top-ups. Call once per fact.
+
+    A top-up stands where its payment stands, and so its events bear the payment's numbers: each
+    its own, rising in the order of what happened, however many are heard at a time.
+    """
     followed = [
         (fact, payment)
         for fact in facts
@@ -112,7 +108,7 @@ async def follow(tx: Tx, facts: Sequence[Fact]) -> None:
     if not followed:
         return
     keys = {(fact.merchant_id, payment.subject or "") for fact, payment in followed}
-    top_ups = {(top.merchant_id, top.id): top for top in await store.count_on(tx, keys)}
+    top_ups = {(top.merchant_id, top.id): top for top in await store.select_top_ups(tx, keys)}
     outbox.publish(
         tx,
         [
@@ -128,12 +124,53 @@ async def follow(tx: Tx, facts: Sequence[Fact]) -> None:
     )
 
 
-def _opening(item: TopUpOpening, wallet: Wallet) -> Opening:
-    order, extras = item.order, item.extras
+async def _wallets(tx: Tx, orders: Sequence[NewTopUp]) -> list[Wallet | Refusal]:
+    """Return the wallet each top-up may pay into, with its bonus, or why not."""
+    found = await wallets.require_open(
+        tx,
+        [
+            (order.merchant_id, order.wallet_id, Money(order.amount, currency(order.currency)))
+            for order in orders
+        ],
+    )
+    wanted = [
+        (wallet, order.amount + order.bonus_amount)
+        for order, wallet in zip(orders, found, strict=True)
+        if isinstance(wallet, Wallet)
+    ]
+    refusals = iter(await payments.require_room(tx, wanted))
+    return [
+        (next(refusals) or wallet) if isinstance(wallet, Wallet) else wallet for wallet in found
+    ]
+
+
+async def _extras(tx: Tx, orders: Sequence[NewTopUp], at: datetime) -> Extras:
+    """Return the accounts these top-ups need; the first that needs one opens it with itself."""
+    terms = {
+        (order.merchant_id, term.code, term.currency): (order.merchant_id, term)
+        for order in orders
+        for term in extra_terms(order)
+    }
+    if not terms:
+        return {}
+    numbers = await ledger_queries.numbers(tx, terms.keys())
+    missing = {key: terms[key] for key in terms if key not in numbers}
+    if missing:
+        books = await ledger.lock(tx, {merchant_id for merchant_id, _, _ in missing})
+        await ledger.ensure_accounts(tx, books, missing.values(), at=at)
+        numbers |= {key: books.number(*key) for key in missing}
+    return numbers
+
+
+def _opening(item: TopUpOpening, wallet: Wallet, extras: Extras) -> Opening:
+    order = item.order
+    owed = None
+    if order.refund_policy == "receivable":
+        owed = extras[order.merchant_id, owed_code(order), order.currency]
     gifts: list[Gift] = []
     if order.bonus_amount:
-        assert extras.promotions is not None, "the promotions account was opened before"
-        gifts.append(Gift(extras.promotions, wallet.bonus_account, order.bonus_amount))
+        promotions = extras[order.merchant_id, _BONUS, order.currency]
+        gifts.append(Gift(promotions, wallet.bonus_account, order.bonus_amount))
     return Opening(
         NewPayment(
             merchant_id=order.merchant_id,
@@ -144,7 +181,7 @@ def _opening(item: TopUpOpening, wallet: Wallet) -> Opening:
             customer_id=wallet.customer_id,
             payment_method=order.confirmation.payment_method if order.confirmation else None,
             pay_into=wallet.principal_account,
-            owed_account=extras.owed,
+            owed_account=owed,
             refund_policy=order.refund_policy,
             gifts=gifts,
             subject=order.id,
@@ -184,7 +221,7 @@ def _fact(name: str, top_up: TopUp, payment: Payment, at: datetime, trace: Trace
         id=ids.new_id("evt"),
         name=name,
         object_id=top_up.id,
-        sequence=top_up.sequence,
+        sequence=payment.sequence,
         data=_encode(TopUpView(top_up, payment)),
         at=at,
         request_id=trace.request_id,

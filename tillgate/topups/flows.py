@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from tillgate.kernel.errors import Refusal
-from tillgate.ledger import commands as ledger
 from tillgate.payments.flows import Payments
 from tillgate.payments.model import Charge, Payment, Trace
 from tillgate.runtime import idempotency
 from tillgate.runtime.db import Tx
 from tillgate.runtime.lane import Lane
 from tillgate.topups import commands
-from tillgate.topups.commands import Extras, TopUpOpening
+from tillgate.topups.commands import TopUpOpening
 from tillgate.topups.model import NewTopUp, TopUp, TopUpView
 
 
@@ -22,8 +21,6 @@ class TopUps:
     def __init__(self, payments: Payments) -> None:
         self._payments = payments
         self._openings = Lane(payments.db, self._open_batch)
-        #: Numbers of accounts that exist for good, by merchant, code and currency.
-        self._accounts: dict[tuple[int, str, str], int] = {}
 
     async def create(self, order: NewTopUp, trace: Trace) -> TopUpView:
         """Open a top-up; charge it at once where the order carries a confirmation.
@@ -33,23 +30,10 @@ class TopUps:
         route = None
         if order.confirmation is not None:
             route = await self._payments.route(order.merchant_id, order.confirmation, order)
-        extras = await self._extras(order)
-        top_up, opened = await self._openings.submit(TopUpOpening(order, route, extras, trace))
+        top_up, opened = await self._openings.submit(TopUpOpening(order, route, trace))
         if isinstance(opened, Payment):
             return TopUpView(top_up, opened)
         return TopUpView(top_up, await self._payments.charge(opened, trace))
-
-    async def _extras(self, order: NewTopUp) -> Extras:
-        terms = commands.extra_terms(order)
-        keys = [(order.merchant_id, term.code, term.currency) for term in terms]
-        if any(key not in self._accounts for key in keys):
-            async with self._payments.db.transaction() as tx:
-                books = await ledger.lock(tx, {order.merchant_id})
-                wanted = [(order.merchant_id, term) for term in terms]
-                await ledger.ensure_accounts(tx, books, wanted, at=self._payments.clock.now())
-            self._accounts |= {key: books.number(*key) for key in keys}
-        numbers = {key[1]: self._accounts[key] for key in keys}
-        return Extras(numbers.get("promotions:bonus"), numbers.get(commands.owed_code(order)))
 
     async def _open_batch(
         self, tx: Tx, items: Any

@@ -21,6 +21,7 @@ class TopUp(msgspec.Struct, frozen=True, kw_only=True):
     bonus_amount: int = 0
     currency: str
     metadata: dict[str, str] = {}
+    #: Its own row never changes; what is told of a top-up bears its payment's sequence.
     sequence: int = 1
     created_at: datetime
 

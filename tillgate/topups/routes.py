@@ -9,13 +9,13 @@ import msgspec
 from tillgate.kernel.clock import from_unix
 from tillgate.kernel.errors import FieldRefused
 from tillgate.kernel.ids import new_id
-from tillgate.kernel.money import currency
 from tillgate.payments import queries as payments
 from tillgate.payments import shown as payment_shown
 from tillgate.payments import wire as payment_wire
 from tillgate.payments.errors import PaymentFailed
 from tillgate.payments.flows import Payments
 from tillgate.payments.methods import Methods, confirmation_of
+from tillgate.payments.providers import payable
 from tillgate.topups import queries, wire
 from tillgate.topups.flows import TopUps
 from tillgate.topups.model import NewTopUp, TopUpView
@@ -45,7 +45,7 @@ class Routes:
         return wire.show_top_up(view, livemode=call.livemode)
 
     async def _order(self, call: Call, body: wire.CreateTopUp) -> NewTopUp:
-        unit = currency(body.currency).code
+        unit = payable(body.currency)
         expires_at = None if body.expires_at is None else from_unix(body.expires_at)
         if expires_at is not None and expires_at <= self._payments.clock.now():
             raise FieldRefused("expires_at", "expires_at must be in the future.")

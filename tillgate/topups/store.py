@@ -66,14 +66,12 @@ async def select_top_up_page(
     )
 
 
-async def count_on(tx: Tx, keys: Collection[tuple[int, str]]) -> list[TopUp]:
-    """Count the sequence of these top-ups up by one and return them."""
+async def select_top_ups(tx: Tx, keys: Collection[tuple[int, str]]) -> list[TopUp]:
+    """Read top-ups."""
     rows = await tx.all(
         """
-        UPDATE topups.top_ups t SET sequence = t.sequence + 1
-        FROM unnest($1::bigint[], $2::text[]) k(merchant_id, id)
-        WHERE t.merchant_id = k.merchant_id AND t.id = k.id
-        RETURNING row_to_json(t)::text AS row
+        SELECT row_to_json(t)::text AS row FROM unnest($1::bigint[], $2::text[]) k(merchant_id, id)
+        JOIN topups.top_ups t ON t.merchant_id = k.merchant_id AND t.id = k.id
         """,
         [key[0] for key in keys],
         [key[1] for key in keys],

@@ -91,7 +91,7 @@ def show_top_up(view: TopUpView, *, livemode: bool) -> ShownTopUp:
         payment_method=payment.payment_method,
         payment_method_types=payment.method_types,
         refund_policy=payment.refund_policy,
-        sequence=max(top_up.sequence, payment.sequence),
+        sequence=payment.sequence,
         status=view.status,
         wallet=top_up.wallet_id,
     )

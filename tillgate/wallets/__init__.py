@@ -13,7 +13,9 @@ Promises
   late money is credited even there.
 - Limits: one movement (`single`), a UTC day (`daily`: spends, holds and transfers out; a hold counts
   on the day it is placed, and what is given back of it on that same day is free again), and the
-  balance a top-up or transfer may lead to (`balance`; refused before anything is charged).
+  balance a top-up or transfer may lead to (`balance`; refused before anything is charged). A top-up
+  counts with its bonus and with what other open ones may still bring; a transfer counts what is
+  there. Money that came late, and what is given back of a spend, is credited past the limit.
 - A statement is the ledger's: each posting on the wallet's accounts appears at once, even before
   `record_movements` has given it its row, and its id is the same before and after.
 

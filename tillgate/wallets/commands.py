@@ -21,7 +21,7 @@ from tillgate.ledger import queries as ledger_queries
 from tillgate.ledger.model import Posted
 from tillgate.runtime.db import Tx
 from tillgate.wallets import events, store
-from tillgate.wallets.decisions import Result, decide_all, require_below, require_currency
+from tillgate.wallets.decisions import Result, decide_all, require_currency
 from tillgate.wallets.desk import (
     Desk,
     Key,
@@ -32,7 +32,7 @@ from tillgate.wallets.desk import (
     open_desk,
     views,
 )
-from tillgate.wallets.errors import TransactionNotFound, WalletClosed, WalletNotFound
+from tillgate.wallets.errors import LimitExceeded, TransactionNotFound, WalletClosed, WalletNotFound
 from tillgate.wallets.machine import merged, type_of
 from tillgate.wallets.model import (
     AnyOrder,
@@ -107,34 +107,52 @@ async def transfer(tx: Tx, orders: Sequence[Transfer]) -> list[Moved | Refusal]:
 async def require_open(tx: Tx, wanted: Sequence[tuple[int, str, Money]]) -> list[Wallet | Refusal]:
     """Return the wallets top-ups may pay into (`principal_account`), or why not, before charging.
 
-    A frozen wallet still receives money. The balance limit sees what is in the wallet now.
+    A frozen wallet still receives money. Whether there is room is asked by `require_room`.
     """
     keys = list({(merchant_id, wallet_id) for merchant_id, wallet_id, _ in wanted})
     found = {(one.merchant_id, one.id): one for one in await store.select_wallets(tx, keys)}
-    limited = [wallet for wallet in found.values() if wallet.limits.balance is not None]
-    seen = await views(tx, limited) if limited else []
-    balances = {(view.merchant_id, view.id): view.balance for view in seen}
     return [
-        _open_for(found.get((merchant_id, wallet_id)), wallet_id, amount, balances)
+        _open_for(found.get((merchant_id, wallet_id)), wallet_id, amount)
         for merchant_id, wallet_id, amount in wanted
     ]
 
 
-def _open_for(
-    wallet: Wallet | None, wallet_id: str, amount: Money, balances: Mapping[tuple[int, str], int]
-) -> Wallet | Refusal:
+def _open_for(wallet: Wallet | None, wallet_id: str, amount: Money) -> Wallet | Refusal:
+    if wallet is None:
+        return WalletNotFound(wallet_id)
+    if is_closed(wallet):
+        return WalletClosed(wallet.id)
     try:
-        if wallet is None:
-            raise WalletNotFound(wallet_id)
-        if is_closed(wallet):
-            raise WalletClosed(wallet.id)
         require_currency(wallet, amount)
-        balance = balances.get((wallet.merchant_id, wallet.id))
-        if balance is not None and wallet.limits.balance is not None:
-            require_below(wallet, "balance", wallet.limits.balance, balance + amount.minor)
     except Refusal as refusal:
         return refusal
     return wallet
+
+
+async def require_room(
+    tx: Tx, wanted: Sequence[tuple[Wallet, int]], coming: Mapping[tuple[int, int], int]
+) -> list[LimitExceeded | None]:
+    """Refuse each amount that would fill its wallet past its balance limit, with those before it.
+
+    `coming`, by the wallet's principal account, may still be paid into it. The caller holds the
+    merchants' books, so that two who ask at once see each other.
+    """
+    limited = {wallet.id: wallet for wallet, _ in wanted if wallet.limits.balance is not None}
+    reached = {
+        (view.merchant_id, view.id): view.balance
+        + coming.get((view.merchant_id, limited[view.id].principal_account), 0)
+        for view in await views(tx, list(limited.values()))
+    }
+    refusals: list[LimitExceeded | None] = []
+    for wallet, amount in wanted:
+        key, allowed = (wallet.merchant_id, wallet.id), wallet.limits.balance
+        full = reached.get(key, 0) + amount
+        if allowed is not None and full > allowed:
+            refusals.append(LimitExceeded(wallet.id, "balance", allowed, full))
+            continue
+        reached[key] = full
+        refusals.append(None)
+    return refusals
 
 
 async def record_movements(tx: Tx, items: Sequence[RecordMovement]) -> None:

@@ -25,6 +25,20 @@ async def wallet_terms(tx: Tx, merchant_id: int, wallet_id: str) -> Wallet:
     return found[0]
 
 
+async def wallets_behind(
+    tx: Tx, accounts: Collection[tuple[int, int]]
+) -> dict[tuple[int, int], Wallet]:
+    """Return the wallets whose principal these ledger accounts (merchant_id, number) are."""
+    found = await ledger.accounts(tx, accounts)
+    keys = [
+        (merchant_id, account.code.split(":")[1])
+        for (merchant_id, _), account in found.items()
+        if account.code.startswith("wallet:")
+    ]
+    terms = await store.select_wallets(tx, keys)
+    return {(one.merchant_id, one.principal_account): one for one in terms}
+
+
 async def wallet(tx: Tx, merchant_id: int, wallet_id: str) -> WalletView:
     """Return a wallet with its balances."""
     terms = await wallet_terms(tx, merchant_id, wallet_id)

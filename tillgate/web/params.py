@@ -36,7 +36,7 @@ def read_form(text: str) -> dict[str, Any]:
     for pair in pairs:
         if pair:
             name, _, value = pair.partition("=")
-            _place(tree, _plain(name), _plain(value))
+            _place(tree, *_plain(name, value))
     return {name: _cleaned(value, name, name, 1) for name, value in tree.items()}
 
 
@@ -72,13 +72,17 @@ def read_body(body: bytes, content_type: bytes) -> dict[str, Any]:
         raise FieldRefused("", "The request body is not valid UTF-8.") from None
 
 
-def _plain(text: str) -> str:
-    if "%" not in text and "+" not in text:
-        return text
+def _plain(name: str, value: str) -> tuple[str, str]:
+    """Unquote both; where that cannot be done the parameter is named as far as it can be read."""
     try:
-        return unquote_plus(text, errors="strict")
+        return _unquoted(name), _unquoted(value)
     except UnicodeDecodeError:
-        raise FieldRefused("", "A parameter is not valid UTF-8.") from None
+        readable = _short(unquote_plus(name, errors="replace"))
+        raise FieldRefused(readable, f"Invalid string: {readable} is not valid UTF-8.") from None
+
+
+def _unquoted(text: str) -> str:
+    return text if "%" not in text and "+" not in text else unquote_plus(text, errors="strict")
 
 
 def _place(tree: dict[str, Any], name: str, value: str) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final, TypeVar, cast
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from tillgate.kernel import metadata
 from tillgate.kernel.errors import FieldRefused
 from tillgate.kernel.money import MAX_MINOR
 from tillgate.runtime.redaction import holds_card_number
@@ -75,17 +76,17 @@ def merge_metadata(
     """Return `current` changed: empty values delete their key, None deletes all."""
     if change is UNSET:
         return current
+    return metadata.merge(current, read_metadata_change(change))
+
+
+def read_metadata_change(change: dict[str, Any] | None) -> dict[str, str | None] | None:
+    """Check a change of metadata, to be merged under the object's lock; None deletes."""
     if change is None:
-        return {}
-    merged = dict(current)
-    for key, value in change.items():
-        if value is None or value == "":
-            merged.pop(key, None)
-        else:
-            merged[key] = _metadata_value(key, value)
-    if len(merged) > 50:
-        raise FieldRefused("metadata", "Metadata may have up to 50 keys.")
-    return merged
+        return None
+    return {
+        key: None if value is None or value == "" else _metadata_value(key, value)
+        for key, value in change.items()
+    }
 
 
 def _metadata_value(key: str, value: str | float | bool) -> str:  # noqa: FBT001  a value of the tree

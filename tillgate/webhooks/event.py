@@ -14,7 +14,7 @@ from tillgate.webhooks.model import API_VERSION, EventKind
 def draw(
     fact: Fact, kind: EventKind, *, pending: int, api_version: str | None = None
 ) -> dict[str, Any]:
-    """Return the event; `data.sequence` counts up with each event of the same object."""
+    """Return the event; `data.sequence` rises with each event of the same object."""
     livemode = is_live(fact.merchant_id)
     shown = kind.show(fact.data, livemode)
     data: dict[str, Any] = {"object": shown, "sequence": fact.sequence}

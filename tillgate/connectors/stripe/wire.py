@@ -341,10 +341,10 @@ def notice_of(event: Body, ours: Ours) -> Notice:
 
 
 def ack(*, accepted: bool) -> Ack:
-    """Return what ends Stripe's repeats, or asks for the next one."""
+    """Return what ends Stripe's repeats, or asks for the next one: all but 2xx does."""
     if accepted:
         return Ack(200, b'{"received":true}', "application/json")
-    return Ack(500, b'{"received":false}', "application/json")
+    return Ack(400, b'{"received":false}', "application/json")
 
 
 def card_of(method: Body) -> dict[str, str]:

@@ -269,10 +269,10 @@ def order_of(trade: Body) -> str:
 
 
 def ack(*, accepted: bool) -> Ack:
-    """Return what ends WeChat Pay's repeats, or asks for the next one."""
+    """Return what ends WeChat Pay's repeats, or asks for the next one: 4xx and 5xx do."""
     if accepted:
         return Ack(200, b'{"code":"SUCCESS","message":"OK"}', "application/json")
-    return Ack(500, b'{"code":"FAIL","message":"not accepted"}', "application/json")
+    return Ack(401, b'{"code":"FAIL","message":"not accepted"}', "application/json")
 
 
 # Amounts and times --------------------------------------------------------------------------------
