@@ -370,7 +370,6 @@ class Routes:
         return _show_refund(view, booked, call)
 
     def operations(self) -> Sequence[Operation]:
-        """Return the rows of this room."""
         return (*self._intents(), *self._charges(), *self._refunds())
 
     def _intents(self) -> Sequence[Operation]:
