@@ -254,6 +254,7 @@ def capture(books: Books, terms: Terms, intent_id: str, form: Form) -> PaymentIn
             f"capture for this PaymentIntent ({intent.amount_capturable})."
         )
         raise invalid(message, "amount_to_capture", "amount_too_large")
+    check_amount(amount, intent.currency)
     charge = books.charges.get(intent.latest_charge or "")
     intent.metadata = metadata(form, intent.metadata)
     books.tag(intent)

@@ -302,6 +302,19 @@ async def test_what_would_change_nothing_is_refused(client) -> None:
     assert refused.error["code"] == "parameter_unknown"
 
 
+async def test_refused_confirmation_changes_nothing(client) -> None:
+    order = {"amount": 1200, "currency": "usd", "payment_method": "pm_card_visa"}
+    made = (await client.post("/v1/payment_intents", order)).json
+    url = f"/v1/payment_intents/{made['id']}"
+
+    answers = await asyncio.gather(
+        *(client.post(f"{url}/confirm", {"receipt_email": f"{n}@tea.test"}) for n in range(12))
+    )
+
+    [won] = [number for number, answer in enumerate(answers) if answer.status == 200]
+    assert (await client.get(url)).json["receipt_email"] == f"{won}@tea.test"
+
+
 @pytest.mark.parametrize("confirm", ["true", "false"])
 async def test_nothing_is_paid_in_points(client, db, confirm) -> None:
     points = {**CARD, "currency": "pts", "confirm": confirm}

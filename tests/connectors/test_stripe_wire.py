@@ -12,6 +12,7 @@ import stripe
 from tillgate.connectors.port import (
     AttemptNotice,
     BadNotice,
+    CaptureRefused,
     Charge,
     Closed,
     Declined,
@@ -305,3 +306,40 @@ def test_what_the_official_sdk_signs_is_genuine_and_nothing_else_is() -> None:
     with pytest.raises(BadNotice):
         signing.read_event({}, body, ("whsec_new",), NOW)
     stripe.WebhookSignature.verify_header(body.decode(), header, "whsec_new")
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "outcome"),
+    [
+        (400, {"type": "invalid_request_error", "code": "amount_too_small"}, "amount_too_small"),
+        (
+            402,
+            {"type": "card_error", "code": "card_declined", "decline_code": "x"},
+            "card_declined",
+        ),
+        (400, {"type": "invalid_request_error"}, "payment_method_provider_decline"),
+        (400, {"type": "invalid_request_error", "code": "charge_already_captured"}, Unknown),
+        (400, {"type": "idempotency_error"}, Unknown),
+        (409, {"type": "invalid_request_error", "code": "lock_timeout"}, Unknown),
+        (401, {"type": "invalid_request_error"}, NotSent),
+        (
+            402,
+            {
+                "type": "card_error",
+                "code": "card_declined",
+                "payment_intent": {"id": "pi_1", "status": "requires_payment_method"},
+            },
+            Declined,
+        ),
+    ],
+)
+def test_refused_capture_leaves_the_money_reserved_where_stripe_says_so(
+    status: int, error: dict, outcome: str | type
+) -> None:
+    told = wire.capture_refusal(status, {"message": "No.", **error}, "att_1", OURS)
+
+    if isinstance(outcome, str):
+        assert isinstance(told, CaptureRefused)
+        assert (told.code, told.message) == (outcome, "No.")
+    else:
+        assert isinstance(told, outcome)

@@ -12,6 +12,7 @@ from simulators.common.faults import Fault, FaultKind, Rule
 from tests.contract.worlds import CLOCK, World
 from tillgate.connectors.port import (
     AttemptNotice,
+    CaptureRefused,
     Capturing,
     Charge,
     Closed,
@@ -125,7 +126,8 @@ async def test_reserved_money_is_taken_in_part_and_the_rest_released(world: Worl
     again = await _capture(world, charge, reserved.reference, 1500)
 
     assert (reserved.on, reserved.amount) == ("capture", Money(2000, USD))
-    assert isinstance(too_much, NotSent), "the money stays reserved"
+    assert isinstance(too_much, CaptureRefused), "the money stays reserved"
+    assert too_much.code == "amount_too_large"
     assert isinstance(taken, Paid)
     assert taken.amount == Money(1500, USD)
     assert again == taken

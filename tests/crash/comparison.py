@@ -32,6 +32,30 @@ async def complaints(
     return found + await _doubles(db)
 
 
+async def false_answers(db: asyncpg.Connection, again: dict[str, str | None]) -> list[str]:
+    """Compare what was answered in the end, an id or a refusal by key, with what there is."""
+    rows = await db.fetch(
+        """
+        SELECT t.metadata->>'key' AS key, t.id, p.status = 'succeeded' AS is_done
+        FROM topups.top_ups t
+        JOIN payments.payments p ON p.merchant_id = t.merchant_id AND p.id = t.payment_id
+        UNION ALL SELECT metadata->>'key', id, status <> 'failed' FROM payments.refunds
+        UNION ALL SELECT metadata->>'key', id, true FROM wallets.transactions
+        """
+    )
+    made = {row["key"]: row for row in rows if row["key"] in again}
+    stored = await db.fetch("SELECT key, status FROM runtime.idempotency WHERE status >= 500")
+    return [
+        *(f"key {row['key']} has {row['status']} for an answer" for row in stored),
+        *(
+            f"key {key} was answered with {answered}, and there is {made.get(key)}"
+            for key, answered in again.items()
+            if (key in made and made[key]["is_done"] and made[key]["id"] != answered)
+            or (answered is not None and (key not in made or made[key]["id"] != answered))
+        ),
+    ]
+
+
 def _took(books: dict[str, dict[str, Any]]) -> dict[str, int]:
     return {
         order["out_trade_no"]: order["amount"]

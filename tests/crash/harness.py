@@ -1,6 +1,7 @@
 """Real processes killed at every step, and at random, while money moves through faulty providers.
 
-The API, the worker and PostgreSQL are killed with SIGKILL; the simulators live on, since they are
+The API, the worker and PostgreSQL are killed with SIGKILL, and now and then the sessions of both
+are ended by the server, which is no death of anybody; the simulators live on, since they are
 the truth everything is compared with in the end. Each start of a process is given the next step of
 the walk to die at, before it or after it, until it has died at all of them; the deaths are counted.
 """
@@ -29,8 +30,8 @@ import msgspec
 from bench import installation as bench
 from bench.installation import DATABASE, PROVIDERS, Installation
 from bench.processes import CHECKOUT, family, first_line, running
-from tests.crash.comparison import Promised, complaints
-from tests.crash.walk import POSTGRES, Outcome, Plan, every_step
+from tests.crash.comparison import Promised, complaints, false_answers
+from tests.crash.walk import ENDED, POSTGRES, SESSIONS, Outcome, Plan, every_step
 from tillgate.runtime.embedded import EmbeddedPostgres
 from tillgate.runtime.settings import environment
 
@@ -171,6 +172,8 @@ class Run:
         self.done: Counter[str] = Counter()
         self.promised = Promised()
         self.paid: list[str] = []
+        #: What was answered with 5xx, or not at all, by key: path and body.
+        self.failed: dict[str, tuple[str, str]] = {}
         self.children = [Child(self, "serve"), Child(self, "worker")]
 
     async def go(self, *, clients: int = 16) -> Outcome:
@@ -183,6 +186,7 @@ class Run:
             deaths = self.deaths()
             found = await self._settle()
             found += await self._compare()
+            found += await self._ask_again()
         finally:
             for task in watching:
                 task.cancel()
@@ -204,7 +208,8 @@ class Run:
 
     def is_walked(self) -> bool:
         """Whether each step has been died at."""
-        walk = self.plan.only or [*every_step(), *[("postgres", "at any time", "-")] * POSTGRES]
+        postgres = ("postgres", "at any time", "-")
+        walk = self.plan.only or [*every_step(), *[postgres] * POSTGRES, *[ENDED] * SESSIONS]
         deaths = self.deaths()
         return all(deaths[each] >= walk.count(each) * self.plan.times for each in walk)
 
@@ -228,11 +233,12 @@ class Run:
 
     async def _traffic(self, clients: int) -> None:
         until = time.monotonic() + self.plan.seconds
-        killer = asyncio.create_task(self._kill())
+        killers = [asyncio.create_task(self._kill()), asyncio.create_task(self._end_sessions())]
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=8)) as session:
             await asyncio.gather(*(self._client(session, until, n) for n in range(clients)))
-        killer.cancel()
-        await asyncio.gather(killer, return_exceptions=True)
+        for killer in killers:
+            killer.cancel()
+        await asyncio.gather(*killers, return_exceptions=True)
 
     async def _kill(self) -> None:
         """PostgreSQL dies at random; who the others die with is theirs to know."""
@@ -241,6 +247,19 @@ class Run:
             await self._kill_postgres()
             if self.plan.until_walked:
                 await asyncio.sleep(self.random.uniform(6, 10))
+
+    async def _end_sessions(self) -> None:
+        """As a failover does, or a person: both processes live, and none of their sessions."""
+        while True:
+            await asyncio.sleep(self.random.uniform(0.5, 1.5))
+            # PostgreSQL may die at the same moment, which asyncpg puts into many words, or none.
+            with contextlib.suppress(Exception):
+                async with asyncio.timeout(2), self._connected() as db:
+                    ended = await db.fetch(
+                        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                        " WHERE application_name = 'tillgate'"
+                    )
+                    self.random_deaths[ENDED] += bool(ended)
 
     async def _kill_postgres(self) -> None:
         postgres = self.installation.postgres
@@ -326,6 +345,9 @@ class Run:
                     data=f"{body}&metadata[key]={key}",
                     headers=headers,
                 ) as answer:
+                    if answer.status >= 500:
+                        self.failed[key] = (path, body)
+                        self.done[f"failed {answer.status}"] += 1
                     if answer.status == 200:
                         return msgspec.json.decode(await answer.read())
                     if answer.status < 500 and answer.status not in (409, 429):
@@ -335,6 +357,7 @@ class Run:
                 pass
             await asyncio.sleep(0.3)
         self.done["given up"] += 1
+        self.failed[key] = (path, body)
         return None
 
     # The end -----------------------------------------------------------------------------------
@@ -365,6 +388,31 @@ class Run:
     async def _compare(self) -> list[str]:
         async with self._connected() as db:
             return await complaints(db, await self._books(), self.promised)
+
+    async def _ask_again(self) -> list[str]:
+        """Ask for all anew that had 5xx for an answer, or none: now it must be the truth."""
+        async with self._connected() as db:  # a while later: who had claimed a key and died is gone
+            await db.execute(
+                "UPDATE runtime.idempotency SET locked_at = locked_at - interval '1 hour'"
+                " WHERE status IS NULL"
+            )
+        gate = asyncio.Semaphore(16)
+        again: dict[str, str | None] = {}
+
+        async def ask(key: str, path: str, body: str) -> None:
+            async with gate:
+                got = await self._post(session, path, body, key)
+                again[key] = None if got is None else got["id"]
+
+        given_up = self.done["given up"]
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=8)) as session:
+            await asyncio.gather(*(ask(key, *asked) for key, asked in self.failed.items()))
+        unanswered = self.done["given up"] - given_up
+        found = [f"{unanswered} keys have no answer in the end"] if unanswered else []
+        if self.done["failed 500"]:
+            found.append(f"{self.done['failed 500']} requests were answered with 500")
+        async with self._connected() as db:
+            return found + await false_answers(db, again)
 
     async def _books(self) -> dict[str, dict[str, Any]]:
         books: dict[str, dict[str, Any]] = {}

@@ -29,6 +29,10 @@ WALK = {
 }
 #: Times PostgreSQL is killed before a run counts as complete.
 POSTGRES = 2
+#: Times all sessions of the application are ended, while everybody lives on.
+SESSIONS = 8
+#: What the ending of all sessions is among the deaths.
+ENDED = ("sessions", "at any time", "-")
 
 
 @dataclass(frozen=True)
@@ -63,8 +67,8 @@ class Outcome:
     @property
     def missed(self) -> list[tuple[str, str, str]]:
         """Where nobody has died."""
-        postgres = ("postgres", "at any time", "-")
-        missing = [] if self.deaths[postgres] >= POSTGRES else [postgres]
+        at_random = {("postgres", "at any time", "-"): POSTGRES, ENDED: SESSIONS}
+        missing = [each for each, times in at_random.items() if self.deaths[each] < times]
         return missing + [each for each in every_step() if not self.deaths[each]]
 
     def table(self) -> str:

@@ -1,6 +1,9 @@
 """Case 10: a notice whose effect failed is not "seen": it is applied again until it has worked."""
 
+import gc
+
 import asyncpg
+import pytest
 
 from tests.hard_cases.deeds import simulator
 from tests.worlds import World
@@ -46,3 +49,30 @@ async def test_notice_that_could_not_be_stored_is_not_acknowledged(world: World)
 
     await world.until_paid(payment)  # the provider sends it again
     assert sender.acked == 1
+
+
+async def test_notice_that_could_not_even_be_put_off_is_left_for_the_worker(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    payment = await world.pay("wechat_pay")
+    commits = 0
+
+    async def fail_after_the_first() -> None:
+        nonlocal commits
+        commits += 1
+        if commits > 1:
+            raise ZeroDivisionError
+
+    world.db.before_commit = fail_after_the_first
+    await world.phone_pays("wechat_pay", payment)
+    await simulator(world, "wechat_pay").sender.settle()
+    await world.payments.finish()
+    world.db.before_commit = None
+    gc.collect()
+    assert commits >= 3
+    assert "never retrieved" not in caplog.text
+    assert "a notice is left for the worker: ZeroDivisionError" in caplog.text
+
+    await world.sweep()
+
+    assert await world.balance(world.wallet) == 10_000

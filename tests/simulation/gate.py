@@ -368,6 +368,13 @@ class Pool:
             self._free.append(session)
         self._slots.release()
 
+    def drop_idle(self) -> None:
+        """Drop what nobody has been lent."""
+        idle, self._free = self._free, []
+        for session in idle:
+            self.sessions.remove(session)
+            session.terminate()
+
     def put_back(self) -> None:
         """Give the connections of a process that has ended in good order to the next one."""
         self._shelf.free.extend(session for session in self._free if not session.is_closed())

@@ -138,6 +138,15 @@ Outcome = Paid | Waiting | Declined | Unknown | NotSent
 
 
 @dataclass(frozen=True, slots=True)
+class CaptureRefused:
+    """The provider will not take this much of what is reserved, which stays reserved."""
+
+    code: str
+    message: str
+    decline_code: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class NotFound:
     """The provider's records hold no such order or refund (yet)."""
 
@@ -313,7 +322,7 @@ class Capturing(Protocol):
 
     async def capture(
         self, attempt_id: str, reference: str, amount: Money, *, now: datetime
-    ) -> Outcome: ...
+    ) -> Outcome | CaptureRefused: ...
 
 
 @runtime_checkable

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -20,6 +20,7 @@ from tillgate.payments.desk import Desk
 from tillgate.payments.errors import (
     AmountNotPositive,
     CaptureTooLarge,
+    NotNow,
     PaidIntoWallet,
     PaymentNotFound,
     UnexpectedState,
@@ -72,13 +73,14 @@ class Opening:
 
 @dataclass(frozen=True, slots=True)
 class Confirming:
-    """A payment to attempt now."""
+    """A payment to attempt now, as it stands with these changes."""
 
     merchant_id: int
     payment_id: str
     confirmation: Confirmation
     route: Route
     trace: Trace
+    changes: dict[str, Any] = field(default_factory=dict[str, Any])
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,15 @@ class Capturing:
     payment_id: str
     amount: int | None
     trace: Trace
+
+
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """A capture to ask the provider for."""
+
+    attempt: Attempt
+    #: Whether no other may be under way.
+    is_first: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +156,7 @@ async def require_room(tx: Tx, wanted: Sequence[tuple[Wallet, int]]) -> list[Ref
 
 async def begin_captures(
     tx: Tx, items: Sequence[Capturing], *, at: datetime, look_ups: LookUps
-) -> list[Charge | Refusal]:
+) -> list[Capture | Refusal]:
     """Note what is to be captured, before the provider is asked to."""
     desk = await desk_of_payments(tx, [(i.merchant_id, i.payment_id) for i in items], at)
     await lay_open_attempts(tx, desk)
@@ -176,21 +187,25 @@ async def change(
     payment = desk.payments.get((merchant_id, payment_id))
     if payment is None:
         return PaymentNotFound(payment_id)
+    changed = _change(desk, payment, changes)
+    await desk.close(tx)
+    return changed
+
+
+def _change(desk: Desk, payment: Payment, changes: dict[str, Any]) -> Payment | Refusal:
     frozen = {"amount", "currency", "payment_method", "capture_method", "method_types"}
     if payment.status not in machine.CONFIRMABLE and frozen & set(changes):
         return UnexpectedState("update", payment.status, payment)
     if payment.attempts and changes.get("currency", payment.currency) != payment.currency:
         # An earlier order may still be paid, in the currency it was made in.
-        return UnexpectedState("change the currency of", "attempted", payment)
+        return NotNow("change the currency of", "because it has been attempted", payment)
     fixed = sorted(_BOOKED_AS & set(changes)) if payment.pay_into is not None else []
     if fixed:
         return PaidIntoWallet(fixed[0])
     if changes.get("payment_method") and payment.status in machine.CONFIRMABLE:
         changes = {**changes, "status": PaymentStatus.REQUIRES_CONFIRMATION.value}
     changes = {"last_error": None, **changes, **_merged(payment, changes)}
-    payment = desk.change_payment(payment, **changes)
-    await desk.close(tx)
-    return payment
+    return desk.change_payment(payment, **changes)
 
 
 def _merged(payment: Payment, changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -261,7 +276,12 @@ def _confirm(desk: Desk, item: Confirming, look_ups: LookUps) -> Charge | Refusa
     if payment.status not in machine.CONFIRMABLE or payment.open_attempt is not None:
         return UnexpectedState("confirm", payment.status, payment)
     if payment.expires_at is not None and payment.expires_at <= desk.at:
-        return UnexpectedState("confirm", "expired", payment)
+        return NotNow("confirm", "because it has expired", payment)
+    if item.changes:
+        changed = _change(desk, payment, item.changes)
+        if isinstance(changed, Refusal):
+            return changed
+        payment = changed
     return _attempt(desk, payment, item.confirmation, item.route, look_ups)
 
 
@@ -304,7 +324,7 @@ def _attempt(
     return Charge(attempt, payment)
 
 
-def _begin_capture(desk: Desk, item: Capturing, look_ups: LookUps) -> Charge | Refusal:
+def _begin_capture(desk: Desk, item: Capturing, look_ups: LookUps) -> Capture | Refusal:
     payment = desk.payments.get((item.merchant_id, item.payment_id))
     if payment is None:
         return PaymentNotFound(item.payment_id)
@@ -317,16 +337,19 @@ def _begin_capture(desk: Desk, item: Capturing, look_ups: LookUps) -> Charge | R
         return CaptureTooLarge(amount, payment.amount_capturable)
     attempt = desk.attempts[payment.merchant_id, payment.open_attempt]
     if attempt.closing:
-        return UnexpectedState("capture", "canceling", payment)
+        return NotNow("capture", "while it is being canceled", payment)
     if attempt.amount_to_capture not in (None, amount):
-        return UnexpectedState("capture", "being captured with another amount", payment)
+        return NotNow("capture", "while another amount of it is being captured", payment)
+    is_first = attempt.amount_to_capture is None
+    if payment.last_error is not None:
+        desk.change_payment(payment, last_error=None)
     attempt = desk.change_attempt(
         attempt,
         amount_to_capture=amount,
         look_up_at=desk.at + timedelta(seconds=look_ups.calling_seconds),
         look_ups=0,
     )
-    return Charge(attempt, payment)
+    return Capture(attempt, is_first)
 
 
 def _begin_cancel(desk: Desk, item: Canceling, look_ups: LookUps) -> Payment | Charge | Refusal:
@@ -347,7 +370,7 @@ def _begin_cancel(desk: Desk, item: Canceling, look_ups: LookUps) -> Payment | C
         return payment
     attempt = desk.attempts[payment.merchant_id, payment.open_attempt]
     if attempt.amount_to_capture is not None:
-        return UnexpectedState("cancel", "being captured", payment)
+        return NotNow("cancel", "while it is being captured", payment)
     payment = desk.change_payment(payment, cancellation_reason=reason)
     attempt = desk.change_attempt(
         attempt,

@@ -49,6 +49,14 @@ class UnexpectedState(Refusal):
         super().__init__(verb=verb, status=status)
 
 
+class NotNow(UnexpectedState):
+    """You cannot {verb} this PaymentIntent {why}."""
+
+    def __init__(self, verb: str, why: str, payment: object) -> None:
+        self.payment = payment
+        Refusal.__init__(self, verb=verb, why=why)
+
+
 class MethodNotOffered(Refusal):
     """No provider of this merchant takes {method} ({presentation}) in {currency}."""
 

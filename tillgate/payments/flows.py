@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
+
+import msgspec
 
 from tillgate.connectors import port
 from tillgate.kernel import ids
@@ -36,7 +38,7 @@ from tillgate.payments.model import (
     Trace,
 )
 from tillgate.payments.orders import charge_of, money, refund_of
-from tillgate.payments.providers import Providers
+from tillgate.payments.providers import Providers, read_notice
 from tillgate.payments.refunds import Refunding
 from tillgate.runtime import idempotency, notices, telemetry
 from tillgate.runtime.db import Database, Tx
@@ -71,7 +73,7 @@ class Payments:
         self.memory = Memory()
         self._openings = Lane(db, self._open_batch)
         self._confirmings = Lane(db, self._confirm_batch)
-        self._hearings = Lane(db, self._hear_batch)
+        self._hearings: Lane[Heard, Charge] = Lane(db, self._hear_batch)
         self._refundings = Lane(db, self._refund_batch)
         self._refund_hearings = Lane(db, self._refund_hear_batch)
         self._inbox = Lane(db, self._store_notices)
@@ -90,11 +92,18 @@ class Payments:
         opened = await self._openings.submit(Opening(order, route, trace))
         return opened if isinstance(opened, Payment) else await self.charge(opened, trace)
 
-    async def confirm(self, payment: Payment, confirmation: Confirmation, trace: Trace) -> Payment:
-        """Charge a payment that has no attempt under way."""
-        route = await self.route(payment.merchant_id, confirmation, payment)
+    async def confirm(
+        self,
+        payment: Payment,
+        confirmation: Confirmation,
+        trace: Trace,
+        changes: dict[str, Any] | None = None,
+    ) -> Payment:
+        """Charge a payment that has no attempt under way, changing it first, or not at all."""
+        changed = msgspec.structs.replace(payment, **changes or {})
+        route = await self.route(payment.merchant_id, confirmation, changed)
         charge = await self._confirmings.submit(
-            Confirming(payment.merchant_id, payment.id, confirmation, route, trace)
+            Confirming(payment.merchant_id, payment.id, confirmation, route, trace, changes or {})
         )
         return await self.charge(charge, trace)
 
@@ -148,7 +157,11 @@ class Payments:
                     tx, [item], at=self.clock.now(), look_ups=self.look_ups
                 )
             )
-        return await self._capture(begun.attempt, trace)
+        outcome, heard = await self._capture(begun.attempt, trace, is_first=begun.is_first)
+        error = outcomes.why_not_captured(outcome, heard)
+        if error is not None:
+            raise PaymentFailed(error, heard)
+        return heard.payment
 
     async def cancel(
         self, merchant_id: int, payment_id: str, reason: str | None, trace: Trace
@@ -206,7 +219,7 @@ class Payments:
         assert isinstance(connector, port.Notifying), "every connector of ours sends notices"
         now = self.clock.now()
         try:
-            notice = await self._read(connector, headers, body, now)
+            notice = await read_notice(connector, headers, body, received_at=now, now=now)
         except port.BadNotice as error:
             telemetry.NOTICES.labels(connector.name, "refused").inc()
             _log.warning("refused a notice of %s: %s", connector.name, error)
@@ -231,20 +244,10 @@ class Payments:
         """Apply a stored notice, whose signature is checked again as of when it came."""
         connector = await self.providers.connector(raw.merchant_id, raw.provider_account_id)
         assert isinstance(connector, port.Notifying), "every connector of ours sends notices"
-        notice = await self._read(connector, raw.headers, raw.body, raw.received_at)
+        notice = await read_notice(
+            connector, raw.headers, raw.body, received_at=raw.received_at, now=self.clock.now()
+        )
         await self._hear_notice(raw, notice)
-
-    async def _read(
-        self, connector: port.Notifying, headers: Mapping[str, str], body: bytes, now: datetime
-    ) -> port.Notice:
-        """Read a notice; where it is signed with a key we have not met, fetch the keys and try again."""
-        try:
-            return connector.read_notice(headers, body, now=now)
-        except port.KeyUnknown:
-            if not isinstance(connector, port.RefreshingKeys):
-                raise
-            await connector.refresh_keys(now=self.clock.now())
-            return connector.read_notice(headers, body, now=now)
 
     async def _apply(self, raw: RawNotice, notice: port.Notice) -> None:
         try:
@@ -263,24 +266,23 @@ class Payments:
                     until=until,
                     note=f"{type(error).__name__}: {error}",
                 )
-        except Refusal:
-            return  # the database is away; the notice is due by itself
+        except Exception as failure:  # noqa: BLE001  the database is away; the notice is due by itself
+            _log.warning("a notice is left for the worker: %s: %s", type(failure).__name__, failure)
 
     async def _hear_notice(self, raw: RawNotice, notice: port.Notice) -> None:
         match notice:
             case port.AttemptNotice(attempt_id, outcome, told_of):
                 account = await self._account(raw.merchant_id, raw.provider_account_id)
-                await self._hearings.submit(
-                    Heard(
-                        merchant_id=raw.merchant_id,
-                        attempt_id=attempt_id,
-                        outcome=outcome,
-                        account=account,
-                        heard_by=raw.provider_account_id,
-                        notice_id=raw.id,
-                        told_of=told_of,
-                    )
+                heard = Heard(
+                    merchant_id=raw.merchant_id,
+                    attempt_id=attempt_id,
+                    outcome=outcome,
+                    account=account,
+                    heard_by=raw.provider_account_id,
+                    notice_id=raw.id,
+                    told_of=told_of,
                 )
+                await outcomes.record(self._hearings, heard)
             case port.RefundNotice(refund_id, outcome, told_of):
                 await self._refund_hearings.submit(
                     RefundHeard(
@@ -318,7 +320,7 @@ class Payments:
             return await self._close(attempt, trace)
         charge = await self._hear(attempt, outcome, trace)
         if charge.attempt.status == Status.AUTHORISED and attempt.amount_to_capture is not None:
-            await self._capture(charge.attempt, trace)
+            _, charge = await self._capture(charge.attempt, trace)
         return charge
 
     async def resolve_refund(self, refund: Refund, trace: Trace = NO_TRACE) -> RefundView:
@@ -335,7 +337,9 @@ class Payments:
 
     # Pieces ------------------------------------------------------------------------------------
 
-    async def _capture(self, attempt: Attempt, trace: Trace) -> Payment:
+    async def _capture(
+        self, attempt: Attempt, trace: Trace, *, is_first: bool = False
+    ) -> tuple[port.Outcome | port.CaptureRefused, Charge]:
         connector = await self.providers.connector(attempt.merchant_id, attempt.provider_account_id)
         assert isinstance(connector, port.Capturing), "authorised by one that captures"
         assert attempt.reference is not None, "an authorisation has a reference"
@@ -346,10 +350,10 @@ class Payments:
             money(attempt.amount_to_capture, attempt.currency),
             now=self.clock.now(),
         )
-        heard = await self._hear(attempt, outcome, trace)
-        if heard.attempt.status == Status.DECLINED:
-            raise PaymentFailed(heard.attempt.error or {}, heard)
-        return heard.payment
+        sequence = attempt.sequence if is_first else None
+        return outcome, await self._hear(
+            attempt, outcome, trace, capture=attempt.amount_to_capture, sequence=sequence
+        )
 
     async def _close(self, attempt: Attempt, trace: Trace) -> Charge:
         connector = await self.providers.connector(attempt.merchant_id, attempt.provider_account_id)
@@ -374,18 +378,27 @@ class Payments:
         called = attempt.status in (Status.CREATED, Status.UNKNOWN)
         return called and age < timedelta(seconds=2 * self.look_ups.calling_seconds)
 
-    async def _hear(self, attempt: Attempt, outcome: Any, trace: Trace) -> Charge:
+    async def _hear(
+        self,
+        attempt: Attempt,
+        outcome: Any,
+        trace: Trace,
+        *,
+        capture: int | None = None,
+        sequence: int | None = None,
+    ) -> Charge:
         telemetry.ATTEMPTS.labels(attempt.provider, machine.news_of(outcome).value).inc()
-        return await self._hearings.submit(
-            Heard(
-                merchant_id=attempt.merchant_id,
-                attempt_id=attempt.id,
-                outcome=outcome,
-                account=await self._account(attempt.merchant_id, attempt.provider_account_id),
-                pages_url=self.pages_url,
-                trace=trace,
-            )
+        heard = Heard(
+            merchant_id=attempt.merchant_id,
+            attempt_id=attempt.id,
+            outcome=outcome,
+            account=await self._account(attempt.merchant_id, attempt.provider_account_id),
+            pages_url=self.pages_url,
+            trace=trace,
+            capture=capture,
+            sequence=sequence,
         )
+        return await outcomes.record(self._hearings, heard)
 
     async def _account(self, merchant_id: int, account_id: str) -> str | None:
         connector = await self.providers.connector(merchant_id, account_id)

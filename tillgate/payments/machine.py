@@ -162,7 +162,7 @@ def news_of(outcome: object) -> News:
             return News.WAITING
         case port.Declined():
             return News.DECLINED
-        case port.NotSent():
+        case port.NotSent() | port.CaptureRefused():
             return News.NOT_SENT
         case port.Closed():
             return News.CLOSED

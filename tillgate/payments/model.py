@@ -245,6 +245,12 @@ class Heard(msgspec.Struct, frozen=True, kw_only=True):
     #: Through which of our accounts it was heard: it may speak of its own orders only.
     heard_by: str | None = None
     notice_id: str | None = None
+    #: Whether another attempt was paid under the reference that the provider names.
+    reference_is_taken: bool = False
+    #: What the provider was asked to capture, where it was.
+    capture: int | None = None
+    #: The attempt's, when the capture was begun, where no other capture had been before.
+    sequence: int | None = None
     #: The provider's number of the order that a notice is about, where it says one.
     told_of: str | None = None
     #: Where our own pages are, for what the customer has to be shown.

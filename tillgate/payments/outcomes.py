@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+import asyncpg
 import msgspec
 
 from tillgate.connectors import port
@@ -25,6 +26,7 @@ from tillgate.payments.machine import News, PaymentStatus, Status
 from tillgate.payments.model import Attempt, Charge, Heard, Payment, Trace
 from tillgate.runtime import logs, notices
 from tillgate.runtime.db import Tx
+from tillgate.runtime.lane import Lane
 
 #: Providers keep whole seconds, and clocks differ.
 _EARLY = timedelta(minutes=1)
@@ -65,6 +67,17 @@ async def record_outcomes(
     ]
 
 
+async def record(lane: Lane[Heard, Charge], item: Heard) -> Charge:
+    """Record one outcome in its lane. A payment that the provider has told of another attempt
+    already is a mismatch: it is known by the index alone, since it is next to never."""
+    try:
+        return await lane.submit(item)
+    except asyncpg.UniqueViolationError as error:
+        if getattr(error, "constraint_name", None) != "attempts_reference":
+            raise
+    return await lane.submit(msgspec.structs.replace(item, reference_is_taken=True))
+
+
 def _hear(desk: Desk, item: Heard, look_ups: LookUps) -> Charge | Refusal:
     attempt = desk.attempts.get((item.merchant_id, item.attempt_id))
     if attempt is None or item.heard_by not in {None, attempt.provider_account_id}:
@@ -72,12 +85,14 @@ def _hear(desk: Desk, item: Heard, look_ups: LookUps) -> Charge | Refusal:
     payment = desk.payment_of(attempt)
     if _is_of_another_order(desk, attempt, item):
         return Charge(attempt, payment)
-    news = _checked(desk, attempt, item.outcome, item.account)
+    news = _checked(desk, attempt, item)
     try:
         status = machine.after(attempt.status, news)
     except machine.Contradiction:
         desk.open_break("contradiction", attempt, {"status": attempt.status}, {"news": news.value})
         return Charge(attempt, payment)
+    if _is_taken_back(attempt, item):
+        return _take_back(desk, attempt, payment, item.outcome, look_ups)
     if status == attempt.status:
         attempt = _listen_on(desk, attempt, item.outcome, look_ups)
         return Charge(attempt, _end_unseen(desk, attempt, payment, item))
@@ -105,8 +120,9 @@ def _is_of_another_order(desk: Desk, attempt: Attempt, item: Heard) -> bool:
     return True
 
 
-def _checked(desk: Desk, attempt: Attempt, outcome: Any, account: str | None) -> News:
-    """Return the news, unless the provider speaks of another amount, currency or account."""
+def _checked(desk: Desk, attempt: Attempt, item: Heard) -> News:
+    """Return the news, unless the provider speaks of another amount, currency, account or payment."""
+    outcome: Any = item.outcome
     news = machine.news_of(outcome)
     reserved = isinstance(outcome, port.Waiting) and outcome.on == "capture"
     if not (isinstance(outcome, port.Paid) or reserved) or outcome.amount is None:
@@ -115,7 +131,8 @@ def _checked(desk: Desk, attempt: Attempt, outcome: Any, account: str | None) ->
     ours: dict[str, object] = {
         "amount": attempt.amount if captured is None else captured,
         "currency": attempt.currency,
-        "account": account,
+        "account": item.account,
+        "reference": None if item.reference_is_taken else outcome.reference,
     }
     theirs: dict[str, object] = {
         "amount": outcome.amount.minor,
@@ -123,7 +140,7 @@ def _checked(desk: Desk, attempt: Attempt, outcome: Any, account: str | None) ->
         "account": outcome.account,
         "reference": outcome.reference,
     }
-    for kind in ("amount", "currency", "account"):
+    for kind in ("amount", "currency", "account", "reference"):
         if kind == "account" and outcome.account is None:
             continue
         if ours[kind] != theirs[kind]:
@@ -131,6 +148,27 @@ def _checked(desk: Desk, attempt: Attempt, outcome: Any, account: str | None) ->
                 desk.open_break(kind, attempt, ours, theirs)
             return News.MISMATCHED if attempt.status != Status.PAID else News.PAID
     return news
+
+
+def _is_taken_back(attempt: Attempt, item: Heard) -> bool:
+    """Whether a capture is no more: the provider has refused it, or was certainly not asked."""
+    if attempt.status != Status.AUTHORISED or attempt.amount_to_capture is None:
+        return False
+    if isinstance(item.outcome, port.CaptureRefused):
+        return attempt.amount_to_capture == item.capture
+    return isinstance(item.outcome, port.NotSent) and attempt.sequence == item.sequence
+
+
+def _take_back(
+    desk: Desk, attempt: Attempt, payment: Payment, outcome: Any, look_ups: LookUps
+) -> Charge:
+    """The money stays reserved: it can be captured anew, or let go."""
+    attempt = desk.change_attempt(
+        attempt,
+        amount_to_capture=None,
+        look_up_at=_next_look_up(desk, attempt, outcome, look_ups),
+    )
+    return Charge(attempt, desk.change_payment(payment, last_error=_capture_error(outcome)))
 
 
 def _listen_on(desk: Desk, attempt: Attempt, outcome: Any, look_ups: LookUps) -> Attempt:
@@ -189,9 +227,7 @@ def _moved(
                 "provider_code": outcome.provider_code,
             }
         case port.NotSent():
-            changes["error"] = _failure(
-                "payment_method_provider_timeout", "The provider could not be reached."
-            )
+            changes["error"] = _UNREACHED
         case port.Closed() | port.NotFound() if not attempt.closing or attempt.error is None:
             changes["error"] = _why_closed(attempt, desk.at)
         case _:
@@ -345,6 +381,29 @@ def _carry_paid(desk: Desk, attempt: Attempt, payment: Payment, trace: Trace) ->
     return payment
 
 
+def why_not_captured(outcome: Any, heard: Charge) -> dict[str, Any] | None:
+    """Return what to say of a capture that came to nothing."""
+    if heard.attempt.status == Status.DECLINED:
+        return heard.attempt.error or {}
+    unsent = isinstance(outcome, port.NotSent) and heard.attempt.amount_to_capture is None
+    if heard.attempt.status == Status.AUTHORISED and (
+        unsent or isinstance(outcome, port.CaptureRefused)
+    ):
+        return _capture_error(outcome)
+    return None
+
+
+def _capture_error(outcome: Any) -> dict[str, Any]:
+    if isinstance(outcome, port.NotSent):
+        return _UNREACHED
+    return {
+        **_failure(outcome.code, outcome.message),
+        "type": "card_error" if outcome.decline_code else "invalid_request_error",
+        "decline_code": outcome.decline_code,
+        "provider_code": outcome.code,
+    }
+
+
 # Pieces -------------------------------------------------------------------------------------
 
 
@@ -397,3 +456,6 @@ def _failure(code: str, message: str) -> dict[str, Any]:
         "message": message,
         "provider_code": None,
     }
+
+
+_UNREACHED = _failure("payment_method_provider_timeout", "The provider could not be reached.")

@@ -5,11 +5,11 @@ Connectors are built from the merchant's provider accounts and kept while those 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
-from tillgate.connectors import registry
+from tillgate.connectors import port, registry
 from tillgate.connectors.client import Observe, Transport
 from tillgate.connectors.port import Connector, Presentation
 from tillgate.kernel.clock import Clock
@@ -139,3 +139,21 @@ def payable(code: str) -> str:
 def notify_url(base_url: str, merchant_id: int, account_id: str) -> str:
     """Return where a provider sends its notices about one of our accounts."""
     return f"{base_url}/notices/{merchant_id}/{account_id}"
+
+
+async def read_notice(
+    connector: port.Notifying,
+    headers: Mapping[str, str],
+    body: bytes,
+    *,
+    received_at: datetime,
+    now: datetime,
+) -> port.Notice:
+    """Read a notice; where it is signed with a key we have not met, fetch the keys and try again."""
+    try:
+        return connector.read_notice(headers, body, now=received_at)
+    except port.KeyUnknown:
+        if not isinstance(connector, port.RefreshingKeys):
+            raise
+        await connector.refresh_keys(now=now)
+        return connector.read_notice(headers, body, now=received_at)

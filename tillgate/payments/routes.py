@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import msgspec
@@ -103,14 +103,7 @@ class Routes:
         confirmation = confirmation_of(call, body, method, payment.method_types, options, must=True)
         assert confirmation is not None, "a method is required"
         changes = self._confirm_changes(payment, body, method, given_options)
-        if changes:
-            # Refused before anything is changed, if it is to be refused.
-            changed = msgspec.structs.replace(payment, **changes)
-            await self._payments.route(call.merchant_id, confirmation, changed)
-            # Not what the request is about: the attempt is attached to its key, this is not.
-            trace = msgspec.structs.replace(wire.trace_of(call), claimed=False)
-            payment = await self._payments.update(call.merchant_id, payment.id, changes, trace)
-        return await self._payments.confirm(payment, confirmation, wire.trace_of(call))
+        return await self._payments.confirm(payment, confirmation, wire.trace_of(call), changes)
 
     async def update(self, call: Call, body: wire.ChangeIntent) -> shown.ShownIntent | Answer:
         payment = await self._payment(call, call.id)
@@ -178,9 +171,17 @@ class Routes:
             return refused(UnexpectedState("cancel", payment.status, payment), payment, call)
         return shown.show_intent(payment, livemode=call.livemode)
 
-    async def answer(self, call: Call, payment: Payment) -> shown.ShownIntent | Answer:
+    async def resume_capture(self, call: Call, object_id: str) -> shown.ShownIntent | Answer:
+        """Finish a capture whose process died; one that the provider refused stays refused."""
+        payment = await self._payments.settle(call.merchant_id, object_id)
+        assert isinstance(payment, Payment), "payments are attached to these requests"
+        return await self.answer(call, payment, CONFIRMABLE | {PaymentStatus.REQUIRES_CAPTURE})
+
+    async def answer(
+        self, call: Call, payment: Payment, failed_in: Collection[str] = CONFIRMABLE
+    ) -> shown.ShownIntent | Answer:
         """Show a payment as the request that charged it would have been answered."""
-        ended = payment.status not in CONFIRMABLE
+        ended = payment.status not in failed_in
         if ended or payment.last_error is None or payment.latest_attempt is None:
             return shown.show_intent(payment, livemode=call.livemode)
         async with self._db.transaction(readonly=True) as tx:
@@ -369,7 +370,6 @@ class Routes:
         return _show_refund(view, booked, call)
 
     def operations(self) -> Sequence[Operation]:
-        """Return the rows of this room."""
         return (*self._intents(), *self._charges(), *self._refunds())
 
     def _intents(self) -> Sequence[Operation]:
@@ -400,7 +400,7 @@ class Routes:
             ),
             operation(
                 "POST", f"{one}/capture", wire.CaptureIntent, view, self.capture,
-                "Capture a payment", resume=self.resume, example={"amount_to_capture": 800},
+                "Capture a payment", resume=self.resume_capture, example={"amount_to_capture": 800},
             ),
             operation(
                 "POST", f"{one}/cancel", wire.CancelIntent, view, self.cancel, "Cancel a payment",

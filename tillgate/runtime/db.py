@@ -28,19 +28,26 @@ from tillgate.runtime.writes import (
 
 _holding: ContextVar[int] = ContextVar("connections_held", default=0)
 
-#: Connection lost, server restarting: nothing is wrong with the request itself.
+#: Connection lost, server restarting, no answer in time: nothing is wrong with the request itself.
 CONNECTION_FAILED = (
     asyncpg.InterfaceError,
+    # A session that was told it is over, while it was idle, and has not seen the end yet, is for
+    # asyncpg in the midst of an operation, and everything else it is asked to do is an error of ours.
+    asyncpg.InternalClientError,
     asyncpg.PostgresConnectionError,
     asyncpg.CannotConnectNowError,
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
+    # We are at a server that has been replaced by another.
+    asyncpg.ReadOnlySQLTransactionError,
     ConnectionError,
+    TimeoutError,
 )
-#: The same, or no connection to be had, or no answer in time.
-LOST_CONNECTION = (*CONNECTION_FAILED, asyncpg.TooManyConnectionsError, TimeoutError, OSError)
+#: The same, or no connection to be had.
+LOST_CONNECTION = (*CONNECTION_FAILED, asyncpg.TooManyConnectionsError, OSError)
 #: Somebody else had the lock: the same transaction may well succeed now.
-CONTENDED = (
+_CONTENDED = (
     asyncpg.DeadlockDetectedError,
     asyncpg.LockNotAvailableError,
     asyncpg.SerializationError,
@@ -59,7 +66,7 @@ BY_INDEX: Final = {
 
 
 class DatabaseUnavailable(Refusal):
-    """The database cannot be reached right now. Nothing was changed; please try again."""
+    """The database cannot be reached right now; please try again, with the same Idempotency-Key."""
 
     kind = Kind.UNAVAILABLE
     code = "database_unavailable"
@@ -70,6 +77,20 @@ class CommitUnknown(Refusal):
 
     kind = Kind.UNAVAILABLE
     code = "commit_unknown"
+
+
+class Contended(Refusal):
+    """Another request is working on the same object; please try again in a moment, with the same Idempotency-Key."""  # noqa: E501  a message is one line
+
+    kind = Kind.UNAVAILABLE
+    code = "lock_timeout"
+
+
+class TookTooLong(Refusal):
+    """The database took too long and was stopped; please try again, with the same Idempotency-Key."""
+
+    kind = Kind.UNAVAILABLE
+    code = "statement_timeout"
 
 
 def assert_outside_transaction() -> None:
@@ -127,10 +148,7 @@ class Tx(Notebook):
         """Say first what comes first."""
         if not self.is_begun:
             self.is_begun = True
-            try:
-                await self._connection.execute("BEGIN")
-            except LOST_CONNECTION as error:
-                raise DatabaseUnavailable from error
+            await self._connection.execute("BEGIN")
         if self._writes:
             await self.flush()
 
@@ -304,38 +322,48 @@ class Database:
             async with self._reading() as tx:
                 yield tx
             return
-        connection = await self._take()
-        token = _holding.set(_holding.get() + 1)
-        tx = Tx(connection, is_begun=False)
-        try:
+        async with self._lent() as connection:
+            tx = Tx(connection, is_begun=False)
             try:
                 yield tx
                 await tx.prepare()
-            except CONNECTION_FAILED as error:
-                tx.terminate()
-                raise DatabaseUnavailable from error
+            except CONNECTION_FAILED:
+                raise
             except BaseException:
                 await tx.roll_back()
                 raise
             await self._commit(tx)
+
+    @asynccontextmanager
+    async def _reading(self) -> AsyncGenerator[Tx]:
+        async with self._lent() as connection:
+            yield Reading(connection, is_begun=True)
+
+    @asynccontextmanager
+    async def _lent(self) -> AsyncGenerator[Connection]:
+        """Lend a connection; one that failed is dropped, and what it met by chance is refused."""
+        connection = await self._take()
+        token = _holding.set(_holding.get() + 1)
+        try:
+            yield connection
+        except CONNECTION_FAILED as error:
+            self._lost(connection)
+            raise DatabaseUnavailable from error
+        except CommitUnknown:
+            self._lost(connection)
+            raise
+        except _CONTENDED as error:
+            raise Contended from error
+        except asyncpg.QueryCanceledError as error:
+            raise TookTooLong from error
         finally:
             _holding.reset(token)
             self.busy -= 1
             self._pool.release(connection)
 
-    @asynccontextmanager
-    async def _reading(self) -> AsyncGenerator[Tx]:
-        connection = await self._take()
-        token = _holding.set(_holding.get() + 1)
-        try:
-            yield Reading(connection, is_begun=True)
-        except CONNECTION_FAILED as error:
-            connection.terminate()
-            raise DatabaseUnavailable from error
-        finally:
-            _holding.reset(token)
-            self.busy -= 1
-            self._pool.release(connection)
+    def _lost(self, connection: Connection) -> None:
+        connection.terminate()
+        self._pool.drop_idle()
 
     async def _take(self) -> Connection:
         self.busy += 1

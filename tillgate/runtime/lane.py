@@ -15,7 +15,7 @@ from typing import Generic, TypeVar
 
 from tillgate.kernel.errors import Kind, Refusal
 from tillgate.runtime import telemetry
-from tillgate.runtime.db import CONTENDED, CommitUnknown, Database, DatabaseUnavailable, Tx
+from tillgate.runtime.db import CommitUnknown, Contended, Database, DatabaseUnavailable, Tx
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -106,7 +106,7 @@ class Lane(Generic[Item, Result]):
         except (DatabaseUnavailable, CommitUnknown) as error:
             fail(batch, error)
             return
-        except CONTENDED as error:
+        except Contended as error:
             if tries > 1:
                 await self._write(batch, tries=tries - 1)
                 return

@@ -108,6 +108,12 @@ class Pool:
         if self._is_closed and not self._lent:
             self._all_back.set()
 
+    def drop_idle(self) -> None:
+        """Drop what nobody has been lent: where one session was lost, the others may be too."""
+        idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.terminate()
+
     def _leave_room(self) -> None:
         """Pass on the right to open a connection; without anybody who waits, there is room."""
         if not self._serve(None):

@@ -17,6 +17,7 @@ import msgspec
 from tillgate.kernel.errors import FieldRefused, Refusal
 from tillgate.kernel.ids import new_id
 from tillgate.runtime import logs
+from tillgate.runtime.db import CommitUnknown
 from tillgate.runtime.idempotency import TRANSIENT, Claimed, Claims, Stored
 from tillgate.web.answering import send_whole
 from tillgate.web.auth import KeyMayNot, KeyRing, OtherAccount
@@ -38,6 +39,8 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 #: Hear about every answer: operation (None: not found), status, seconds.
 Observe = Callable[[Operation | None, int, float], None]
 
+#: How often it is tried to give a key back; a session may have been lost only a moment ago.
+_RELEASES: Final = 3
 API_VERSION: Final = "2026-10-28.endive"
 _Paths = Annotated[list[str], msgspec.Meta(max_length=20)]
 _log = logging.getLogger("tillgate.api")
@@ -136,16 +139,31 @@ class Api:
         if row.resume is None or call.idempotency_key is None:
             return await row.handler(call, body)
         asked = call.asked
-        held = await self.claims.claim(asked)
+        held = await self._claim(call)
         if isinstance(held, Stored):
             return answer_of(held)
-        answer = await self._worked(call, body, held)
-        await self.claims.finish(asked, Stored(answer.status, answer.body))
+        try:
+            answer = await self._worked(call, body, held)
+            await self.claims.finish(asked, Stored(answer.status, answer.body))
+        except Exception:
+            # Something may have come of it all the same: whoever asks again finds the truth.
+            await self._let_go(call)
+            raise
         call.expand = []
         return answer
 
+    async def _claim(self, call: Call) -> Stored | Claimed:
+        try:
+            return await self.claims.claim(call.asked)
+        except CommitUnknown:
+            await self._let_go(call)  # it may be ours, and nobody works on it
+            raise
+
     async def _worked(self, call: Call, body: msgspec.Struct, held: Claimed) -> Answer:
-        """Return the answer to be stored under a claimed key; let go of it where there is none."""
+        """Return the answer to be stored under a claimed key; raise where there is none.
+
+        A failure of ours is never such an answer: a card may have been charged before it.
+        """
         row = call.operation
         assert row.resume is not None, "only such operations claim"
         try:
@@ -159,12 +177,18 @@ class Api:
             return Answer(200, await self.expand(call, rendered) if call.expand else rendered)
         except Refusal as refusal:
             if refusal.kind in TRANSIENT:
-                await self.claims.release(call.asked)
                 raise
             return _refused(refusal, call.request_id)
-        except Exception:  # noqa: BLE001  the edge: it is logged, answered and stored
-            _log.exception("request %s failed: %s", call.request_id, row.name)
-            return Answer(*render_failure(call.request_id), should_retry=False)
+
+    async def _let_go(self, call: Call) -> None:
+        """Give a claimed key back."""
+        for _ in range(_RELEASES):
+            try:
+                await self.claims.release(call.asked)
+            except Refusal as refusal:
+                _log.warning("a key is still claimed, and will be abandoned: %s", refusal.message)
+            else:
+                return
 
     async def _expanded(self, call: Call, answer: Answer) -> Answer:
         """Expand what a lane has answered, and keep the answer as it is given."""

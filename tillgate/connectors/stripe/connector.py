@@ -10,6 +10,7 @@ from tillgate.connectors.client import Client
 from tillgate.connectors.port import (
     Ack,
     BadNotice,
+    CaptureRefused,
     Charge,
     Closed,
     NotFound,
@@ -83,7 +84,7 @@ class Stripe:
 
     async def capture(
         self, attempt_id: str, reference: str, amount: Money, *, now: datetime
-    ) -> Outcome:
+    ) -> Outcome | CaptureRefused:
         """Take reserved money, all or part of it; the rest is released."""
         form = {"amount_to_capture": str(amount.minor), **wire.EXPANDED}
         key = f"{attempt_id}-capture-{amount.minor}"
@@ -91,7 +92,10 @@ class Stripe:
         answer = await self._api.post("capture", path, form, key)
         if isinstance(answer, Unknown | NotSent):
             return answer
-        return wire.captured(await self._read(answer, attempt_id, now))
+        if answer.status != 200:
+            ours = await self._ours(now)
+            return wire.capture_refusal(answer.status, answer.error, attempt_id, ours)
+        return wire.charged(await self._read(answer, attempt_id, now))
 
     async def close(
         self,
@@ -147,8 +151,11 @@ class Stripe:
         return wire.method_answer(answer.status, answer.body)
 
     async def _read(self, answer: Answer, attempt_id: str, now: datetime) -> Outcome | Closed:
-        told_by = await self._api.key_opens(now)
-        ours = wire.Ours(self._account.livemode, self.account, told_by)
+        ours = await self._ours(now)
         if answer.status == 200:
             return wire.intent_outcome(answer.body, attempt_id, ours)
         return wire.refusal(answer.status, answer.error, attempt_id, ours)
+
+    async def _ours(self, now: datetime) -> wire.Ours:
+        told_by = await self._api.key_opens(now)
+        return wire.Ours(self._account.livemode, self.account, told_by)

@@ -10,6 +10,7 @@ from typing import Any, Final, cast
 from tillgate.connectors.port import (
     Ack,
     AttemptNotice,
+    CaptureRefused,
     Charge,
     Closed,
     Declined,
@@ -53,6 +54,8 @@ _REFUSALS: Final = frozenset(
         "currency_not_supported",
     }
 )
+#: Codes of a refused capture that leave open whether an earlier one took the money.
+_PERHAPS_CAPTURED: Final = frozenset({"charge_already_captured", "payment_intent_unexpected_state"})
 #: Codes that say this refund will not be made.
 _REFUND_REFUSALS: Final = {
     "charge_already_refunded": "declined",
@@ -236,7 +239,7 @@ def declined(error: Body, reference: str | None) -> Declined:
 
 
 def refusal(status: int, error: Body, attempt_id: str, ours: Ours) -> Outcome | Closed:
-    """Read an error as the answer to a charge or a capture."""
+    """Read an error as the answer to a charge."""
     intent = mapping(error.get("payment_intent"))
     reference = intent.get("id") if metadata(intent, "attempt") == attempt_id else None
     code, kind = str(error.get("code") or ""), error.get("type")
@@ -258,11 +261,21 @@ def charged(outcome: Outcome | Closed) -> Outcome:
     return outcome
 
 
-def captured(outcome: Outcome | Closed) -> Outcome:
-    """Return what a capture's answer means: a request refused as such leaves the money reserved."""
-    if isinstance(outcome, Declined) and outcome.code in _REFUSALS:
-        return NotSent(f"refused unprocessed: {outcome.code}")
-    return charged(outcome)
+def capture_refusal(
+    status: int, error: Body, attempt_id: str, ours: Ours
+) -> Outcome | CaptureRefused:
+    """Read an error as the answer to a capture: a request refused as such leaves the money reserved."""
+    code, kind = str(error.get("code") or ""), error.get("type")
+    refused = status in (400, 402, 404) and kind in ("invalid_request_error", "card_error")
+    stands = mapping(error.get("payment_intent")).get("status", "requires_capture")
+    if refused and stands == "requires_capture" and code not in _PERHAPS_CAPTURED:
+        decline_code = error.get("decline_code")
+        return CaptureRefused(
+            code=code[:64] or "payment_method_provider_decline",
+            message=str(error.get("message") or "The capture was refused.")[:256],
+            decline_code=str(decline_code)[:64] if decline_code else None,
+        )
+    return charged(refusal(status, error, attempt_id, ours))
 
 
 def unrecognised(status: int, error: Body) -> Unknown:
