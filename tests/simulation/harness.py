@@ -100,6 +100,7 @@ def run_seeds(
         finally:
             runner.run(_close(bench))
             ids.use_sources()
+            logging.disable(logging.NOTSET)
     totals.seconds = time.monotonic() - began
     return totals
 
