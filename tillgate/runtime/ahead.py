@@ -6,8 +6,8 @@ else has written, an item fails), the batch is decided again the careful way, by
 and the drafts begin anew from what is committed. No answer is given before the transaction it rests
 on has committed.
 
-One batch is being written, one lies ready: the writer takes it in the same turn of the loop in which
-the last was answered, before all those who waited for that one have theirs.
+One batch is being written, one lies ready. Answers of what has been written are given once the next
+batch has been sent: giving them is a hundred pieces of work, and the database would wait for all.
 """
 
 from __future__ import annotations
@@ -85,6 +85,8 @@ class AheadLane(Lane[Item, Result]):
         self._most = 0
         #: Whether everything drafted so far has come true, or still may.
         self._holds = True
+        #: Answers of what is written, given once the next batch has been sent.
+        self._answers: list[_Drafted[Item, Result]] = []
         #: Rung when as many wait as are wanted, and when a batch was taken or written.
         self._bell: asyncio.Future[None] | None = None
         self._wanted = 1
@@ -104,15 +106,25 @@ class AheadLane(Lane[Item, Result]):
         await self._bell
 
     async def _run(self) -> None:
-        while self._waiting or self._under_way is not None:
-            if self._ready is not None:
-                await self._news(_NOBODY)
-                continue
-            batch = await self._gathered()
-            if batch:
-                await self._dispatch(batch)
-            elif self._under_way is not None:
-                await self._news(1)
+        try:
+            while self._waiting or self._under_way is not None:
+                if self._ready is not None:
+                    await self._news(_NOBODY)
+                    continue
+                batch = await self._gathered()
+                if batch:
+                    await self._dispatch(batch)
+                elif self._under_way is not None:
+                    await self._news(1)
+                else:
+                    self._give_answers()
+        finally:
+            self._give_answers()
+
+    def _give_answers(self) -> None:
+        answers, self._answers = self._answers, []
+        for drafted in answers:
+            self._settle(drafted.batch, drafted.draft.results)
 
     async def _gathered(self) -> list[tuple[Item, asyncio.Future[Result]]]:
         """Return a share of all that is asked at a time, but for keys being written.
@@ -141,6 +153,7 @@ class AheadLane(Lane[Item, Result]):
         if draft is None or not self._holds:
             while self._under_way is not None:
                 await self._news(_NOBODY)
+            self._give_answers()
             self._ahead.forget()
             self._holds = True
             draft = await self._drafted(batch)
@@ -172,14 +185,17 @@ class AheadLane(Lane[Item, Result]):
                 drafted = self._under_way = self._ready
                 self._ready = None
                 self._ring()
+                # Once this one has been sent, which is before this turn of the loop is over.
+                loop.call_soon(self._give_answers)
                 if not self._holds:
                     await self._write(drafted.batch)
                 elif await self._write_draft(drafted):
-                    # Once the next has been sent, which is before this turn of the loop is over.
-                    loop.call_soon(self._settle, drafted.batch, drafted.draft.results)
+                    self._answers.append(drafted)
         finally:
             self._under_way = None
             self._ring()
+            if self._runner is None or self._runner.done():
+                self._give_answers()
 
     async def _write_draft(self, drafted: _Drafted[Item, Result]) -> bool:
         """Write a batch as it was decided; where that did not come true, the drafts do not hold."""

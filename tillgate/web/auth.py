@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import time
@@ -93,6 +94,7 @@ class KeyRing:
     def __init__(self, look_up: LookUp, *, per_second: int) -> None:
         self._look_up = look_up
         self._known: dict[str, tuple[float, Caller | None]] = {}
+        self._asking: dict[str, asyncio.Future[tuple[float, Caller | None]]] = {}
         self._buckets: dict[str, list[float]] = {}
         self._tenants: dict[str, int] = {}
         self._per_second = float(per_second)
@@ -103,7 +105,7 @@ class KeyRing:
         now = time.monotonic()
         known = self._known.get(key)
         if known is None or known[0] < now:
-            known = await self._ask(key, now)
+            known = await self._ask_once(key, now)
         caller = known[1]
         if caller is None:
             raise KeyUnknown(key)
@@ -124,6 +126,14 @@ class KeyRing:
     def forget(self) -> None:
         """Ask again about every key."""
         self._known.clear()
+
+    async def _ask_once(self, key: str, now: float) -> tuple[float, Caller | None]:
+        """All who use a key while it is looked up wait for the one look."""
+        asking = self._asking.get(key)
+        if asking is None:
+            asking = self._asking[key] = asyncio.ensure_future(self._ask(key, now))
+            asking.add_done_callback(lambda _: self._asking.pop(key, None))
+        return await asyncio.shield(asking)
 
     async def _ask(self, key: str, now: float) -> tuple[float, Caller | None]:
         caller = None
