@@ -1,6 +1,7 @@
 """Alive, ready, and metrics for those who may see them."""
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncGenerator
 from typing import Any
@@ -92,9 +93,15 @@ async def test_a_database_that_refuses_us_is_not_said_to_be_away(app_db_url: str
 
 
 async def test_a_database_that_says_nothing_is_not_waited_for() -> None:
+    hung_up = asyncio.Semaphore(0)
+
     async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read()
+        with contextlib.suppress(ConnectionError):
+            await reader.read()
         writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+        hung_up.release()
 
     silent = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
     port = silent.sockets[0].getsockname()[1]
@@ -107,6 +114,7 @@ async def test_a_database_that_says_nothing_is_not_waited_for() -> None:
 
     assert (status, "the database does not answer" in body) == (503, True)
     silent.close()
+    await asyncio.wait_for(hung_up.acquire(), 5)
 
 
 async def test_many_who_ask_at_once_cost_one_look(db: Database, app_db_url: str) -> None:
