@@ -101,7 +101,8 @@ async def test_history_is_read_anew_once_there_is_a_connection(
     await guest.context.set_offline(False)
 
     await expect(guest.page.locator("#stale")).to_be_hidden()
-    assert await guest.page.evaluate("document.documentElement.dataset.stale") is None
+    html = guest.page.locator("html")
+    await expect(html).not_to_have_attribute("data-stale", re.compile(""))
 
 
 async def test_a_payments_page_is_kept_too(stage: Stage, guests: Guests) -> None:

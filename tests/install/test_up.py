@@ -121,6 +121,9 @@ def test_killed_supervisor_leaves_a_database_that_the_next_one_tells_of(open_dir
         process.wait()
         left = postmasters(open_dir)
         assert left
+        # The children see that their parent is gone, and go too.
+        own = [int(port) for name, port in environment.items() if "DATABASE" not in name]
+        until(lambda: all(is_free(port) for port in own))
 
         told = open_dir / "told"
         with (
