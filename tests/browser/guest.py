@@ -82,8 +82,8 @@ class Guest:
         phone = await self.context.new_page()
         await phone.goto(stage.phone(method))
         await phone.locator("#orders a.row").first.click()
-        await phone.click(f"button.{button}")
-        await phone.wait_for_load_state()
+        async with phone.expect_navigation():
+            await phone.click(f"button.{button}")
         await phone.close()
 
     async def _tick(self, selector: str) -> None:

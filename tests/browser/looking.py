@@ -19,6 +19,7 @@ _HAN = re.compile(r"[\u4e00-\u9fff]")
 
 async def complaints(page: Page, language: str) -> list[str]:
     """Return what is wrong with the screen as it is now."""
+    await page.wait_for_load_state()  # before its style is there, every button is too small
     found: list[str] = await page.evaluate(MEASURE)
     shown = _NAMES.sub("", await page.inner_text("body"))
     foreign = (_LATIN if language.startswith("zh") else _HAN).findall(shown)

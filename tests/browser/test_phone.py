@@ -13,9 +13,9 @@ from tests.browser.test_looks import LOOKS, Album
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-async def press(page: Page, deed: str) -> None:
-    await page.click(f"button.{deed}")
-    await page.wait_for_load_state()
+async def press(page: Page, button: str) -> None:
+    async with page.expect_navigation():
+        await page.click(button)
 
 
 @pytest.mark.parametrize(("device", "language", "scheme"), LOOKS)
@@ -34,17 +34,17 @@ async def test_every_screen_of_the_phone(
 
     for deed in ("decline", "close", "pay"):
         await page.goto(stage.phone("alipay"))
-        await page.locator("#orders a.row").first.click()
+        await press(page, "#orders a.row >> nth=0")
         if deed == "pay":
             await album.look("order")
-        await press(page, deed)
+        await press(page, f"button.{deed}")
         await album.look(deed)
         if deed == "decline":
-            await press(page, "close")
+            await press(page, "button.close")
     await page.goto(stage.phone("alipay"))
     await album.look("list")
     await page.fill("#content", "nothing")
-    await page.click(".scan button")
+    await press(page, ".scan button")
     await album.look("unknown")
     await page.goto(stage.phone("alipay") + "order/alipay/none")
     await album.look("missing")

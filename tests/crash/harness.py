@@ -213,6 +213,11 @@ class Run:
         deaths = self.deaths()
         return all(deaths[each] >= walk.count(each) * self.plan.times for each in walk)
 
+    def is_enough(self) -> bool:
+        """Whether the plan is fulfilled before its time is up."""
+        plan = self.plan
+        return plan.until_walked and self.done["top-ups"] >= plan.top_ups and self.is_walked()
+
     def _spoil(self) -> None:
         for provider in PROVIDERS:
             for stage, kind, probability in FAULTS:
@@ -285,7 +290,7 @@ class Run:
     async def _client(self, session: aiohttp.ClientSession, until: float, number: int) -> None:
         chance = random.Random(f"{self.plan.seed}:{number}")
         count = 0
-        while time.monotonic() < until and not (self.plan.until_walked and self.is_walked()):
+        while time.monotonic() < until and not self.is_enough():
             count += 1
             key = f"client-{self.plan.seed}-{number}-{count}"
             draw = chance.random()

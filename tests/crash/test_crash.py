@@ -42,13 +42,14 @@ def postgres(home: Path) -> Iterator[EmbeddedPostgres]:
 def test_nothing_is_lost_and_nothing_doubled(
     postgres: EmbeddedPostgres, home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    outcome = run(postgres, home, Plan(SECONDS, until_walked=True))
+    plan = Plan(SECONDS, until_walked=True)
+    outcome = run(postgres, home, plan)
 
     with capsys.disabled():
         print(f"\ncrash: {outcome}")  # noqa: T201
     assert outcome.found == []
     assert outcome.missed == []
-    assert outcome.done["top-ups"] >= 20
+    assert outcome.done["top-ups"] >= plan.top_ups
 
 
 @pytest.mark.timeout(400)

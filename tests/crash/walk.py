@@ -45,6 +45,8 @@ class Plan:
     chance: float = 0.0
     #: Stop as soon as each step has been died at; else go round again until the time is up.
     until_walked: bool = False
+    #: But not before this many top-ups were answered.
+    top_ups: int = 20
     #: Die at these steps alone: process, moment, step.
     only: tuple[tuple[str, str, str], ...] = ()
     #: Deaths at each step before the walk is complete.
