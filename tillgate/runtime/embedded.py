@@ -228,7 +228,7 @@ class EmbeddedPostgres:
             self.account,
             [
                 *(binaries.program("initdb"), "-D", data, "-U", SUPERUSER),
-                *("--encoding=UTF8", f"--locale={locale}", "--data-checksums"),
+                *("--encoding=UTF8", f"--locale={locale}", "--lc-collate=C", "--data-checksums"),
                 *("--auth=scram-sha-256", f"--pwfile={password}"),
             ],
         )
