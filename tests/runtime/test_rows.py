@@ -1,8 +1,11 @@
 """Rows of composite types: the Structs and the types must not drift apart."""
 
+from collections.abc import Sequence
+
 import msgspec
 import pytest
 
+from tillgate.payments import store
 from tillgate.payments.model import Attempt, Payment, Refund
 from tillgate.runtime.db import Database
 from tillgate.runtime.rows import RowsOf
@@ -43,10 +46,36 @@ async def test_a_structs_fields_are_its_types_attributes_and_its_tables_columns(
     assert named[table][: len(fields)] == fields
 
 
+@pytest.mark.parametrize(
+    ("kind", "move_type", "names"),
+    [
+        (Payment, "payments.payment_move", store.PAYMENT_MOVES),
+        (Attempt, "payments.attempt_move", store.ATTEMPT_MOVES),
+        (Refund, "payments.refund_move", store.REFUND_MOVES),
+    ],
+)
+async def test_what_moves_of_a_struct_is_its_move_types_attributes(
+    db_url: str, kind: type[msgspec.Struct], move_type: str, names: Sequence[str]
+) -> None:
+    db = await Database.open(db_url, role=None, size=1)
+    async with db.transaction(readonly=True) as tx:
+        attributes = [row["attname"] for row in await tx.all(_ATTRIBUTES, move_type)]
+    await db.close()
+
+    assert attributes == [*store.KEY, *names]
+    assert {*names} < {field.encode_name for field in msgspec.structs.fields(kind)}
+
+
 _ATTRIBUTES = """
     SELECT attname FROM pg_attribute
     WHERE attrelid = $1::text::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum
     """
+
+
+def test_some_fields_alone() -> None:
+    rows = RowsOf(Tea, ("price", "tags"))([Tea("Oolong", ["green"], {"from": "Anxi"}, 3)])
+
+    assert rows == [(3, '["green"]')]
 
 
 def test_what_is_no_scalar_goes_as_json() -> None:

@@ -6,7 +6,7 @@ breaks) reaches the database in `close`, with the books locked last.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime
 from typing import Any
 
@@ -26,6 +26,7 @@ from tillgate.runtime.db import Tx
 Key = tuple[int, str]
 
 _encode = msgspec.json.Encoder().encode
+_MOVES = frozenset(store.PAYMENT_MOVES)
 
 #: Something to be booked once the books are locked: decides its journal on the balances as they
 #: are, or refuses; whatever else hangs on it, it does itself.
@@ -43,6 +44,8 @@ class Desk:
         self.refunds: dict[Key, Refund] = {}
         self._new: set[Key] = set()
         self._changed: set[Key] = set()
+        #: Of the changed payments, those of which more has changed than a journey moves.
+        self._edited: set[Key] = set()
         self._bookings: list[tuple[Attempt, Payment, str, Booking]] = []
         self._facts: list[Fact] = []
         self._breaks: list[Break] = []
@@ -90,8 +93,11 @@ class Desk:
     def change_payment(self, payment: Payment, **changes: Any) -> Payment:
         """Change a payment; its sequence goes up."""
         changed = msgspec.structs.replace(payment, sequence=payment.sequence + 1, **changes)
-        self.payments[payment.merchant_id, payment.id] = changed
-        self._changed.add((payment.merchant_id, payment.id))
+        key = (payment.merchant_id, payment.id)
+        self.payments[key] = changed
+        self._changed.add(key)
+        if not changes.keys() <= _MOVES:
+            self._edited.add(key)
         return changed
 
     def change_attempt(self, attempt: Attempt, **changes: Any) -> Attempt:
@@ -186,11 +192,13 @@ class Desk:
         store.refunds.insert(tx, self._fresh(self.refunds))
         # Attempts that end first: only one attempt of a payment may be open.
         store.update_attempts(tx, self._touched(self.attempts))
-        store.update_payments(tx, self._touched(self.payments))
+        store.update_payments(tx, self._touched(self.payments, but=self._edited))
+        store.rewrite_payments(tx, [self.payments[key] for key in sorted(self._edited - self._new)])
         store.update_refunds(tx, self._touched(self.refunds))
         break_store.insert_breaks(tx, self._breaks)
         outbox.publish(tx, self._facts)
-        self._new, self._changed, self._breaks, self._facts = set(), set(), [], []
+        self._new, self._changed, self._edited = set(), set(), set()
+        self._breaks, self._facts = [], []
 
     async def do_bookings(self, tx: Tx) -> None:
         """Lock the books and post what has been collected so far."""
@@ -228,6 +236,7 @@ class Desk:
     def _fresh(self, things: dict[Key, Any]) -> list[Any]:
         return [thing for key, thing in things.items() if key in self._new]
 
-    def _touched(self, things: dict[Key, Any]) -> list[Any]:
+    def _touched(self, things: dict[Key, Any], *, but: Collection[Key] = ()) -> list[Any]:
         # In order of keys, as all who update these rows do.
-        return [things[key] for key in sorted(things) if key in self._changed - self._new]
+        changed = self._changed.difference(self._new, but)
+        return [things[key] for key in sorted(things.keys() & changed)]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import Generic, LiteralString, TypeVar
+from typing import Final, Generic, LiteralString, TypeVar
 
 import asyncpg
 import msgspec
@@ -22,9 +22,56 @@ from tillgate.runtime.rows import Row, RowsOf
 from tillgate.runtime.writes import Notebook
 
 _payment = msgspec.json.Decoder(Payment)
-_payment_rows = RowsOf(Payment)
 
 Key = tuple[int, str]
+
+#: What a journey changes: the attributes of the `_move` types, without the key before them.
+PAYMENT_MOVES: Final[tuple[LiteralString, ...]] = (
+    "status", "amount_capturable", "amount_received", "amount_refunded", "latest_attempt",
+    "open_attempt", "attempts", "next_action", "last_error", "canceled_at", "cancellation_reason",
+    "sequence",
+)  # fmt: skip
+ATTEMPT_MOVES: Final[tuple[LiteralString, ...]] = (
+    "status", "reference", "next_step", "error", "instrument", "amount_authorised",
+    "amount_to_capture", "amount_captured", "amount_refunded", "closing", "expires_at",
+    "look_up_at", "look_ups", "sequence", "paid_at",
+)  # fmt: skip
+REFUND_MOVES: Final[tuple[LiteralString, ...]] = (
+    "status", "failure_reason", "reference", "metadata", "look_up_at", "look_ups", "sequence",
+)  # fmt: skip
+#: What only the merchant changes of a payment.
+_EDITS: Final[tuple[LiteralString, ...]] = (
+    "amount", "currency", "capture_method", "customer_id", "method_types", "payment_method",
+    "method_options", "return_url", "description", "receipt_email", "setup_future_usage",
+    "statement_descriptor", "statement_descriptor_suffix", "shipping", "metadata",
+)  # fmt: skip
+KEY: Final = ("merchant_id", "id")
+
+_payment_rows = RowsOf(Payment)
+_payment_moves = RowsOf(Payment, (*KEY, *PAYMENT_MOVES))
+_attempt_moves = RowsOf(Attempt, (*KEY, *ATTEMPT_MOVES))
+_refund_moves = RowsOf(Refund, (*KEY, *REFUND_MOVES))
+
+
+def _setting(
+    table: LiteralString, row_type: LiteralString, columns: Sequence[LiteralString]
+) -> LiteralString:
+    """Return the UPDATE of these columns from an array of rows."""
+    theirs = ", ".join(["u." + column for column in columns])
+    columns_set = f"SET ({', '.join(columns)}) = ({theirs})"
+    rows = f"unnest($1::payments.{row_type}[]) u"
+    where = "x.merchant_id = u.merchant_id AND x.id = u.id"
+    return f"UPDATE payments.{table} x {columns_set} FROM {rows} WHERE {where}"
+
+
+_MOVE_PAYMENTS = _setting("payments", "payment_move", PAYMENT_MOVES)
+_REWRITE_PAYMENTS = _setting("payments", "payment_row", (*PAYMENT_MOVES, *_EDITS))
+_MOVE_ATTEMPTS = _setting("attempts", "attempt_move", ATTEMPT_MOVES)
+_MOVE_REFUNDS = _setting("refunds", "refund_move", REFUND_MOVES)
+
+
+def _update(notes: Notebook, sql: LiteralString, rows: list[Row]) -> None:
+    notes.later(sql, rows, rows=len(rows), otherwise="a locked row vanished")
 
 
 def _keys(keys: Collection[Key]) -> tuple[list[int], list[str]]:
@@ -64,30 +111,15 @@ async def lock_payments(tx: Tx, keys: Collection[Key]) -> list[Payment]:
 
 
 def update_payments(notes: Notebook, payments: Sequence[Payment]) -> None:
-    """Write what can change of payments; their rows are locked."""
-    if not payments:
-        return
-    notes.later(
-        """
-        UPDATE payments.payments p SET
-            (amount, currency, status, capture_method, customer_id, method_types, payment_method,
-            method_options, amount_capturable, amount_received, amount_refunded, latest_attempt,
-            open_attempt, attempts, next_action, last_error, return_url, description,
-            receipt_email, setup_future_usage, statement_descriptor, statement_descriptor_suffix,
-            shipping, metadata, canceled_at, cancellation_reason, sequence)
-            = (u.amount, u.currency, u.status, u.capture_method, u.customer_id, u.method_types,
-            u.payment_method, u.method_options, u.amount_capturable, u.amount_received,
-            u.amount_refunded, u.latest_attempt, u.open_attempt, u.attempts, u.next_action,
-            u.last_error, u.return_url, u.description, u.receipt_email, u.setup_future_usage,
-            u.statement_descriptor, u.statement_descriptor_suffix, u.shipping, u.metadata,
-            u.canceled_at, u.cancellation_reason, u.sequence)
-        FROM unnest($1::payments.payment_row[]) u
-        WHERE p.merchant_id = u.merchant_id AND p.id = u.id
-        """,
-        _payment_rows(payments),
-        rows=len(payments),
-        otherwise="a locked payment vanished",
-    )
+    """Write what a journey moves of payments (`PAYMENT_MOVES`); their rows are locked."""
+    if payments:
+        _update(notes, _MOVE_PAYMENTS, _payment_moves(payments))
+
+
+def rewrite_payments(notes: Notebook, payments: Sequence[Payment]) -> None:
+    """Write all that can change of payments; their rows are locked."""
+    if payments:
+        _update(notes, _REWRITE_PAYMENTS, _payment_rows(payments))
 
 
 async def select_payment(tx: Tx, merchant_id: int, payment_id: str) -> Payment | None:
@@ -248,24 +280,8 @@ refunds = Parts("payments.refund", Refund)
 
 def update_attempts(notes: Notebook, changed: Sequence[Attempt]) -> None:
     """Write what can change of attempts; their payments' rows are locked."""
-    if not changed:
-        return
-    notes.later(
-        """
-        UPDATE payments.attempts a SET
-            (status, reference, next_step, error, instrument, amount_authorised, amount_to_capture,
-            amount_captured, amount_refunded, closing, expires_at, look_up_at, look_ups, sequence,
-            paid_at)
-            = (u.status, u.reference, u.next_step, u.error, u.instrument, u.amount_authorised,
-            u.amount_to_capture, u.amount_captured, u.amount_refunded, u.closing, u.expires_at,
-            u.look_up_at, u.look_ups, u.sequence, u.paid_at)
-        FROM unnest($1::payments.attempt_row[]) u
-        WHERE a.merchant_id = u.merchant_id AND a.id = u.id
-        """,
-        attempts.rows(changed),
-        rows=len(changed),
-        otherwise="an attempt vanished",
-    )
+    if changed:
+        _update(notes, _MOVE_ATTEMPTS, _attempt_moves(changed))
 
 
 async def select_refunds_of_payments(tx: Tx, keys: Collection[Key]) -> list[Refund]:
@@ -282,21 +298,8 @@ async def select_refunds_of_payments(tx: Tx, keys: Collection[Key]) -> list[Refu
 
 def update_refunds(notes: Notebook, changed: Sequence[Refund]) -> None:
     """Write what can change of refunds; their payments' rows are locked."""
-    if not changed:
-        return
-    notes.later(
-        """
-        UPDATE payments.refunds r SET
-            (status, failure_reason, reference, metadata, look_up_at, look_ups, sequence)
-            = (u.status, u.failure_reason, u.reference, u.metadata, u.look_up_at, u.look_ups,
-            u.sequence)
-        FROM unnest($1::payments.refund_row[]) u
-        WHERE r.merchant_id = u.merchant_id AND r.id = u.id
-        """,
-        refunds.rows(changed),
-        rows=len(changed),
-        otherwise="a refund vanished",
-    )
+    if changed:
+        _update(notes, _MOVE_REFUNDS, _refund_moves(changed))
 
 
 # Pages ---------------------------------------------------------------------------------------

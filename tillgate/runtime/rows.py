@@ -1,14 +1,16 @@
 """Structs as rows of a composite type: what a batch's statement is given, one array for each table.
 
     rows = RowsOf(TopUp)(top_ups)      # for INSERT ... SELECT * FROM unnest($1::..._row[])
+    moves = RowsOf(Attempt, MOVES)(attempts)     # some of the fields, where few of them change
 
-The Struct's fields are the type's attributes, in order (proved by a test); what is no scalar goes
-as JSON.
+The Struct's fields, or those that are named, are the type's attributes, in order (proved by a
+test); what is no scalar goes as JSON.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from operator import attrgetter
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -31,18 +33,23 @@ _encode = msgspec.json.Encoder().encode
 
 
 class RowsOf(Generic[Kind]):
-    """Turns Structs of one kind into rows."""
+    """Turns Structs of one kind into rows, of all their fields or of some."""
 
-    def __init__(self, kind: type[Kind]) -> None:
-        fields = msgspec.structs.fields(kind)
-        self._json = [index for index, field in enumerate(fields) if _is_json(field.type)]
+    def __init__(self, kind: type[Kind], names: Sequence[str] = ()) -> None:
+        fields = {field.name: field for field in msgspec.structs.fields(kind)}
+        self._values: Callable[[Kind], tuple[Any, ...]] = (
+            attrgetter(*names) if names else msgspec.structs.astuple
+        )
+        self._json = [
+            index for index, name in enumerate(names or fields) if _is_json(fields[name].type)
+        ]
 
     def __call__(self, items: Iterable[Kind]) -> list[Row]:
         """Return the rows."""
         return [self._row(item) for item in items]
 
     def _row(self, item: Kind) -> Row:
-        values = list(msgspec.structs.astuple(item))
+        values = list(self._values(item))
         for index in self._json:
             if values[index] is not None:
                 values[index] = _encode(values[index]).decode()
