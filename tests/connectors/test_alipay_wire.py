@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tillgate.connectors import rsa
 from tillgate.connectors.alipay import signing, wire
@@ -265,9 +268,21 @@ def test_a_notice_for_another_app_or_merchant_is_bad(change: dict[str, str]) -> 
         wire.notice_of({**NOTICE, **change}, "2021", "2088")
 
 
-def _signed_answer(node: str, signature_of: str | None = None) -> str:
+@given(st.dictionaries(st.text("abc_", min_size=1), st.text()))
+def test_a_form_is_quoted_as_everybody_quotes_it(params: dict[str, str]) -> None:
+    assert signing.form_of(params) == urlencode(params)
+
+
+@pytest.mark.parametrize(
+    "text", ["2026-11-22", "2026-11-22 18:00", "2026-13-22 18:00:00", "", None]
+)
+def test_half_a_moment_is_none(text: str | None) -> None:
+    assert wire.read_beijing(text) is None
+
+
+def _signed_answer(node: str, signature_of: str | None = None) -> bytes:
     signature = rsa.sign(KEY, (signature_of or node).encode())
-    return f'{{"alipay_trade_query_response":{node},"sign":"{signature}"}}'
+    return f'{{"alipay_trade_query_response": {node} ,"sign":"{signature}"}}'.encode()
 
 
 def test_an_answer_is_believed_only_over_its_exact_characters() -> None:
@@ -279,10 +294,14 @@ def test_an_answer_is_believed_only_over_its_exact_characters() -> None:
         _signed_answer(node.replace("\\/", "/"), node),
         _signed_answer(node, node + " "),
         _signed_answer(node)[:-40],
-        f'{{"alipay_trade_query_response":{node}}}',
-        "<html></html>",
-        "[]",
-        "",
+        _signed_answer(node).replace("茶".encode(), b"\xff"),
+        _signed_answer("[1]"),
+        f'{{"alipay_trade_query_response":{node}}}'.encode(),
+        f'{{"alipay_trade_query_response":{node},"sign":7}}'.encode(),
+        b'{"a":' * 5_000,
+        b"<html></html>",
+        b"[]",
+        b"",
     ):
         assert signing.signed_node(key, method, text) is None
     assert signing.signed_node(OTHER_KEY.public_key(), method, _signed_answer(node)) is None

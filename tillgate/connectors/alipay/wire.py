@@ -38,6 +38,8 @@ from tillgate.connectors.port import (
 from tillgate.kernel.money import CNY, Money
 
 BEIJING: Final = timezone(timedelta(hours=8))
+#: Characters of a moment as Alipay writes it: `2026-05-04 12:30:00`.
+_SECONDS: Final = 19
 
 #: Presentation to method and product code.
 METHODS: Final = {
@@ -349,15 +351,15 @@ def yuan(text: object) -> Money | None:
 
 def beijing(moment: datetime) -> str:
     """Return a moment as Alipay writes it."""
-    return moment.astimezone(BEIJING).strftime("%Y-%m-%d %H:%M:%S")
+    return moment.astimezone(BEIJING).isoformat(" ", "seconds")[:_SECONDS]
 
 
 def read_beijing(text: object) -> datetime | None:
     """Read a moment as Alipay writes it."""
-    if not isinstance(text, str):
+    if not isinstance(text, str) or len(text) < _SECONDS:
         return None
     try:
-        moment = datetime.strptime(text[:19], "%Y-%m-%d %H:%M:%S").replace(tzinfo=BEIJING)
+        moment = datetime.fromisoformat(text[:_SECONDS]).replace(tzinfo=BEIJING)
     except ValueError:
         return None
     return moment.astimezone(UTC)
