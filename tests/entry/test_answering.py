@@ -76,3 +76,28 @@ async def test_a_header_is_one_line() -> None:
     scope = {"extensions": {"tillgate.whole_answer": whole}}
     with pytest.raises(AssertionError, match="one line"):
         await send_whole(scope, _answers, 200, [(b"x", b"a\r\nset-cookie: b")], b"")  # type: ignore[arg-type]
+
+
+async def _tell_client(scope: Any, receive: Any, send: Any) -> None:
+    await receive()
+    client = f"{scope['client'][0]} {scope['scheme']}".encode()
+    await send_whole(scope, send, 200, [], client)
+
+
+@pytest.mark.parametrize(
+    ("headers", "client"),
+    [
+        (b"", b"127.0.0.1 http"),
+        (b"X-Forwarded-For: 203.0.113.9\r\nX-Forwarded-Proto: https\r\n", b"203.0.113.9 https"),
+        (b"X-Forwarded-Proto: https\r\n", b"127.0.0.1 https"),
+    ],
+)
+async def test_a_proxy_of_this_machine_says_whose_request_it_is(
+    headers: bytes, client: bytes
+) -> None:
+    listener = socket.create_server(("127.0.0.1", 0))
+    async with listening.beside(_tell_client, listener):
+        reader, writer = await asyncio.open_connection(*listener.getsockname())
+        writer.write(_REQUEST % (b"GET", b"Connection: close\r\n" + headers))
+        assert (await reader.read()).endswith(b"\r\n\r\n" + client)
+        writer.close()

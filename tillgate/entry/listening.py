@@ -12,17 +12,19 @@ import functools
 import signal
 import socket
 import weakref
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from typing import Any, cast
 
 import uvicorn
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from tillgate.runtime.embedded_errors import EmbeddedProblem, PortTaken
 from tillgate.runtime.ports import owner_of
-from tillgate.web.answering import WHOLE_ANSWER
+from tillgate.web.answering import WHOLE_ANSWER, Scope
 
 BACKLOG = 2048
+Application = Callable[[Scope, Any, Any], Awaitable[None]]
 
 
 class AddressUnusable(EmbeddedProblem):
@@ -88,10 +90,26 @@ async def _answer(
     cycle.on_response()
 
 
+def behind_proxies(application: Any, trusted: list[str] | str) -> Application:
+    """Believe what a proxy of ours says of its client, where one stands before us.
+
+    uvicorn's own way asks each request for its proxy; most have none, which their headers tell.
+    """
+    proxied: Application = cast("Any", ProxyHeadersMiddleware(application, trusted))
+
+    def answer(scope: Scope, receive: Any, send: Any) -> Awaitable[None]:
+        is_forwarded = any(name.startswith(b"x-forwarded-") for name, _ in scope["headers"])
+        return (proxied if is_forwarded else application)(scope, receive, send)
+
+    return answer
+
+
 def config_of(application: Any) -> uvicorn.Config:
     """Return how we listen: no access log, no banners, no lifespan."""
-    return uvicorn.Config(
+    config = uvicorn.Config(
         application,
+        interface="asgi3",
+        proxy_headers=False,
         loop="none",
         http=Protocol,
         ws="none",
@@ -104,6 +122,8 @@ def config_of(application: Any) -> uvicorn.Config:
         timeout_graceful_shutdown=10,
         backlog=BACKLOG,
     )
+    config.app = behind_proxies(application, config.forwarded_allow_ips)
+    return config
 
 
 class Server(uvicorn.Server):

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import signal
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable
 from socket import socket
 
 import uvicorn
@@ -109,14 +109,13 @@ class Server:
         """Let go of the pages that wait for news."""
         await self._pages.close()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         path = scope["path"] if scope["type"] == "http" else ""
         if path.startswith("/v1/"):
-            await self._calls(scope, receive, send)
-        elif path.startswith(NOTICES):
-            await self._notices(scope, receive, send)
-        else:
-            await self._rest(scope, receive, send)
+            return self._calls(scope, receive, send)
+        if path.startswith(NOTICES):
+            return self._notices(scope, receive, send)
+        return self._rest(scope, receive, send)
 
 
 class Listener(listening.Server):
