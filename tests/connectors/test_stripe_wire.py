@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import stripe
+from msgspec import structs
 
 from tillgate.connectors.port import (
     AttemptNotice,
@@ -160,7 +161,7 @@ def test_whose_money_it_is_is_told(
     held = wire.intent_outcome({**INTENT, **change, **reserved}, "att_1", ours)
     ended = wire.intent_outcome({**INTENT, **change, "status": "canceled"}, "att_1", ours)
 
-    assert paid == replace(PAID, account=account)
+    assert paid == structs.replace(PAID, account=account)
     assert isinstance(held, Waiting)
     assert held.account == account
     foreign = Unknown("the answer is about another account", "pi_1")
@@ -177,13 +178,13 @@ def test_an_event_of_another_account_is_not_believed() -> None:
     failed = told({**INTENT, "status": "canceled"}, "payment_intent.canceled", "acct_2")
     refunded = told(refund, "refund.updated", "acct_2")
 
-    assert paid == AttemptNotice("att_1", replace(PAID, account="acct_2"), "pi_1")
+    assert paid == AttemptNotice("att_1", structs.replace(PAID, account="acct_2"), "pi_1")
     assert isinstance(failed, AttemptNotice)
     assert isinstance(failed.outcome, Unknown)
     assert isinstance(refunded, RefundNotice)
     assert isinstance(refunded.outcome, Unknown)
     ours = told(INTENT, "payment_intent.succeeded", "acct_1")
-    assert ours == AttemptNotice("att_1", replace(PAID, account="acct_1"), "pi_1")
+    assert ours == AttemptNotice("att_1", structs.replace(PAID, account="acct_1"), "pi_1")
     assert told(refund, "refund.updated", None) == RefundNotice(
         "re_1", Refunded("re_9", Money(500, USD))
     )

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final, Protocol
+
+import msgspec
 
 from tillgate.connectors.port import (
     NotFound,
@@ -30,19 +32,17 @@ MAX_ANSWER_BYTES: Final = 2 * 1024 * 1024
 MAX_BILL_BYTES: Final = 256 * 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class HttpRequest:
+class HttpRequest(msgspec.Struct, frozen=True):
     """A request exactly as it goes out: the URL is already encoded, the body is final."""
 
     method: str
     url: str
-    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    headers: Mapping[str, str] = {}
     body: bytes = b""
     max_bytes: int = MAX_ANSWER_BYTES
 
 
-@dataclass(frozen=True, slots=True)
-class HttpResponse:
+class HttpResponse(msgspec.Struct, frozen=True):
     """A complete answer; header names are lower-case."""
 
     status: int

@@ -7,9 +7,10 @@ before the call and used as the provider's order number and idempotency key, nev
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, Literal, Protocol, runtime_checkable
+
+import msgspec
 
 from tillgate.kernel.money import Money
 
@@ -17,8 +18,7 @@ from tillgate.kernel.money import Money
 Presentation = Literal["qr", "page", "wap", "h5", "jsapi", "app", "card"]
 
 
-@dataclass(frozen=True, slots=True)
-class Charge:
+class Charge(msgspec.Struct, frozen=True):
     """One attempt to take money through one provider."""
 
     attempt_id: str
@@ -36,30 +36,27 @@ class Charge:
     client_ip: str | None = None
     #: WeChat Pay JSAPI: who pays.
     openid: str | None = None
-    metadata: Mapping[str, str] = field(default_factory=dict[str, str])
+    metadata: Mapping[str, str] = {}
 
 
 # What the customer is to do next ----------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class ShowQr:
+class ShowQr(msgspec.Struct, frozen=True):
     """Show this text as a QR code."""
 
     content: str
     expires_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Redirect:
+class Redirect(msgspec.Struct, frozen=True):
     """Send the customer's browser here (GET)."""
 
     url: str
     expires_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class OpenApp:
+class OpenApp(msgspec.Struct, frozen=True):
     """Hand these parameters to the provider's SDK in the merchant's app or page."""
 
     parameters: Mapping[str, str]
@@ -71,8 +68,7 @@ NextStep = ShowQr | Redirect | OpenApp
 # Outcomes: exactly five -------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Paid:
+class Paid(msgspec.Struct, frozen=True):
     """The provider says the money moved: this much, under this reference, into this account."""
 
     reference: str
@@ -81,11 +77,10 @@ class Paid:
     #: The provider's name for the account that received it (`mchid`, `seller_id`), to be compared.
     account: str | None = None
     #: What we may show of the payer's instrument, such as `{"brand": "visa", "last4": "4242"}`.
-    instrument: Mapping[str, str] = field(default_factory=dict[str, str])
+    instrument: Mapping[str, str] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Waiting:
+class Waiting(msgspec.Struct, frozen=True):
     """The provider has the order and waits: for the customer, for its own process, or for us.
 
     `on="capture"`: the money is reserved (`amount`) and `Capturing.capture` will take it.
@@ -96,11 +91,10 @@ class Waiting:
     on: Literal["customer", "provider", "capture"] = "customer"
     amount: Money | None = None
     account: str | None = None
-    instrument: Mapping[str, str] = field(default_factory=dict[str, str])
+    instrument: Mapping[str, str] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Declined:
+class Declined(msgspec.Struct, frozen=True):
     """The provider says no, definitively; no money moved and none will under this order.
 
     `code` is ours (Stripe's vocabulary: `card_declined`, `expired_card`, `processing_error`,
@@ -112,11 +106,10 @@ class Declined:
     decline_code: str | None = None
     provider_code: str | None = None
     reference: str | None = None
-    instrument: Mapping[str, str] = field(default_factory=dict[str, str])
+    instrument: Mapping[str, str] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Unknown:
+class Unknown(msgspec.Struct, frozen=True):
     """We cannot tell: the answer was lost, malformed, badly signed, or says "unknown" itself."""
 
     reason: str
@@ -127,8 +120,7 @@ class Unknown:
     claimants: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class NotSent:
+class NotSent(msgspec.Struct, frozen=True):
     """Certainly nothing happened: no byte of the request left us, or it was refused unprocessed."""
 
     reason: str
@@ -137,8 +129,7 @@ class NotSent:
 Outcome = Paid | Waiting | Declined | Unknown | NotSent
 
 
-@dataclass(frozen=True, slots=True)
-class CaptureRefused:
+class CaptureRefused(msgspec.Struct, frozen=True):
     """The provider will not take this much of what is reserved, which stays reserved."""
 
     code: str
@@ -146,21 +137,18 @@ class CaptureRefused:
     decline_code: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class NotFound:
+class NotFound(msgspec.Struct, frozen=True):
     """The provider's records hold no such order or refund (yet)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Closed:
+class Closed(msgspec.Struct, frozen=True):
     """The order is closed at the provider: it can no longer be paid."""
 
 
 # Refunds ----------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class RefundOrder:
+class RefundOrder(msgspec.Struct, frozen=True):
     """Money to give back. `refund_id` is the provider's request number: one refund each."""
 
     refund_id: str
@@ -172,8 +160,7 @@ class RefundOrder:
     notify_url: str
 
 
-@dataclass(frozen=True, slots=True)
-class Refunded:
+class Refunded(msgspec.Struct, frozen=True):
     """The provider says the refund has been made."""
 
     reference: str | None
@@ -181,15 +168,13 @@ class Refunded:
     at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class RefundPending:
+class RefundPending(msgspec.Struct, frozen=True):
     """The provider has accepted the refund and will tell."""
 
     reference: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class RefundFailed:
+class RefundFailed(msgspec.Struct, frozen=True):
     """The provider says the refund will not happen (or came back); `code` in Stripe's words."""
 
     code: str
@@ -202,8 +187,7 @@ RefundOutcome = Refunded | RefundPending | RefundFailed | Unknown | NotSent
 # Notices ----------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptNotice:
+class AttemptNotice(msgspec.Struct, frozen=True):
     """A notice about an attempt: which one, and what it says."""
 
     attempt_id: str
@@ -213,8 +197,7 @@ class AttemptNotice:
     reference: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class RefundNotice:
+class RefundNotice(msgspec.Struct, frozen=True):
     """A notice about a refund."""
 
     refund_id: str
@@ -223,8 +206,7 @@ class RefundNotice:
     order_reference: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class OtherNotice:
+class OtherNotice(msgspec.Struct, frozen=True):
     """A notice that is genuine and of no consequence to us (kept in the inbox all the same)."""
 
     kind: str
@@ -241,8 +223,7 @@ class KeyUnknown(BadNotice):
     """The notice names a key we have not fetched: `RefreshingKeys` may help, then read it again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ack:
+class Ack(msgspec.Struct, frozen=True):
     """The exact answer the provider wants to hear."""
 
     status: int
@@ -253,16 +234,14 @@ class Ack:
 # Bills ------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Bill:
+class Bill(msgspec.Struct, frozen=True):
     """A provider's bill of one day as downloaded: its name and raw bytes (checked by digest)."""
 
     name: str
     content: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class BillUnavailable:
+class BillUnavailable(msgspec.Struct, frozen=True):
     """No bill now: `retry` tells a bill still being made from a day without trades."""
 
     reason: str
