@@ -6,21 +6,40 @@ import pytest
 
 from tests.api.test_payments import CARD
 
+AMOUNT = {"amount": 500, "currency": "usd"}
+
+
+async def _payment(client) -> str:
+    intent = (await client.post("/v1/payment_intents", CARD)).json["id"]
+    return f"/v1/payment_intents/{intent}"
+
 
 async def _refund(client) -> str:
     intent = (await client.post("/v1/payment_intents", CARD)).json["id"]
-    return (await client.post("/v1/refunds", {"payment_intent": intent})).json["id"]
+    refund = (await client.post("/v1/refunds", {"payment_intent": intent})).json["id"]
+    return f"/v1/refunds/{refund}"
 
 
-@pytest.mark.parametrize("kind", ["payment_intents", "refunds"])
-async def test_twenty_changes_at_once_all_stay(client, kind: str) -> None:
-    if kind == "refunds":
-        name = await _refund(client)
-    else:
-        name = (await client.post("/v1/payment_intents", {"amount": 100, "currency": "usd"})).json[
-            "id"
-        ]
-    path = f"/v1/{kind}/{name}"
+async def _wallet(client) -> str:
+    customer = (await client.post("/v1/customers")).json["id"]
+    terms = {"customer": customer, "currency": "usd"}
+    return f"/v1/wallets/{(await client.post('/v1/wallets', terms)).json['id']}"
+
+
+async def _transaction(client) -> str:
+    wallet = await _wallet(client)
+    top_up = {"wallet": wallet.rpartition("/")[2], "payment_method": "pm_card_visa", **AMOUNT}
+    assert (await client.post("/v1/top_ups", top_up)).json["status"] == "succeeded"
+    spent = await client.post(f"{wallet}/spend", AMOUNT)
+    return f"{wallet}/transactions/{spent.json['id']}"
+
+
+MADE = [_payment, _refund, _wallet, _transaction]
+
+
+@pytest.mark.parametrize("make", MADE)
+async def test_twenty_changes_at_once_all_stay(client, make) -> None:
+    path = await make(client)
 
     answers = await asyncio.gather(
         *(client.post(path, {f"metadata[key{n}]": str(n)}) for n in range(20))
@@ -46,13 +65,9 @@ async def test_options_of_different_methods_given_at_once_all_stay(client) -> No
     assert kept["card"]["request_three_d_secure"] == "any"
 
 
-@pytest.mark.parametrize("kind", ["payment_intents", "refunds"])
-async def test_the_fifty_first_key_is_refused_and_empty_deletes(client, kind: str) -> None:
-    if kind == "refunds":
-        name = await _refund(client)
-    else:
-        name = (await client.post("/v1/payment_intents", CARD)).json["id"]
-    path = f"/v1/{kind}/{name}"
+@pytest.mark.parametrize("make", MADE)
+async def test_the_fifty_first_key_is_refused_and_empty_deletes(client, make) -> None:
+    path = await make(client)
     fifty = {f"metadata[key{n}]": str(n) for n in range(50)}
 
     assert (await client.post(path, fifty)).status == 200

@@ -275,7 +275,7 @@ async def test_opening_twice_is_refused_unless_asked(db: Database) -> None:
 
 async def test_update_merges_metadata(db: Database) -> None:
     wallet = await open_wallet(db)
-    for metadata in ({"shop": "1", "desk": "2"}, {"desk": ""}):
+    for metadata in ({"shop": "1", "desk": "2"}, {"desk": None}):
         await flows.order(
             db,
             UpdateWallet(

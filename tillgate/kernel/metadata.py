@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from msgspec import UNSET, UnsetType
+
 from tillgate.kernel.errors import FieldRefused
 
 MOST_KEYS: Final = 50
@@ -13,8 +15,10 @@ MOST_KEYS: Final = 50
 MetadataKeys = Mapping[str, str | None]
 
 
-def merge(current: Mapping[str, str], change: MetadataKeys | None) -> dict[str, str]:
+def merge(current: Mapping[str, str], change: MetadataKeys | UnsetType | None) -> Mapping[str, str]:
     """Return `current` changed. Called where `current` cannot change meanwhile: under its lock."""
+    if change is UNSET:
+        return current
     if change is None:
         return {}
     both = {**current, **change}

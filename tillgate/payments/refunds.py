@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from msgspec import UnsetType
+
 from tillgate.connectors import port
 from tillgate.kernel import metadata
 from tillgate.kernel.errors import Refusal
@@ -298,7 +300,7 @@ async def annotate(
     tx: Tx,
     merchant_id: int,
     refund_id: str,
-    change: MetadataKeys | None,
+    change: MetadataKeys | UnsetType | None,
     trace: Trace,
     *,
     at: datetime,

@@ -321,7 +321,7 @@ class Routes:
                 tx,
                 call.merchant_id,
                 call.id,
-                {} if body.metadata is UNSET else read_metadata_change(body.metadata),
+                read_metadata_change(body.metadata),
                 wire.trace_of(call),
                 at=self._payments.clock.now(),
             )

@@ -14,7 +14,9 @@ from typing import cast
 from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
+from tillgate.kernel import metadata
 from tillgate.kernel.errors import Refusal
+from tillgate.kernel.metadata import MetadataKeys
 from tillgate.kernel.money import Money
 from tillgate.ledger import commands as ledger
 from tillgate.ledger import queries as ledger_queries
@@ -33,7 +35,7 @@ from tillgate.wallets.desk import (
     views,
 )
 from tillgate.wallets.errors import LimitExceeded, TransactionNotFound, WalletClosed, WalletNotFound
-from tillgate.wallets.machine import merged, type_of
+from tillgate.wallets.machine import type_of
 from tillgate.wallets.model import (
     AnyOrder,
     CaptureHold,
@@ -195,7 +197,7 @@ async def annotate(
     transaction_id: str,
     *,
     description: str | UnsetType | None = UNSET,
-    metadata: Mapping[str, str] | UnsetType | None = UNSET,
+    change: MetadataKeys | UnsetType | None = UNSET,
 ) -> None:
     """Change the words on a transaction; metadata is merged, amounts cannot change."""
     await ledger.lock(tx, {merchant_id})
@@ -208,7 +210,7 @@ async def annotate(
         merchant_id,
         transaction_id,
         old.description if description is UNSET else description,
-        merged(old.metadata, metadata),
+        metadata.merge(old.metadata, change),
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from msgspec import UNSET
 from msgspec.structs import replace
 
+from tillgate.kernel import metadata
 from tillgate.kernel.errors import FieldRefused, Refusal
 from tillgate.kernel.money import Money
 from tillgate.ledger.model import Hold, Journal, Line, Posted, sales, wallet_bonus, wallet_principal
@@ -33,7 +34,7 @@ from tillgate.wallets.errors import (
     WalletMoveRefused,
     WalletNotEmpty,
 )
-from tillgate.wallets.machine import News, Status, after, merged, split_refund, split_spend
+from tillgate.wallets.machine import News, Status, after, split_refund, split_spend
 from tillgate.wallets.model import (
     AnyOrder,
     CaptureHold,
@@ -127,7 +128,7 @@ def _update(desk: Desk, order: UpdateWallet) -> Told:
             old.balance if order.limit_balance is UNSET else order.limit_balance,
         ),
         description=wallet.description if order.description is UNSET else order.description,
-        metadata=merged(wallet.metadata, order.metadata),
+        metadata=metadata.merge(wallet.metadata, order.metadata),
     )
     if changed == wallet:
         return Told(desk.view(wallet), repeated=True)

@@ -7,8 +7,6 @@ from enum import Enum
 from types import MappingProxyType
 from typing import Final
 
-from msgspec import UNSET, UnsetType
-
 
 class Status(Enum):
     """Where a wallet is in its life."""
@@ -82,13 +80,3 @@ def split_refund(amount: int, principal_left: int, bonus_left: int) -> tuple[int
     to_bonus = min(amount, bonus_left)
     to_principal = amount - to_bonus
     return (to_principal, to_bonus) if to_principal <= principal_left else None
-
-
-def merged(old: Mapping[str, str], new: Mapping[str, str] | UnsetType | None) -> Mapping[str, str]:
-    """Merge metadata: an empty value removes its key, None clears all, unset leaves all."""
-    if new is UNSET:
-        return old
-    if new is None:
-        return {}
-    both = {**old, **new}
-    return {key: value for key, value in both.items() if value != ""}

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from tillgate.kernel.ids import make_id
+from tillgate.kernel.metadata import MetadataKeys
 from tillgate.kernel.money import Currency, Money
 from tillgate.wallets.machine import News, Status
 
@@ -136,14 +137,14 @@ class OpenWallet(Order, frozen=True, kw_only=True):
 
 
 class UpdateWallet(Order, frozen=True, kw_only=True):
-    """Change terms; what is unset stays. Metadata is merged, an empty value removes its key."""
+    """Change terms; what is unset stays. Metadata is merged key by key."""
 
     wallet_id: str
     limit_single: int | UnsetType | None = UNSET
     limit_daily: int | UnsetType | None = UNSET
     limit_balance: int | UnsetType | None = UNSET
     description: str | UnsetType | None = UNSET
-    metadata: Mapping[str, str] | UnsetType | None = UNSET
+    metadata: MetadataKeys | UnsetType | None = UNSET
 
 
 class MoveWallet(Order, frozen=True, kw_only=True):

@@ -19,7 +19,7 @@ from tillgate.wallets.machine import News
 from tillgate.wallets.model import AnyOrder, Held, Moved, Told
 from tillgate.web.listing import CursorRequest, ListOf, cut, read_page, show_list
 from tillgate.web.operation import Answer, Call, Operation, operation
-from tillgate.web.reading import Nothing
+from tillgate.web.reading import Nothing, read_metadata_change
 
 #: Makes the address of a wallet's pages: merchant, wallet, now, lifetime.
 Link = Callable[[int, str, datetime, timedelta], str]
@@ -168,7 +168,7 @@ class Routes:
                 call.merchant_id,
                 transaction_id,
                 description=body.description,
-                metadata=wire.read_words(body.metadata),
+                change=read_metadata_change(body.metadata),
             )
             found = await queries.transaction(tx, call.merchant_id, wallet_id, transaction_id)
         return wire.show_transaction(found, livemode=call.livemode)

@@ -42,8 +42,8 @@ from tillgate.web.reading import (
     ShortText,
     Text,
     Unix,
-    merge_metadata,
     read_metadata,
+    read_metadata_change,
 )
 
 Limit = Annotated[int, Meta(ge=1, le=MAX_MINOR)]
@@ -259,18 +259,8 @@ def read_wallet_change(call: Call, body: ChangeWallet, at: datetime) -> UpdateWa
         limit_daily=body.limits.daily,
         limit_balance=body.limits.balance,
         description=body.description,
-        metadata=read_words(body.metadata),
+        metadata=read_metadata_change(body.metadata),
     )
-
-
-def read_words(
-    change: dict[str, str | int | float | bool | None] | UnsetType | None,
-) -> dict[str, str] | UnsetType | None:
-    """Return a change of metadata as wallets take it: an empty text deletes its key."""
-    if change is UNSET or change is None:
-        return change
-    kept = merge_metadata({}, change)
-    return {key: kept.get(key, "") for key in change}
 
 
 def read_move(call: Call, news: News, at: datetime) -> MoveWallet:

@@ -67,22 +67,15 @@ def read(tree: dict[str, Any], shape: type[Body]) -> Body:
 
 def read_metadata(change: dict[str, Any] | UnsetType | None) -> dict[str, str]:
     """Check metadata for a new object."""
-    return {} if change is UNSET or change is None else merge_metadata({}, change)
+    return dict(metadata.merge({}, read_metadata_change(change)))
 
 
-def merge_metadata(
-    current: dict[str, str], change: dict[str, Any] | UnsetType | None
-) -> dict[str, str]:
-    """Return `current` changed: empty values delete their key, None deletes all."""
-    if change is UNSET:
-        return current
-    return metadata.merge(current, read_metadata_change(change))
-
-
-def read_metadata_change(change: dict[str, Any] | None) -> dict[str, str | None] | None:
+def read_metadata_change(
+    change: dict[str, Any] | UnsetType | None,
+) -> dict[str, str | None] | UnsetType | None:
     """Check a change of metadata, to be merged under the object's lock; None deletes."""
-    if change is None:
-        return None
+    if change is None or change is UNSET:
+        return change
     return {
         key: None if value is None or value == "" else _metadata_value(key, value)
         for key, value in change.items()

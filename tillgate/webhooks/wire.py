@@ -9,8 +9,16 @@ from msgspec import UNSET, Meta, UnsetType
 
 from tillgate.kernel.clock import unix
 from tillgate.kernel.errors import FieldRefused
+from tillgate.kernel.metadata import merge
 from tillgate.web.listing import CursorRequest, ListRequest
-from tillgate.web.reading import Id, MetadataChange, Request, Text, merge_metadata, read_metadata
+from tillgate.web.reading import (
+    Id,
+    MetadataChange,
+    Request,
+    Text,
+    read_metadata,
+    read_metadata_change,
+)
 from tillgate.webhooks.event import is_live
 from tillgate.webhooks.model import (
     MAX_OVERLAP_SECONDS,
@@ -183,7 +191,7 @@ def read_changes(body: ChangeEndpoint, endpoint: Endpoint) -> EndpointChanges:
         description=None if body.description is UNSET else body.description or "",
         metadata=None
         if body.metadata is UNSET
-        else merge_metadata(dict(endpoint.metadata), body.metadata),
+        else merge(endpoint.metadata, read_metadata_change(body.metadata)),
         disabled=body.disabled,
     )
 
