@@ -16,9 +16,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from enum import Enum
 from http import HTTPStatus
 from typing import Final, cast
-from urllib.parse import parse_qsl
 
 import httptools
+
+from simulators.common.forms import read_form
 
 MAX_BODY_BYTES: Final = 1 << 20
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
@@ -49,11 +50,11 @@ class Request:
 
     def query(self) -> dict[str, str]:
         """The query string as a mapping; a repeated name keeps its last value."""
-        return dict(parse_qsl(self.query_string, keep_blank_values=True))
+        return read_form(self.query_string)
 
     def form(self) -> dict[str, str]:
         """The urlencoded body as a mapping."""
-        return dict(parse_qsl(self.body.decode("utf-8", "replace"), keep_blank_values=True))
+        return read_form(self.body.decode("utf-8", "replace"))
 
 
 class Response:
@@ -75,13 +76,14 @@ class Response:
 
     def encode(self, *, close: bool) -> bytes:
         """The bytes of the answer on the wire."""
-        lines = [f"HTTP/1.1 {self.status} {_PHRASES.get(self.status, 'Unknown')}"]
-        lines += [f"{name}: {value}" for name, value in self.headers.items()]
+        lines = [f"{name}: {value}\r\n" for name, value in self.headers.items()]
         if self.status not in (204, 304):
-            lines.append(f"Content-Length: {len(self.body)}")
+            lines.append(f"Content-Length: {len(self.body)}\r\n")
         if close:
-            lines.append("Connection: close")
-        return "\r\n".join(lines).encode("latin-1", "replace") + b"\r\n\r\n" + self.body
+            lines.append("Connection: close\r\n")
+        phrase = _PHRASES.get(self.status, "Unknown")
+        head = f"HTTP/1.1 {self.status} {phrase}\r\n{''.join(lines)}\r\n"
+        return head.encode("latin-1", "replace") + self.body
 
 
 Handler = Callable[[Request], "Response | Awaitable[Response]"]

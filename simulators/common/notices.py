@@ -5,6 +5,7 @@ the provider's rule, exactly. Unfinished notices survive a restart.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -12,7 +13,7 @@ from typing import Final
 import msgspec
 
 from simulators.common.books import Shelf
-from simulators.common.client import BrokenExchange, Client
+from simulators.common.client import Answer, Client
 from simulators.common.clock import Clock
 from simulators.common.faults import NOTHING, Drawn, FaultKind
 
@@ -45,8 +46,19 @@ class NoticeRules:
     timeout_seconds: float = 5.0
 
 
+class _Delivery:
+    """One sending of a notice, from the moment it is due until it was answered or not."""
+
+    __slots__ = ("notice", "over", "spoiled")
+
+    def __init__(self, notice: Notice, *, spoiled: bool) -> None:
+        self.notice = notice
+        self.spoiled = spoiled
+        self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+
 class Sender:
-    """Delivers the notices of one provider."""
+    """Delivers the notices of one provider, some at a time and in the order they became due."""
 
     def __init__(self, rules: NoticeRules, shelf: Shelf, clock: Clock, speed: float = 1.0) -> None:
         self._rules = rules
@@ -54,8 +66,9 @@ class Sender:
         self._clock = clock
         self._speed = speed
         self._client = Client()
-        self._slots = asyncio.Semaphore(_CONCURRENCY)
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._due: deque[_Delivery] = deque()
+        self._under_way: set[_Delivery] = set()
+        self._free = _CONCURRENCY
         self._timers: set[asyncio.TimerHandle] = set()
         self._held: list[Notice] = []
         self.unfinished: dict[str, Notice] = {}
@@ -74,10 +87,11 @@ class Sender:
         """Stop sending; what is unfinished stays on the shelf."""
         for timer in self._timers:
             timer.cancel()
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._due.clear()
         self._client.close()
+        for delivery in self._under_way:
+            delivery.over.cancel()
+        self._under_way.clear()
 
     def post(self, notice: Notice, drawn: Drawn = NOTHING) -> None:
         """Send a notice as its fate was drawn. A notice without an address is not sent."""
@@ -113,8 +127,9 @@ class Sender:
 
     async def settle(self, timeout_seconds: float = 5.0) -> None:
         """Wait until the deliveries under way have been answered."""
-        if self._tasks:
-            await asyncio.wait(list(self._tasks), timeout=timeout_seconds)
+        if self._under_way:
+            over = [delivery.over for delivery in self._under_way]
+            await asyncio.wait(over, timeout=timeout_seconds)
 
     def _later(self, seconds: float, act: Callable[[], None]) -> None:
         def fire() -> None:
@@ -125,30 +140,41 @@ class Sender:
         self._timers.add(timer)
 
     def _deliver(self, notice: Notice, *, spoiled: bool = False) -> None:
-        task = asyncio.ensure_future(self._attempt(notice, spoiled=spoiled))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        """Send it at the loop's next turn: what it tells of is answered first."""
+        delivery = _Delivery(notice, spoiled=spoiled)
+        self._under_way.add(delivery)
+        self._due.append(delivery)
+        asyncio.get_running_loop().call_soon(self._send_next)
 
-    async def _attempt(self, notice: Notice, *, spoiled: bool) -> None:
-        async with self._slots:
-            headers, body = self._rules.render(notice, spoiled)
-            status, answer = await self._post(notice.url, headers, body)
+    def _send_next(self) -> None:
+        if not self._due or not self._free:
+            return
+        delivery = self._due.popleft()
+        notice = delivery.notice
+        headers, body = self._rules.render(notice, delivery.spoiled)
+        self._free -= 1
+        answer = self._client.post(notice.url, headers, body, self._rules.timeout_seconds)
+        answer.add_done_callback(lambda answer: self._hear(delivery, answer))
+
+    def _hear(self, delivery: _Delivery, answer: asyncio.Future[Answer]) -> None:
+        if answer.cancelled():
+            return
+        self._free += 1
+        self._under_way.discard(delivery)
+        notice = delivery.notice
         self.sent += 1
         notice.attempts += 1
-        if self._rules.is_ack(status, answer):
+        # Status 0 stands for no answer at all.
+        status, body = (0, b"") if answer.exception() else answer.result()
+        if self._rules.is_ack(status, body):
             self.acked += 1
             self._finish(notice)
         else:
             self._retry(notice)
         if self._held:
             self._release_held(but=notice)
-
-    async def _post(self, url: str, headers: Mapping[str, str], body: bytes) -> tuple[int, bytes]:
-        """Status and the first bytes of the answer; status 0 when there was none."""
-        try:
-            return await self._client.post(url, headers, body, self._rules.timeout_seconds)
-        except (BrokenExchange, TimeoutError, OSError, ValueError):
-            return 0, b""
+        delivery.over.set_result(None)
+        self._send_next()
 
     def _finish(self, notice: Notice) -> None:
         if self.unfinished.pop(notice.id, None) is not None:
