@@ -4,7 +4,6 @@ from collections.abc import Awaitable, Mapping
 from datetime import datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
-from urllib.parse import parse_qsl
 
 from simulators.alipay import bills, trades
 from simulators.alipay.answers import Failed, Node, error_page, signed_answer
@@ -12,6 +11,7 @@ from simulators.alipay.biz import fen, read_biz, text
 from simulators.alipay.signing import request_content
 from simulators.common.clock import BEIJING
 from simulators.common.faults import Drawn, FaultKind, Stage
+from simulators.common.forms import read_form
 from simulators.common.http import Request, Response
 from simulators.common.signatures import is_signed
 
@@ -99,15 +99,14 @@ def _draw(call: "trades.Call", stage: Stage, method: str) -> Drawn:
 
 def _read_parameters(request: Request) -> tuple[dict[str, str], str]:
     """Query string and form merged, in the charset the caller names; and that charset."""
-    joined = request.query_string.encode("latin-1")
+    joined = request.query_string
     is_form = request.headers.get("content-type", "").startswith(
         "application/x-www-form-urlencoded"
     )
     if request.body and is_form:
-        joined += b"&" + request.body
-    charset = "gbk" if b"charset=gb" in joined.lower() else "utf-8"
-    pairs = parse_qsl(joined.decode("latin-1"), encoding=charset, errors="replace")
-    return dict(pairs), charset
+        joined += "&" + request.body.decode("latin-1")
+    charset = "gbk" if "charset=gb" in joined.lower() else "utf-8"
+    return read_form(joined, charset, blanks=False), charset
 
 
 def _check(alipay: "Alipay", parameters: Mapping[str, str], charset: str) -> "Merchant":

@@ -17,5 +17,7 @@ def notice_content(parameters: Mapping[str, str], charset: str = "utf-8") -> byt
 
 
 def _join(parameters: Mapping[str, str], without: tuple[str, ...], charset: str) -> bytes:
-    kept = sorted((k, v) for k, v in parameters.items() if v and k not in without)
-    return "&".join(f"{k}={v}" for k, v in kept).encode(charset, "replace")
+    kept = [
+        f"{k}={parameters[k]}" for k in sorted(parameters) if parameters[k] and k not in without
+    ]
+    return "&".join(kept).encode(charset, "replace")

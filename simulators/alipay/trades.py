@@ -1,8 +1,9 @@
 """The trade methods: precreate, page, wap and app orders, query, close, cancel and refunds."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+import msgspec
 
 from simulators.alipay.answers import Failed, Node, business, success
 from simulators.alipay.biz import Biz, OrderTerms, read_amount, read_biz, read_order, required, text
@@ -21,8 +22,7 @@ _PAGE_SECONDS: Final = 15 * 86400.0
 _REFUND_SECONDS: Final = 365 * 86400.0
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(msgspec.Struct, frozen=True):
     """One checked call: who asks, what for, and the common parameters."""
 
     alipay: "Alipay"

@@ -101,11 +101,18 @@ class Drawer(Generic[_Kept]):
         self.remove_all({row.id})
 
     def remove_all(self, gone: AbstractSet[str]) -> None:
-        """Forget these; many at a time, since the others are renumbered."""
-        for identity in gone & self._place.keys():
+        """Forget these. Only what is older than one of them has to move up."""
+        known = gone & self._place.keys()
+        if not known:
+            return
+        last = max(self._place.pop(identity) for identity in known) - self._first
+        kept = [row for row in self.rows[: last + 1] if row.id not in known]
+        self.rows[: last + 1] = kept
+        self._first += len(known)
+        for place, row in enumerate(kept, self._first):
+            self._place[row.id] = place
+        for identity in known:
             self._shelf.drop(self._label, identity)
-        self.rows[:] = [row for row in self.rows if row.id not in gone]
-        self._place = {kept.id: self._first + at for at, kept in enumerate(self.rows)}
 
     def _append(self, row: _Kept) -> None:
         self._place[row.id] = self._first + len(self.rows)
@@ -221,6 +228,14 @@ class Books:
             if not tagged or tagged[-1] is not intent:
                 tagged.append(intent)
 
+    def _untag(self, gone: AbstractSet[str]) -> None:
+        """Drop these intents, also from under metadata that they once bore."""
+        for pair, tagged in list(self._tagged.items()):
+            if len(tagged) > 1:
+                tagged[:] = [intent for intent in tagged if intent.id not in gone]
+            if not tagged or tagged[0].id in gone:
+                del self._tagged[pair]
+
     def tagged(self, key: str, value: str) -> list[PaymentIntent]:
         """Return the intents that bear this metadata, oldest first."""
         found = self._tagged.get((key, value), ())
@@ -256,22 +271,24 @@ class Books:
 
     def forget(self, intents: Sequence[PaymentIntent]) -> None:
         """Forget payments with their charges, refunds and entries, and cards nobody kept."""
-        charges = [charge for intent in intents for charge in self.charges_of(intent.id)]
-        refunds = {refund.id for charge in charges for refund in self.refunds_of(charge.id)}
-        sources = refunds | {charge.id for charge in charges}
-        entries = [entry for entry in self.entries if entry.source in sources]
+        gone = {intent.id for intent in intents}
+        charges = [charge for identity in gone for charge in self._charges_of.pop(identity, ())]
+        refunds = [refund for charge in charges for refund in self._refunds_of.pop(charge.id, ())]
+        names = {row.balance_transaction for row in (*charges, *refunds)}
+        names |= {refund.failure_balance_transaction for refund in refunds}
+        entries = [self.entries.get(name) for name in names if name]
         for entry in entries:
             left = self.carried.net.get(entry.currency, 0) + entry.net
             self.carried.net[entry.currency] = left
         self._shelf.put(f"{self._account}/carried", "", self.carried)
-        self.intents.remove_all({intent.id for intent in intents})
+        self.intents.remove_all(gone)
         self.charges.remove_all({charge.id for charge in charges})
-        self.refunds.remove_all(refunds)
+        self.refunds.remove_all({refund.id for refund in refunds})
         self.entries.remove_all({entry.id for entry in entries})
         self._forget_cards({charge.payment_method for charge in charges})
-        for intent in intents:
-            self.return_urls.pop(intent.id, None)
-        self._index()
+        for identity in gone:
+            self.return_urls.pop(identity, None)
+        self._untag(gone)
 
     def _forget_cards(self, used: AbstractSet[str]) -> None:
         methods = (self.methods.find(identity) for identity in used)
@@ -304,7 +321,12 @@ class Books:
 
     def listeners(self, kind: str) -> list[WebhookEndpoint]:
         """Return the endpoints that want this kind of event."""
-        return [endpoint for endpoint in self.endpoints if _listens(endpoint, kind)]
+        return [
+            endpoint
+            for endpoint in self.endpoints.rows
+            if endpoint.status == "enabled"
+            and ("*" in endpoint.enabled_events or kind in endpoint.enabled_events)
+        ]
 
     def _intent_of(self, subject: Resource) -> PaymentIntent | None:
         if isinstance(subject, PaymentIntent):
@@ -317,9 +339,3 @@ class Books:
 def _nobody(event: Event, endpoint: WebhookEndpoint, about: PaymentIntent | None) -> None:
     """Tell nobody."""
     del event, endpoint, about
-
-
-def _listens(endpoint: WebhookEndpoint, kind: str) -> bool:
-    if endpoint.status != "enabled":
-        return False
-    return "*" in endpoint.enabled_events or kind in endpoint.enabled_events

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+import msgspec
+
 from simulators.card.books import Books
 from simulators.card.cards import AUTHENTICATION_REQUIRED, GENERIC, Card, Decline
 from simulators.card.declines import card_error, outcome, payment_error
@@ -33,8 +35,7 @@ class Terms:
     tariff: Tariff = field(default_factory=Tariff)
 
 
-@dataclass(frozen=True, slots=True)
-class Manner:
+class Manner(msgspec.Struct, frozen=True):
     """How one confirmation is to be done; `forced` and `told` are faults."""
 
     off_session: bool = False

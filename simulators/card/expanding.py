@@ -3,7 +3,7 @@
 The tree is only opened along the asked-for paths; everything else stays the record it was.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final, cast
 
 import msgspec
@@ -27,24 +27,27 @@ _FINDERS: Final[dict[str, _Finder]] = {
     "balance_transaction": lambda books, identity: books.entries.find(identity),
     "failure_balance_transaction": lambda books, identity: books.entries.find(identity),
 }
+_EXPANDABLE: Final = frozenset({*_FINDERS, "refunds"})
 
 
-def check(form: Form) -> None:
-    """Refuse, before anything is done, what nothing could expand."""
-    for path in listed(form, "expand"):
+def asked(form: Form) -> list[str]:
+    """Return what shall be expanded; refuse, before anything is done, what nothing could expand."""
+    paths = listed(form, "expand")
+    for path in paths:
         steps = path.split(".")
         if steps[0] == "data":
             del steps[0]
         if len(steps) > MAX_DEPTH:
             raise invalid("You cannot expand more than 4 levels of a property.", "expand")
-        if not all(step in _FINDERS or step == "refunds" for step in steps):
+        if not _EXPANDABLE.issuperset(steps):
             raise invalid(f"This property cannot be expanded ({path}).", "expand")
+    return paths
 
 
-def expanded(books: Books, answer: object, form: Form) -> object:
+def expanded(books: Books, answer: object, paths: Iterable[str]) -> object:
     """Return the answer with the asked-for objects in place of their ids."""
     tree = _opened(answer)
-    for path in listed(form, "expand"):
+    for path in paths:
         steps = path.split(".")
         if steps[0] == "data" and tree.get("object") in ("list", "search_result"):
             rows = [_opened(row) for row in cast("list[object]", tree["data"])]
@@ -77,6 +80,9 @@ def _expand(books: Books, tree: _Tree, steps: list[str], path: str) -> None:
     if isinstance(value, str):
         value = finder(books, value)
     if value is None:
+        return
+    if not rest:
+        tree[step] = value
         return
     opened = _opened(value)
     tree[step] = opened

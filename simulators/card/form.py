@@ -5,12 +5,13 @@ of a list then have one canonical form, which is what an idempotency key is comp
 """
 
 import hashlib
+from functools import lru_cache
 from typing import TypeAlias
-from urllib.parse import unquote_plus
 
 import msgspec
 
 from simulators.card.errors import invalid, invalid_integer, missing, unknown_parameter
+from simulators.common.forms import unquoted
 
 Value: TypeAlias = "str | dict[str, Value]"
 Form: TypeAlias = dict[str, Value]
@@ -29,21 +30,23 @@ def parse(text: str) -> Form:
         if not pair:
             continue
         name, _, value = pair.partition("=")
-        if "%" in value or "+" in value:
-            value = unquote_plus(value)
-        if "%" in name or "+" in name:
-            name = unquote_plus(name)
-        if "[" in name:
-            _put(form, name, value)
+        step, *rest = _steps(name)
+        if rest:
+            _put(form, step, rest, unquoted(value))
         else:
-            form[name] = value
+            form[step] = unquoted(value)
     return form
 
 
-def _put(form: Form, name: str, value: str) -> None:
-    head, *rest = name.replace("]", "").split("[")
+@lru_cache(maxsize=512)
+def _steps(name: str) -> tuple[str, ...]:
+    """Take `a[b][c]` apart; there are few names, and they come again with every form."""
+    name = unquoted(name)
+    return tuple(name.replace("]", "").split("[")) if "[" in name else (name,)
+
+
+def _put(form: Form, step: str, rest: list[str], value: str) -> None:
     level = form
-    step = head
     for following in rest:
         below = level.get(step)
         if not isinstance(below, dict):
@@ -128,7 +131,7 @@ def listed(form: Form, name: str) -> list[str]:
     value = form.get(name)
     if value is None or value == "":
         return []
-    if not isinstance(value, dict) or not all(key.isdigit() for key in value):
+    if not isinstance(value, dict) or not all(map(str.isdigit, value)):
         raise invalid(f"Invalid array: {name}", name)
     ordered = [value[key] for key in sorted(value, key=int)]
     return [item for item in ordered if isinstance(item, str)]

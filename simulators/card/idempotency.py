@@ -5,6 +5,7 @@ that was refused before it began leaves its key free. While the first is running
 is told so.
 """
 
+from collections import OrderedDict
 from typing import Final
 
 import msgspec
@@ -36,7 +37,7 @@ class Keys:
         self._most = most
         self._label = f"{account}/key"
         self._shelf = shelf
-        self._keys = shelf.load(self._label, Remembered)
+        self._keys = OrderedDict(shelf.load(self._label, Remembered))
 
     def look(self, key: str, asked: Remembered) -> Remembered | None:
         """Return the first answer to this very request, or refuse; None when the key is new."""
@@ -61,8 +62,7 @@ class Keys:
         self._keys.pop(key, None)
         self._keys[key] = asked
         while len(self._keys) > self._most:
-            oldest = next(iter(self._keys))
-            del self._keys[oldest]
+            oldest, _ = self._keys.popitem(last=False)
             self._shelf.drop(self._label, oldest)
 
     def finish(self, key: str, status: int, body: bytes, request_id: str) -> None:

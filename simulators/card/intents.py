@@ -1,10 +1,9 @@
 """The verbs of a payment intent, and the end of its challenge."""
 
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Final
 
-import msgspec
+from msgspec.structs import replace
 
 from simulators.card.books import Books
 from simulators.card.charging import CHALLENGE_FAILED, Manner, Terms, attempt, fail, take
@@ -187,7 +186,7 @@ def update(books: Books, intent_id: str, form: Form) -> PaymentIntent:
     amount = whole(form, "amount")
     if amount is not None or "currency" in form or "payment_method" in form:
         _require_state(intent, _OPEN, "updated")
-    draft = msgspec.structs.replace(intent)
+    draft = replace(intent)
     if "currency" in form:
         draft.currency = check_currency(required(form, "currency"))
     if amount is not None:
@@ -221,7 +220,7 @@ def confirm(books: Books, terms: Terms, intent_id: str, form: Form, fate: Manner
             "again, or confirm it again directly with a payment method."
         )
         raise unexpected_state(message, intent)
-    draft = msgspec.structs.replace(intent)
+    draft = replace(intent)
     _describe(draft, form)
     _become(intent, draft)
     saves = manner.saves or intent.setup_future_usage == "off_session"

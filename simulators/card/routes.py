@@ -27,8 +27,7 @@ from simulators.common.faults import MAGIC, Drawn, FaultKind, FaultPlan, Stage
 WRONG_BY: Final = 100
 
 
-@dataclass(slots=True)
-class Call:
+class Call(msgspec.Struct):
     """One call of the API, as its handler sees it."""
 
     account: Account

@@ -17,7 +17,7 @@ from simulators.card.books import encode
 from simulators.card.cards import GENERIC
 from simulators.card.charging import LATER_SECONDS, Manner, Terms, fail, settle_later
 from simulators.card.errors import ApiError, api_error, no_such_address, rate_limited
-from simulators.card.expanding import check, expanded
+from simulators.card.expanding import asked, expanded
 from simulators.card.form import Form, digest, parse
 from simulators.card.idempotency import Remembered
 from simulators.card.intents import end
@@ -184,11 +184,10 @@ class CardSimulator(Simulator):
         try:
             if call.drawn.kind is FaultKind.SYSTEM_ERROR_BEFORE:
                 raise ApiError(500, api_error().error, begun=False)
-            if "expand" in call.form:
-                check(call.form)
+            paths = asked(call.form)
             answer = route.handler(call)
-            if "expand" in call.form:
-                answer = expanded(books, answer, call.form)
+            if paths:
+                answer = expanded(books, answer, paths)
             status, body = 200, encode(answer)
         except ApiError as error:
             status, body, begun = error.status, encode({"error": error.error}), error.begun
@@ -209,7 +208,10 @@ class CardSimulator(Simulator):
         over = (
             intent
             for intent in books.intents
-            if intent.id not in untold and books.is_over(intent, before)
+            # The young ones, which may be many, are not looked at any closer.
+            if intent.created <= before
+            and intent.id not in untold
+            and books.is_over(intent, before)
         )
         books.forget(list(islice(over, surplus)))
         account.forgetting.looked(len(books.intents.rows))

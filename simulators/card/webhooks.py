@@ -3,7 +3,6 @@
 The signature is made afresh for every delivery, over the bytes that are sent.
 """
 
-import hashlib
 import hmac
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -29,8 +28,7 @@ _ENDPOINT: Final = frozenset(
 def signature(secret: str, timestamp: int, body: bytes) -> str:
     """Return the `Stripe-Signature` header for these bytes at this second."""
     signed = b"%d." % timestamp + body
-    digest = hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest()
-    return f"t={timestamp},v1={digest}"
+    return f"t={timestamp},v1={hmac.digest(secret.encode(), signed, 'sha256').hex()}"
 
 
 def rules(find: Callable[[str], WebhookEndpoint | None], clock: Clock) -> NoticeRules:

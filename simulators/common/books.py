@@ -16,7 +16,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from simulators.common.clock import wall_time
+from simulators.common.clock import day
 
 _FLUSH_SECONDS: Final = 0.05
 _Record = TypeVar("_Record", bound=msgspec.Struct)
@@ -256,6 +256,5 @@ class Numbers:
 
     def next(self, seconds: float, prefix: str = "", digits: int = 28) -> str:
         """A number of exactly `digits` digits."""
-        day = wall_time(seconds)[:10].replace("-", "")
-        tail = str(next(self._counter))
-        return prefix + day + tail.zfill(digits - len(prefix) - len(day))
+        start = prefix + day(seconds)
+        return start + str(next(self._counter)).zfill(digits - len(start))

@@ -38,6 +38,16 @@ def _wall_time(seconds: int) -> str:
     return in_beijing(seconds).strftime("%Y-%m-%d %H:%M:%S")
 
 
+def day(seconds: float) -> str:
+    """The day in Beijing as the providers' numbers begin: eight digits."""
+    return _day(int(seconds))
+
+
+@lru_cache(maxsize=512)
+def _day(seconds: int) -> str:
+    return _wall_time(seconds)[:10].replace("-", "")
+
+
 def in_utc(seconds: float) -> datetime:
     """Show an instant in UTC."""
     return datetime.fromtimestamp(seconds, UTC)

@@ -38,9 +38,9 @@ import asyncio
 import math
 import random
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from enum import StrEnum
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -133,11 +133,16 @@ class Rule(msgspec.Struct):
         """Whether the rule speaks of this call."""
         if self.subject is not None and self.subject != subject:
             return False
-        return fnmatchcase(operation, self.operation) or fnmatchcase(stage, self.operation)
+        return _is_named(self.operation, stage, operation)
 
 
-@dataclass(frozen=True, slots=True)
-class Drawn:
+@lru_cache(maxsize=1024)
+def _is_named(pattern: str, stage: str, operation: str) -> bool:
+    """There are few of each, and every call asks every rule."""
+    return fnmatchcase(operation, pattern) or fnmatchcase(stage, pattern)
+
+
+class Drawn(msgspec.Struct, frozen=True):
     """What this one call suffers: a delay, a fault, both or neither."""
 
     kind: FaultKind | None = None
@@ -228,6 +233,7 @@ class FaultPlan:
         self, stage: Stage, operation: str, subject: str
     ) -> tuple[FaultKind | None, float, float]:
         kind, seconds, delay = None, 0.0, 0.0
+        is_used_up = False
         for rule, rng in self._rules:
             is_latency = rule.fault.kind is FaultKind.LATENCY
             # A fault that another one forestalls waits for its turn.
@@ -235,11 +241,12 @@ class FaultPlan:
                 continue
             if not rule.matches(stage, operation, subject) or not _strikes(rule, rng):
                 continue
+            is_used_up |= rule.next == 0
             if is_latency:
                 delay += rule.fault.sample(rng)
             else:
                 kind, seconds = rule.fault.kind, rule.fault.sample(rng)
-        if any(rule.next == 0 for rule, _ in self._rules):
+        if is_used_up:
             self._rules = [pair for pair in self._rules if pair[0].next != 0]
         return kind, seconds, delay
 

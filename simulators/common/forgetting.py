@@ -13,12 +13,11 @@ RESTING_SECONDS: Final = 60.0
 
 
 class Forgetting:
-    """Says when to look for orders to forget: a tenth at a time, never at each new order."""
+    """Says when to look for orders to forget: at each tenth more, never at each new order."""
 
     def __init__(self, keep: int) -> None:
         self._keep = keep
-        self._step = keep // 10 + 1
-        self._look_at = keep + self._step
+        self.looked(0)
 
     def surplus(self, count: int) -> int:
         """Return how many of so many orders there are too many; none where all are kept."""
@@ -26,4 +25,5 @@ class Forgetting:
 
     def looked(self, count: int) -> None:
         """So many are left, some of which could not be forgotten."""
-        self._look_at = max(count, self._keep) + self._step
+        kept = max(count, self._keep)
+        self._look_at = kept + kept // 10 + 1

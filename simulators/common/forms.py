@@ -4,6 +4,7 @@ The library takes a text apart at every percent sign. A signature and a JSON in 
 the same few, and putting those back one kind at a time is many times faster.
 """
 
+from functools import lru_cache
 from typing import Final
 from urllib.parse import unquote
 
@@ -29,5 +30,9 @@ def read_form(text: str, charset: str = "utf-8", *, blanks: bool = True) -> dict
     for pair in text.split("&"):
         name, _, value = pair.partition("=")
         if value or (blanks and pair):
-            form[unquoted(name, charset)] = unquoted(value, charset)
+            form[_unquoted_name(name, charset)] = unquoted(value, charset)
     return form
+
+
+#: There are few names, and they come again with every form.
+_unquoted_name: Final = lru_cache(maxsize=512)(unquoted)

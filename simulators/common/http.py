@@ -14,6 +14,7 @@ import struct
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from enum import Enum
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Final, cast
 
@@ -193,7 +194,7 @@ class _Connection(asyncio.Protocol):
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+        self._headers[_header_name(name)] = value.decode("latin-1")
 
     def on_body(self, body: bytes) -> None:
         self._body_bytes += len(body)
@@ -263,6 +264,11 @@ class _Connection(asyncio.Protocol):
             with contextlib.suppress(OSError):
                 wire.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
         self._transport.abort()
+
+
+@lru_cache(maxsize=256)
+def _header_name(name: bytes) -> str:
+    return name.decode("latin-1").lower()
 
 
 def _origin_form(url: bytes) -> str:

@@ -2,7 +2,9 @@
 
 import asyncio
 from abc import abstractmethod
+from collections import OrderedDict
 from collections.abc import Callable
+from functools import lru_cache
 from itertools import islice
 from typing import Final
 
@@ -30,7 +32,7 @@ class OrderSimulator(Simulator):
         self._by_link: dict[str, str] = {
             order.pay_url: order.id for order in self.books.orders.values() if order.pay_url
         }
-        self._last_notice: dict[str, Notice] = {}
+        self._last_notice: OrderedDict[str, Notice] = OrderedDict()
         self._sender = self.make_sender()
 
     @abstractmethod
@@ -83,10 +85,14 @@ class OrderSimulator(Simulator):
         if not surplus:
             return
         untold = {notice.order_id for notice in self.sender.unfinished.values()}
+        before = self.clock.seconds() - RESTING_SECONDS
         over = (
             order
             for order in self.books.orders.values()
-            if order.id not in untold and self._is_over(order)
+            # The young ones, which may be many, are not looked at any closer.
+            if order.created_at <= before
+            and order.id not in untold
+            and self._is_over(order, before)
         )
         for order in list(islice(over, surplus)):
             self.forget(order)
@@ -94,13 +100,13 @@ class OrderSimulator(Simulator):
         self._by_link = {link: name for link, name in self._by_link.items() if name in kept}
         self.forgetting.looked(len(kept))
 
-    def _is_over(self, order: Order) -> bool:
+    def _is_over(self, order: Order, before: float) -> bool:
         self.expire(order)
         refunds = self.books.refunds_of(order)
         if order.state in _OPEN or any(r.state is RefundState.PROCESSING for r in refunds):
             return False
         last = max(order.paid_at, order.closed_at, *(refund.done_at for refund in refunds))
-        return last <= self.clock.seconds() - RESTING_SECONDS
+        return last <= before
 
     def relink(self, order: Order, link: str) -> None:
         """Give the order another link; the older one goes on working."""
@@ -307,7 +313,7 @@ class OrderSimulator(Simulator):
         if notice.url:
             self._last_notice[order.id] = notice
             if len(self._last_notice) > _KEPT_NOTICES:
-                del self._last_notice[next(iter(self._last_notice))]
+                self._last_notice.popitem(last=False)
         self.sender.post(notice, drawn)
 
 
@@ -317,6 +323,7 @@ def yuan(amount: int) -> str:
     return f"{sign}{abs(amount) // 100}.{abs(amount) % 100:02d}"
 
 
+@lru_cache(maxsize=512)
 def fen(text: str) -> int | None:
     """Yuan text with at most two decimals as fen; None when it is not that."""
     whole, point, part = text.partition(".")

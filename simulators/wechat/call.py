@@ -1,7 +1,8 @@
 """One checked call of API v3."""
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from simulators.common.http import Request
 
@@ -9,8 +10,7 @@ if TYPE_CHECKING:
     from simulators.wechat.simulator import Merchant, Wechat
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(msgspec.Struct, frozen=True):
     """Who asks, what was sent, and what stands in the path's open places."""
 
     wechat: "Wechat"

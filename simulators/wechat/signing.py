@@ -2,14 +2,14 @@
 
 import base64
 import re
-import secrets
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from simulators.common.signatures import sign
+from simulators.common.signatures import nonce, sign
 
 SCHEME: Final = "WECHATPAY2-SHA256-RSA2048"
 _PAIR: Final = re.compile(r'(\w+)="([^"]*)"')
@@ -25,14 +25,14 @@ class Signer:
 
     def headers(self, body: bytes, timestamp: int, *, spoiled: bool = False) -> dict[str, str]:
         """The Wechatpay-* headers over this body; spoiled ones probe the merchant's check."""
-        nonce = secrets.token_hex(16)
-        content = f"{timestamp}\n{nonce}\n".encode() + body + b"\n"
+        once = nonce(32)
+        content = f"{timestamp}\n{once}\n".encode() + body + b"\n"
         signature = sign(self.key, content)
         if spoiled:
             signature = "WECHATPAY/SIGNTEST/" + signature[19:]
         return {
             "Wechatpay-Timestamp": str(timestamp),
-            "Wechatpay-Nonce": nonce,
+            "Wechatpay-Nonce": once,
             "Wechatpay-Signature": signature,
             "Wechatpay-Serial": self.serial,
             "Wechatpay-Signature-Type": SCHEME,
@@ -56,11 +56,16 @@ def request_content(method: str, target: str, parts: dict[str, str], body: bytes
 
 def encrypt(apiv3_key: str, plain: bytes, associated_data: str) -> dict[str, str]:
     """AEAD_AES_256_GCM as it stands in notices and certificates."""
-    nonce = secrets.token_hex(6)
-    sealed = AESGCM(apiv3_key.encode()).encrypt(nonce.encode(), plain, associated_data.encode())
+    once = nonce(12)
+    sealed = _cipher(apiv3_key).encrypt(once.encode(), plain, associated_data.encode())
     return {
         "algorithm": "AEAD_AES_256_GCM",
-        "nonce": nonce,
+        "nonce": once,
         "associated_data": associated_data,
         "ciphertext": base64.b64encode(sealed).decode(),
     }
+
+
+@lru_cache(maxsize=64)
+def _cipher(apiv3_key: str) -> AESGCM:
+    return AESGCM(apiv3_key.encode())

@@ -9,6 +9,7 @@ import msgspec
 from simulators.common.books import Order, OrderState
 from simulators.common.clock import in_beijing
 from simulators.common.faults import Drawn, FaultKind
+from simulators.common.signatures import nonce
 from simulators.wechat.call import Call
 from simulators.wechat.errors import Failed, wrong_field
 from simulators.wechat.reading import Body, OrderTerms, read_body, read_order, text
@@ -76,7 +77,7 @@ def query_by_id(call: Call, drawn: Drawn) -> dict[str, object]:
 def close(call: Call, _: Drawn) -> None:
     """Close an unpaid order; again is fine."""
     body = read_body(call.request.body)
-    if text(body, "/mchid", 32) != call.merchant.account.mchid:
+    if text(body, "mchid", 32) != call.merchant.account.mchid:
         raise wrong_field("/mchid", "与签名商户号不一致")
     order = call.wechat.books.order_of(call.merchant.account.mchid, call.arguments[0])
     if order is None:
@@ -89,9 +90,9 @@ def close(call: Call, _: Drawn) -> None:
 
 def _check_owner(call: Call, body: Body) -> None:
     account = call.merchant.account
-    if text(body, "/mchid", 32) != account.mchid:
+    if text(body, "mchid", 32) != account.mchid:
         raise wrong_field("/mchid", "与签名商户号不一致", body["mchid"])
-    if text(body, "/appid", 32) != account.appid:
+    if text(body, "appid", 32) != account.appid:
         raise Failed(400, "APPID_MCHID_NOT_MATCH", "appid和mchid不匹配", 268445527)
 
 
@@ -132,10 +133,10 @@ def _make_order(call: Call, product: str, terms: OrderTerms, now: float) -> Orde
 def _fresh_link(wechat: "Wechat", order: Order, product: str, now: float) -> dict[str, object]:
     """A new link each time; all of an order's links work."""
     if product == "native":
-        link = f"weixin://wxpay/bizpayurl?pr={secrets.token_urlsafe(6)}zz"
+        link = f"weixin://wxpay/bizpayurl?pr={nonce(12)}zz"
         wechat.relink(order, link)
         return {"code_url": link}
-    prepay_id = f"wx{in_beijing(now).strftime('%Y%m%d%H%M%S')}{secrets.token_hex(10)}"
+    prepay_id = f"wx{in_beijing(now).strftime('%Y%m%d%H%M%S')}{nonce(20)}"
     order.extra = order.extra | {"linked_at": str(now)}
     wechat.relink(order, prepay_id)
     if product != "h5":
