@@ -19,6 +19,7 @@ _MOST_FEN: Final = 100_000_000_00
 _MOST_SECONDS: Final = 15 * 86400
 
 Biz = dict[str, object]
+_DECODER: Final = msgspec.json.Decoder(Biz)
 
 
 class OrderTerms(msgspec.Struct, frozen=True):
@@ -35,7 +36,7 @@ class OrderTerms(msgspec.Struct, frozen=True):
 def read_biz(content: str) -> Biz:
     """The JSON object inside biz_content."""
     try:
-        return msgspec.json.decode(content or "{}", type=Biz)
+        return _DECODER.decode(content or "{}")
     except msgspec.MsgspecError:
         raise business("ACQ.INVALID_PARAMETER", "，biz_content") from None
 

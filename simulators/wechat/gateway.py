@@ -13,6 +13,7 @@ from simulators.common.signatures import is_signed
 from simulators.wechat import bills, certificates, refunds, transactions
 from simulators.wechat.call import Call
 from simulators.wechat.errors import Failed, sign_error, system_error
+from simulators.wechat.reading import read_body
 from simulators.wechat.signing import read_authorization, request_content
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def answer(wechat: "Wechat", request: Request) -> Response | Awaitable[Response]
         merchant = _check(wechat, request)
     except Failed as failed:
         return failed.response()
-    call = Call(wechat, merchant, request, arguments)
+    call = Call(wechat, merchant, request, arguments, read_body(request.body))
     amount, number = _subject(call, route)
     drawn = wechat.plan.draw(route.stage, route.operation, amount, number)
 
@@ -122,9 +123,9 @@ def _subject(call: Call, route: Route) -> tuple[int | None, str]:
     """The order a call is about; magic amounts strike creation, and paid orders afterwards."""
     books, mchid = call.wechat.books, call.merchant.account.mchid
     if route.stage is Stage.CREATE:
-        return transactions.peek(call.request.body)
+        return transactions.peek(call.body or {})
     if route.stage is Stage.REFUND:
-        number = refunds.peek(call.request.body)
+        number = refunds.peek(call.body or {})
         order = books.order_of(mchid, number) or call.wechat.by_transaction.get(number)
     elif call.arguments and route.stage in (Stage.QUERY, Stage.CLOSE):
         number = call.arguments[0]

@@ -19,6 +19,7 @@ _MOST_SECONDS: Final = 7 * 86400.0
 _H5_TYPES: Final = ("Wap", "iOS", "Android")
 
 Body = dict[str, object]
+_DECODER: Final = msgspec.json.Decoder(Body)
 
 
 class OrderTerms(msgspec.Struct, frozen=True):
@@ -46,12 +47,19 @@ class RefundTerms(msgspec.Struct, frozen=True):
     notify_url: str
 
 
-def read_body(raw: bytes) -> Body:
-    """The JSON object of a body."""
+def read_body(raw: bytes) -> Body | None:
+    """The JSON object of a body, if it is one."""
     try:
-        return msgspec.json.decode(raw, type=Body)
+        return _DECODER.decode(raw) if raw else None
     except msgspec.MsgspecError:
-        raise Failed(400, "PARAM_ERROR", "请求体不是合法的JSON", 268435461) from None
+        return None
+
+
+def required(body: Body | None) -> Body:
+    """The JSON object without which a call is nothing."""
+    if body is None:
+        raise Failed(400, "PARAM_ERROR", "请求体不是合法的JSON", 268435461)
+    return body
 
 
 def read_order(body: Body, product: str, now: float) -> OrderTerms:

@@ -2,13 +2,11 @@
 
 from typing import TYPE_CHECKING, Final
 
-import msgspec
-
 from simulators.common.books import Order, OrderState, Refund, RefundState
 from simulators.common.faults import Drawn, FaultKind
 from simulators.wechat.call import Call
 from simulators.wechat.errors import Failed
-from simulators.wechat.reading import RefundTerms, read_body, read_refund
+from simulators.wechat.reading import Body, RefundTerms, read_refund, required
 from simulators.wechat.shapes import show_refund
 
 if TYPE_CHECKING:
@@ -23,26 +21,14 @@ _FATES: Final = {
 }
 
 
-class _Peek(msgspec.Struct):
-    out_trade_no: object = ""
-    transaction_id: object = ""
-
-
-_PEEK: Final = msgspec.json.Decoder(_Peek)
-
-
-def peek(body: bytes) -> str:
+def peek(body: Body) -> str:
     """The number of the order a refund is about, before it is checked."""
-    try:
-        found = _PEEK.decode(body)
-    except msgspec.MsgspecError:
-        return ""
-    return str(found.out_trade_no or found.transaction_id)
+    return str(body.get("out_trade_no") or body.get("transaction_id") or "")
 
 
 def create(call: Call, drawn: Drawn) -> dict[str, object]:
     """Accept a refund; acceptance is not success."""
-    terms = read_refund(read_body(call.request.body))
+    terms = read_refund(required(call.body))
     order = _find_order(call, terms)
     if drawn.kind is FaultKind.REFUSE:
         raise Failed(403, "NOT_ENOUGH", "基本账户余额不足，请充值后重新发起")

@@ -1,10 +1,8 @@
 """Orders: create (native, JSAPI, H5, APP), query, close."""
 
 import secrets
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, cast
 from urllib.parse import urlencode
-
-import msgspec
 
 from simulators.common.books import Order, OrderState
 from simulators.common.clock import in_beijing
@@ -12,39 +10,24 @@ from simulators.common.faults import Drawn, FaultKind
 from simulators.common.signatures import nonce
 from simulators.wechat.call import Call
 from simulators.wechat.errors import Failed, wrong_field
-from simulators.wechat.reading import Body, OrderTerms, read_body, read_order, text
+from simulators.wechat.reading import Body, OrderTerms, read_order, required, text
 from simulators.wechat.shapes import show_transaction, trade_state
 
 if TYPE_CHECKING:
     from simulators.wechat.simulator import Wechat
 
 
-class _Amount(msgspec.Struct):
-    total: object = None
-
-
-class _Peek(msgspec.Struct):
-    amount: _Amount | None = None
-    out_trade_no: object = ""
-
-
-_PEEK: Final = msgspec.json.Decoder(_Peek)
-
-
-def peek(body: bytes) -> tuple[int | None, str]:
+def peek(body: Body) -> tuple[int | None, str]:
     """Amount and number of an order before it is checked."""
-    try:
-        found = _PEEK.decode(body)
-    except msgspec.MsgspecError:
-        return None, ""
-    total = found.amount.total if found.amount else None
-    return (total if isinstance(total, int) else None), str(found.out_trade_no)
+    amount = body.get("amount")
+    total = cast("Body", amount).get("total") if isinstance(amount, dict) else None
+    return (total if isinstance(total, int) else None), str(body.get("out_trade_no", ""))
 
 
 def create(call: Call, drawn: Drawn) -> dict[str, object]:
     """Open an order. The same terms again give a fresh link, other terms are refused."""
     product = call.arguments[0]
-    body = read_body(call.request.body)
+    body = required(call.body)
     _check_owner(call, body)
     now = call.wechat.clock.seconds()
     terms = read_order(body, product, now)
@@ -76,7 +59,7 @@ def query_by_id(call: Call, drawn: Drawn) -> dict[str, object]:
 
 def close(call: Call, _: Drawn) -> None:
     """Close an unpaid order; again is fine."""
-    body = read_body(call.request.body)
+    body = required(call.body)
     if text(body, "mchid", 32) != call.merchant.account.mchid:
         raise wrong_field("/mchid", "与签名商户号不一致")
     order = call.wechat.books.order_of(call.merchant.account.mchid, call.arguments[0])

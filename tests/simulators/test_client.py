@@ -54,3 +54,48 @@ async def test_reset_silence_and_refusal_are_told_apart_from_answers() -> None:
 
     client.close()
     await silent.stop()
+
+
+async def test_a_cut_answer_is_not_asked_for_again() -> None:
+    asked: list[bytes] = []
+    server = await asyncio.start_server(lambda r, w: _answer_half(r, w, asked), "127.0.0.1", 0)
+    client = Client()
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+
+    assert await client.post(url, {}, b"one", 2) == (200, b"ok")
+    with pytest.raises(BrokenExchange):
+        await client.post(url, {}, b"two", 2)
+    with pytest.raises(BrokenExchange):
+        await client.post("http:///nowhere", {}, b"", 2)
+    client.close()
+    server.close()
+    await server.wait_closed()
+
+    assert asked == [b"one", b"two"]
+
+
+async def _answer_half(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, asked: list[bytes]
+) -> None:
+    """Answer the first request of a connection, and half of the second."""
+    for answer in (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", b"HTTP/1.1 200 OK\r\nCont"):
+        await reader.readuntil(b"\r\n\r\n")
+        asked.append(await reader.readexactly(3))
+        writer.write(answer)
+    writer.close()
+
+
+async def test_closing_ends_what_is_under_way() -> None:
+    silent = Server(lambda _: asyncio.sleep(10, Response()))
+    await silent.start()
+    client = Client()
+    waiting = client.post(silent.url, {}, b"", 5)
+    await asyncio.sleep(0.05)
+    opening = client.post(silent.url, {}, b"", 5)
+
+    client.close()
+    await asyncio.wait([waiting, opening], timeout=1)
+
+    assert waiting.cancelled()
+    assert opening.cancelled()
+    await silent.stop()

@@ -106,6 +106,10 @@ async def test_cards_forget_with_an_order_all_that_hung_on_it(tmp_path: Path) ->
     assert before.status == 200
     assert len(held.intents.rows) <= 13
     assert held.tagged("attempt", "early-0") == []
+    for drawer in (held.intents, held.charges, held.entries, held.methods):
+        places = [drawer.place(row.id, "id") for row in drawer.rows]
+        assert places == list(range(len(drawer.rows)))
+        assert [drawer.find(row.id) for row in drawer.rows] == drawer.rows
     assert len(held.tagged("attempt", "late-0")) == 1
     assert len(held.charges.rows) == len(held.entries.rows) == len(held.methods.rows)
     assert len(held.charges.rows) <= 12
