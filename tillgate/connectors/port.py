@@ -8,11 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
-from typing import Any, Literal, Protocol, runtime_checkable
+from functools import cache
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, runtime_checkable
 
 import msgspec
 
 from tillgate.kernel.money import Money
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeIs
 
 #: How the customer is brought to the provider.
 Presentation = Literal["qr", "page", "wap", "h5", "jsapi", "app", "card"]
@@ -249,6 +253,21 @@ class BillUnavailable(msgspec.Struct, frozen=True):
 
 
 # Capabilities -----------------------------------------------------------------------------------
+
+Capability = TypeVar("Capability")
+
+
+def can(connector: object, capability: type[Capability]) -> TypeIs[Capability]:
+    """Tell whether a connector has one of the capabilities below.
+
+    Each kind of connector is asked once; `isinstance` would take the protocol apart at every notice.
+    """
+    return _has(type(connector), capability)
+
+
+@cache
+def _has(kind: type, capability: type) -> bool:
+    return issubclass(kind, capability)
 
 
 class Connector(Protocol):

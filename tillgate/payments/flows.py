@@ -216,15 +216,15 @@ class Payments:
     ) -> port.Ack:
         """Store a genuine notice and answer; what it means is worked out afterwards."""
         connector = await self.providers.connector(merchant_id, account_id)
-        assert isinstance(connector, port.Notifying), "every connector of ours sends notices"
+        assert port.can(connector, port.Notifying), "every connector of ours sends notices"
         now = self.clock.now()
         try:
             notice = await read_notice(connector, headers, body, received_at=now, now=now)
         except port.BadNotice as error:
-            telemetry.NOTICES.labels(connector.name, "refused").inc()
+            telemetry.count_notice(connector.name, "refused")
             _log.warning("refused a notice of %s: %s", connector.name, error)
             return connector.ack(accepted=False)
-        telemetry.NOTICES.labels(connector.name, "accepted").inc()
+        telemetry.count_notice(connector.name, "accepted")
         raw = RawNotice(
             merchant_id=merchant_id,
             id=ids.new_id("ntc"),
@@ -243,7 +243,7 @@ class Payments:
     async def apply_notice(self, raw: RawNotice) -> None:
         """Apply a stored notice, whose signature is checked again as of when it came."""
         connector = await self.providers.connector(raw.merchant_id, raw.provider_account_id)
-        assert isinstance(connector, port.Notifying), "every connector of ours sends notices"
+        assert port.can(connector, port.Notifying), "every connector of ours sends notices"
         notice = await read_notice(
             connector, raw.headers, raw.body, received_at=raw.received_at, now=self.clock.now()
         )
@@ -341,7 +341,7 @@ class Payments:
         self, attempt: Attempt, trace: Trace, *, is_first: bool = False
     ) -> tuple[port.Outcome | port.CaptureRefused, Charge]:
         connector = await self.providers.connector(attempt.merchant_id, attempt.provider_account_id)
-        assert isinstance(connector, port.Capturing), "authorised by one that captures"
+        assert port.can(connector, port.Capturing), "authorised by one that captures"
         assert attempt.reference is not None, "an authorisation has a reference"
         assert attempt.amount_to_capture is not None, "a capture was begun"
         outcome = await connector.capture(
@@ -357,7 +357,7 @@ class Payments:
 
     async def _close(self, attempt: Attempt, trace: Trace) -> Charge:
         connector = await self.providers.connector(attempt.merchant_id, attempt.provider_account_id)
-        assert isinstance(connector, port.Closing), "every connector of ours closes"
+        assert port.can(connector, port.Closing), "every connector of ours closes"
         outcome = await connector.close(
             attempt.id,
             attempt.reference,
@@ -387,7 +387,7 @@ class Payments:
         capture: int | None = None,
         sequence: int | None = None,
     ) -> Charge:
-        telemetry.ATTEMPTS.labels(attempt.provider, machine.news_of(outcome).value).inc()
+        telemetry.count_attempt(attempt.provider, machine.news_of(outcome).value)
         heard = Heard(
             merchant_id=attempt.merchant_id,
             attempt_id=attempt.id,
@@ -427,7 +427,7 @@ class Payments:
         async with self.db.transaction(readonly=True) as tx:
             attempt = (await queries.charge(tx, refund.merchant_id, refund.attempt_id)).attempt
         connector = await self.providers.connector(attempt.merchant_id, attempt.provider_account_id)
-        assert isinstance(connector, port.Refunding), "every connector of ours refunds"
+        assert port.can(connector, port.Refunding), "every connector of ours refunds"
         return connector, refund_of(refund, attempt, self._notify_url(attempt))
 
     def _notify_url(self, attempt: Attempt) -> str:

@@ -153,7 +153,7 @@ async def read_notice(
     try:
         return connector.read_notice(headers, body, now=received_at)
     except port.KeyUnknown:
-        if not isinstance(connector, port.RefreshingKeys):
+        if not port.can(connector, port.RefreshingKeys):
             raise
         await connector.refresh_keys(now=now)
         return connector.read_notice(headers, body, now=received_at)

@@ -75,10 +75,25 @@ WEBHOOKS_AGE: Final = _gauge("webhook_oldest_due_seconds", "How long the oldest 
 DOCTOR: Final = _gauge("doctor_violations", "Rows that break an invariant", "check")
 DOCTOR_AT: Final = _gauge("doctor_last_run_timestamp_seconds", "When the doctor last looked")
 
+# Looking one up by its labels costs more than counting with it.
+_attempts: Final = cache(ATTEMPTS.labels)
+_notices: Final = cache(NOTICES.labels)
+_provider_seconds: Final = cache(PROVIDER_SECONDS.labels)
+
+
+def count_attempt(provider: str, outcome: str) -> None:
+    """Count what a provider said of an attempt."""
+    _attempts(provider, outcome).inc()
+
+
+def count_notice(provider: str, result: str) -> None:
+    """Count a notice: accepted or refused."""
+    _notices(provider, result).inc()
+
 
 def observe_call(provider: str, operation: str, result: str, seconds: float) -> None:
     """Count a call to a provider; `result` is one of `connectors.client.Observe`."""
-    PROVIDER_SECONDS.labels(provider, operation, result).observe(seconds)
+    _provider_seconds(provider, operation, result).observe(seconds)
 
 
 def observe_request(operation: str | None, status: int, seconds: float) -> None:
