@@ -258,7 +258,7 @@ async def open_world(
 
     async def receive(request: Request) -> Response:
         _, _, merchant, account = request.path.split("/")
-        ack = await world.payments.receive_notice(
+        ack = await world.payments.notices.receive(
             int(merchant), account, request.headers, request.body
         )
         if ack.status >= 300 or b"fail" in ack.body.lower():

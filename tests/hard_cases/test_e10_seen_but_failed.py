@@ -13,13 +13,13 @@ async def test_notice_whose_commit_failed_is_applied_later(world: World) -> None
     payment = await world.pay("wechat_pay")
     commits = 0
 
-    async def fail_the_second() -> None:
+    async def fail_the_first() -> None:
         nonlocal commits
         commits += 1
-        if commits == 2:  # the first stores the notice, the second gives it its effect
+        if commits == 1:  # it gives the notice its effect, the second stores it for later
             raise asyncpg.ConnectionDoesNotExistError("the server went away")
 
-    world.db.before_commit = fail_the_second
+    world.db.before_commit = fail_the_first
     await world.phone_pays("wechat_pay", payment)
     await simulator(world, "wechat_pay").sender.settle()
     await world.payments.finish()
@@ -57,13 +57,13 @@ async def test_notice_that_could_not_even_be_put_off_is_left_for_the_worker(
     payment = await world.pay("wechat_pay")
     commits = 0
 
-    async def fail_after_the_first() -> None:
+    async def fail_but_the_second() -> None:
         nonlocal commits
         commits += 1
-        if commits > 1:
+        if commits != 2:  # that is the one that stores it
             raise ZeroDivisionError
 
-    world.db.before_commit = fail_after_the_first
+    world.db.before_commit = fail_but_the_second
     await world.phone_pays("wechat_pay", payment)
     await simulator(world, "wechat_pay").sender.settle()
     await world.payments.finish()

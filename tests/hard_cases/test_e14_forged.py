@@ -90,7 +90,7 @@ async def test_account_speaks_only_of_its_own_orders(world: World) -> None:
 
     async with nothing_moves(world):
         with pytest.raises(ChargeNotFound):
-            await world.payments._hear_notice(raw_notice(world, "pa_stripe"), about_it)
+            await world.payments.notices._hear(raw_notice(world, "pa_stripe"), about_it, None)
 
 
 async def test_account_speaks_only_of_its_own_refunds(world: World) -> None:
@@ -99,7 +99,7 @@ async def test_account_speaks_only_of_its_own_refunds(world: World) -> None:
     about_it = port.RefundNotice(view.refund.id, port.RefundFailed("declined", "No."))
 
     with pytest.raises(RefundNotFound):
-        await world.payments._hear_notice(raw_notice(world, "pa_alipay"), about_it)
+        await world.payments.notices._hear(raw_notice(world, "pa_alipay"), about_it, None)
 
     assert [refund.status for refund in await refunds(world, payment)] != ["failed"]
     assert await world.balance(world.wallet) == 7_500

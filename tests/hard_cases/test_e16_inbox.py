@@ -22,12 +22,12 @@ async def test_every_stored_notice_can_be_replayed_without_effect(
 
     assert all(row["size"] > 100 for row in rows)
     async with nothing_moves(world):
-        await asyncio.gather(*(world.payments.apply_notice(raw) for raw in stored * 3 if raw))
+        await asyncio.gather(*(world.payments.notices.apply(raw) for raw in stored * 3 if raw))
 
 
 async def test_notice_stored_by_a_process_that_died_is_applied_by_the_worker(world: World) -> None:
     payment = await world.pay("wechat_pay")
-    world.payments._applying = _Full()  # this process is too busy to apply anything itself
+    world.payments.notices._under_way = _Full()  # this process is too busy to apply anything itself
     await world.phone_pays("wechat_pay", payment)
     await simulator(world, "wechat_pay").sender.settle()
     assert (await world.payment(payment.id)).status == "requires_action"

@@ -23,6 +23,7 @@ async def test_two_equal_refunds_both_arrive(world: World, method: str) -> None:
 @pytest.mark.parametrize("method", METHODS)
 async def test_refund_whose_answer_was_lost_is_not_made_twice(world: World, method: str) -> None:
     payment = await paid(world, method)
+    rule(world, method, "notice", "lost_notice", probability=1.0)  # it would be faster than we are
     rule(world, method, "refund", "reset_after", next=2)
     first = await world.refund(payment, 3_000)
     assert first.refund.status == "unknown"

@@ -78,7 +78,9 @@ async def test_refund_of_another_order_is_told_and_not_believed(world: World) ->
     failed = port.RefundFailed("declined", "No.")
     raw = raw_notice(world, "pa_wechat_pay")
 
-    await world.payments._hear_notice(raw, port.RefundNotice(view.refund.id, failed, "pi_twin"))
+    await world.payments.notices._hear(
+        raw, port.RefundNotice(view.refund.id, failed, "pi_twin"), None
+    )
 
     assert [refund.status for refund in await refunds(world, payment)] != ["failed"]
     assert await breaks(world) == ["reference"]

@@ -127,7 +127,7 @@ async def test_fifty_equal_notices_in_four_processes(
     headers = json.loads(row["headers"])
 
     await fifty(
-        processes, lambda p: p.receive_notice(MERCHANT, "pa_wechat_pay", headers, row["body"])
+        processes, lambda p: p.notices.receive(MERCHANT, "pa_wechat_pay", headers, row["body"])
     )
     await asyncio.gather(*(process.finish() for process in processes))
 

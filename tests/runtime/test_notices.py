@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any
 
 from tillgate.entry.build import open_core
 from tillgate.entry.subscriptions import CATALOGUE
@@ -17,8 +18,8 @@ from tillgate.webhooks.dispatcher import Dispatcher
 NOW = SystemClock().now()
 
 
-async def _store(db: Database, name: str, *, days: int) -> None:
-    raw = RawNotice(
+def _raw(name: str, *, days: int = 0) -> RawNotice:
+    return RawNotice(
         merchant_id=3,
         id=name,
         provider_account_id="pa_alipay",
@@ -26,8 +27,21 @@ async def _store(db: Database, name: str, *, days: int) -> None:
         body=b"raw",
         received_at=NOW - timedelta(days=days),
     )
+
+
+async def _store(db: Database, *raws: RawNotice) -> None:
     async with db.transaction() as tx:
-        notices.insert(tx, [raw], apply_by=timedelta(seconds=10))
+        notices.insert(tx, raws, apply_by=timedelta(seconds=10))
+
+
+async def _apply(db: Database, *raws: RawNotice, note: str | None = None) -> None:
+    async with db.transaction() as tx:
+        notices.insert_applied(tx, raws, at=NOW, note=note)
+
+
+async def _put_off(db: Database, name: str, *, until: datetime | None) -> None:
+    async with db.transaction() as tx:
+        await notices.put_off(tx, 3, name, until=until, note="about nothing of ours")
 
 
 async def _left(db: Database) -> list[str]:
@@ -38,11 +52,9 @@ async def _left(db: Database) -> list[str]:
 async def test_the_worker_forgets_old_notices_that_are_dealt_with_and_no_others(
     app_db_url: str, db: Database, tmp_path
 ) -> None:
-    for name, days in (("applied", 31), ("failed", 31), ("fresh", 29), ("waiting", 31)):
-        await _store(db, name, days=days)
-    async with db.transaction() as tx:
-        notices.mark_applied(tx, [(3, "applied"), (3, "fresh")], at=NOW)
-        await notices.put_off(tx, 3, "failed", until=None, note="about nothing of ours")
+    await _store(db, _raw("failed", days=31), _raw("waiting", days=31))
+    await _apply(db, _raw("applied", days=31), _raw("fresh", days=29))
+    await _put_off(db, "failed", until=None)
     settings = load(
         {
             "TILLGATE_DATABASE__URL": app_db_url,
@@ -62,10 +74,7 @@ async def test_the_worker_forgets_old_notices_that_are_dealt_with_and_no_others(
 
 
 async def test_a_batch_of_old_notices_is_forgotten_at_a_time(db: Database) -> None:
-    for number in range(5):
-        await _store(db, f"old{number}", days=9)
-    async with db.transaction() as tx:
-        notices.mark_applied(tx, [(3, f"old{number}") for number in range(5)], at=NOW)
+    await _apply(db, *(_raw(f"old{number}", days=9) for number in range(5)))
 
     done = []
     for _ in range(3):
@@ -74,3 +83,49 @@ async def test_a_batch_of_old_notices_is_forgotten_at_a_time(db: Database) -> No
 
     assert done == [2, 2, 1]
     assert await _left(db) == []
+
+
+async def _row(db: Database) -> dict[str, Any]:
+    async with db.transaction(readonly=True) as tx:
+        return dict(await tx.one("SELECT status, next_at, applied_at, note FROM runtime.notices"))
+
+
+DONE = {"status": "applied", "next_at": None, "applied_at": NOW, "note": None}
+
+
+async def test_notice_that_is_stored_and_applied_in_either_order_is_one_that_was_applied(
+    db: Database,
+) -> None:
+    for name, deeds in {"early": (_store, _apply), "late": (_apply, _store)}.items():
+        for deed in deeds:
+            await deed(db, _raw(name))
+
+        assert await _row(db) == DONE
+        async with db.transaction() as tx:
+            await tx.run("DELETE FROM runtime.notices")
+
+
+async def test_notice_that_a_batch_has_twice_is_written_once(db: Database) -> None:
+    await _apply(db, _raw("twice"), _raw("twice"))
+
+    assert await _row(db) == DONE
+
+
+async def test_notice_that_was_applied_is_not_put_off(db: Database) -> None:
+    await _apply(db, _raw("done"))
+    for until in (NOW, None):
+        await _put_off(db, "done", until=until)
+
+    assert await _row(db) == DONE
+
+
+async def test_failed_notice_that_is_applied_after_all_is_one_that_was_applied(
+    db: Database,
+) -> None:
+    await _store(db, _raw("given up"))
+    await _put_off(db, "given up", until=None)
+    assert (await _row(db))["status"] == "failed"
+
+    await _apply(db, _raw("given up"), note="refund.updated")
+
+    assert await _row(db) == {**DONE, "note": "refund.updated"}

@@ -244,7 +244,11 @@ def _rest(rows: Any, truth: Any) -> list[str]:
         for r in rows["refunds"]
         if r["status"] not in ("succeeded", "failed")
     ]
-    found += [f"notice {n['id']} was never applied" for n in rows["notices"] if n["next_at"]]
+    found += [
+        f"notice {n['id']} was never applied"
+        for n in rows["notices"]
+        if n["next_at"] or n["status"] != "applied"
+    ]
     found += [f"{bank} never got heard: {n}" for bank, b in truth.items() for n in b["untold"]]
     return found + _followed(rows) + _suspense(rows)
 
@@ -304,12 +308,15 @@ def _promises(rows: Any, acknowledged: list[tuple[str, str, str]]) -> list[str]:
     """What somebody was told for sure has stayed so."""
     statuses = {p["id"]: p["status"] for p in rows["payments"]}
     refunds = {r["id"] for r in rows["refunds"]}
+    notices = {n["body"].decode() for n in rows["notices"]}
     found = []
     for deed, thing, status in acknowledged:
         if deed == "bug":
             found.append(f"{thing}: {status}")
         elif deed == "refund" and thing not in refunds:
             found.append(f"refund {thing} was promised and is gone")
+        elif deed == "notice" and thing not in notices:
+            found.append(f"a notice was answered and is gone: {thing}")
         elif thing.startswith("pi_") and thing not in statuses:
             found.append(f"{thing} was promised and is gone")
         elif thing.startswith("pi_") and status == "succeeded" and statuses[thing] != status:

@@ -16,6 +16,7 @@ from tillgate.kernel import ids
 from tillgate.kernel.money import CNY, Money
 from tillgate.payments import booking, outcomes, refunds
 from tillgate.payments.flows import Payments
+from tillgate.payments.hearing import Hearing
 from tillgate.payments.model import Heard
 from tillgate.payments.orders import charge_of
 from tillgate.payments.outcomes import record_outcomes
@@ -150,7 +151,7 @@ def statements_not_durable(town: Town) -> Iterator[None]:
 
 def _forgetful(town: Town, concerns: Callable[[str], bool]) -> AbstractContextManager[None]:
     def forgets(sql: str) -> bool:
-        return concerns(sql) and town.crash_chance.random() < 0.01
+        return concerns(sql) and town.crash_chance.random() < 0.03
 
     return _swapped(town.shelf, "forgets", forgets)
 
@@ -219,8 +220,8 @@ def notice_applied_each_time(_town: Town) -> Iterator[None]:
     def again(desk: Any, item: Heard, look_ups: Any) -> Any:
         attempt = desk.attempts.get((item.merchant_id, item.attempt_id))
         was_paid = attempt is not None and attempt.status == "paid"
-        if was_paid and item.notice_id and isinstance(item.outcome, port.Paid):
-            cause = f"payment:{attempt.id}:{item.notice_id}"
+        if was_paid and item.notice and isinstance(item.outcome, port.Paid):
+            cause = f"payment:{attempt.id}:{item.notice.id}"
             payment = desk.payment_of(attempt)
 
             def settle(books: Any) -> Any:
@@ -232,6 +233,17 @@ def notice_applied_each_time(_town: Town) -> Iterator[None]:
         return hear(desk, item, look_ups)
 
     with _swapped(outcomes, "_hear", again):
+        yield
+
+
+@contextmanager
+def notice_answered_before_it_is_kept(_town: Town) -> Iterator[None]:
+    """The provider is answered while its notice is being applied, and nothing has been stored."""
+
+    async def hasty(self: Hearing, raw: Any, notice: Any, account: Any) -> None:
+        self._start(self._hear(raw, notice, account))
+
+    with _swapped(Hearing, "_apply_or_store", hasty):
         yield
 
 
@@ -312,6 +324,7 @@ MUTANTS = {
     "drafts_answered_before_the_commit": Mutant(drafts_answered_before_the_commit),
     "answered_before_the_commit": Mutant(answered_before_the_commit),
     "notice_applied_each_time": Mutant(notice_applied_each_time),
+    "notice_answered_before_it_is_kept": Mutant(notice_answered_before_it_is_kept),
     "unknown_ages_into_declined": Mutant(unknown_ages_into_declined),
     "daily_limit_forgets": Mutant(daily_limit_forgets),
     "frozen_wallet_spends": Mutant(frozen_wallet_spends),

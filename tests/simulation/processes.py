@@ -87,6 +87,10 @@ class Process:
             LOOK_UPS,
             LIFETIME,
         )
+        # Statements take no time here, so patience would never end: some have none, and store each
+        # notice while it is being applied.
+        if town.chance.random() < 0.4:
+            self.payments.notices.patience_seconds = 0.0
         self.wallets = wallets.open_lane(self.db)
 
     def spawn(self, work: Coroutine[Any, Any, Result]) -> asyncio.Task[Result]:
@@ -276,7 +280,7 @@ class Town:
     def _deliver(self, bank: str, raw: bytes, again: Callable[[], None]) -> None:
         async def tell() -> None:
             try:
-                ack = await self.ask(lambda p: p.receive_notice(3, bank, {}, raw))
+                ack = await self.ask(lambda p: p.notices.receive(3, bank, {}, raw))
             except Exception as error:  # noqa: BLE001  whatever it is, the bank only sees no answer
                 self.say(f"notice not taken: {type(error).__name__}")
                 again()
@@ -285,6 +289,7 @@ class Town:
                     again()
                 else:
                     self.banks[bank].untold.discard(raw)
+                    self.acknowledged.append(("notice", raw.decode(), ""))
 
         task = asyncio.get_running_loop().create_task(tell(), context=contextvars.Context())
         _KEPT.add(task)

@@ -1,7 +1,8 @@
 """Where providers send their notices: `POST /notices/{merchant_id}/{account_id}`.
 
-The notice is verified, stored and answered in the provider's own words; nothing else happens on
-the request. A notice that is too large, for nobody, or not genuine changes nothing.
+The notice is verified and applied, or stored where that takes long (`payments/hearing.py`), and then
+answered in the provider's own words. One that is too large, for nobody, or not genuine changes
+nothing.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ class NoticeEndpoint:
             for name, value in scope["headers"]
         }
         try:
-            return await self._payments.receive_notice(int(merchant_id), account_id, headers, body)
+            return await self._payments.notices.receive(int(merchant_id), account_id, headers, body)
         except Refusal as refusal:
             return _NOBODY if refusal.kind == Kind.NOT_FOUND else _NOT_NOW
         except Exception:  # noqa: BLE001  the provider sends it again

@@ -13,6 +13,7 @@ Promises
   is credited all the same.
 - The wallet (whatever `pay_into` names) is credited in the transaction that makes the payment paid.
 - Answers, notices and look-ups pass the same door, in any order and number: one journal, one fact.
+- A provider is answered once its notice has had its effect, or is stored so that it will have it.
 - What a provider says was paid is compared with what we asked: another amount, currency or account
   credits nothing and opens a break.
 - Refunds never exceed what was received: decided under the payment's row lock, and a constraint.
@@ -21,9 +22,10 @@ The lives of attempts and refunds are the grids in `machine`. Files: `booking` (
 `desk` (locked payments, changed in memory, written together), `breaks` (settled by a person;
 `break_store` is its SQL),
 `commands` (opening), `outcomes` and `refunds` (hearing), `surplus` (a second payment, given back),
-`flows` (journeys), `jobs` (the worker), `providers` (who takes a charge), `orders` (what a provider
-is asked, pure), `methods` (which payment method a request means), `hosted` (the address of a
-payment's page), `shown` (what the API shows; `wire` is what it reads).
+`hearing` (providers' notices, from their arrival to their effect), `flows` (journeys), `jobs` (the
+worker), `providers` (who takes a charge), `orders` (what a provider is asked, pure), `methods` (which
+payment method a request means), `hosted` (the address of a payment's page), `shown` (what the API
+shows; `wire` is what it reads).
 These names are this room's own; the rest is as everywhere.
 
 Tables: `payments.payments attempts refunds breaks`.

@@ -6,22 +6,19 @@ Whatever happens between the commits (a crash, a lost answer), `sweep` finds wha
 
 from __future__ import annotations
 
-import asyncio
-import logging
-from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
 import msgspec
 
 from tillgate.connectors import port
-from tillgate.kernel import ids
 from tillgate.kernel.clock import Clock
 from tillgate.kernel.errors import Refusal
 from tillgate.ledger.commands import Memory
 from tillgate.payments import commands, machine, outcomes, queries, refunds, surplus
 from tillgate.payments.commands import Canceling, Capturing, Confirming, LookUps, Opening, Route
 from tillgate.payments.errors import MethodNotOffered, PaymentFailed, UnexpectedState
+from tillgate.payments.hearing import Hearing
 from tillgate.payments.machine import PaymentStatus, RefundStatus, Status
 from tillgate.payments.model import (
     Attempt,
@@ -38,14 +35,12 @@ from tillgate.payments.model import (
     Trace,
 )
 from tillgate.payments.orders import charge_of, money, refund_of
-from tillgate.payments.providers import Providers, read_notice
+from tillgate.payments.providers import Providers, account_of
 from tillgate.payments.refunds import Refunding
-from tillgate.runtime import idempotency, notices, telemetry
+from tillgate.runtime import idempotency, telemetry
 from tillgate.runtime.db import Database, Tx
 from tillgate.runtime.lane import Lane
-from tillgate.runtime.notices import RawNotice
 
-_log = logging.getLogger("tillgate.payments")
 #: Nobody asked: the worker found it.
 NO_TRACE = Trace()
 _FAILED = frozenset({Status.DECLINED, Status.NOT_SENT})
@@ -75,9 +70,8 @@ class Payments:
         self._confirmings = Lane(db, self._confirm_batch)
         self._hearings: Lane[Heard, Charge] = Lane(db, self._hear_batch)
         self._refundings = Lane(db, self._refund_batch)
-        self._refund_hearings = Lane(db, self._refund_hear_batch)
-        self._inbox = Lane(db, self._store_notices)
-        self._applying: set[asyncio.Task[None]] = set()
+        self._refund_hearings: Lane[RefundHeard, RefundView] = Lane(db, self._refund_hear_batch)
+        self.notices = Hearing(db, clock, providers, self._hearings, self._refund_hearings)
 
     # Asked by merchants ----------------------------------------------------------------------
 
@@ -206,98 +200,7 @@ class Payments:
 
     async def finish(self) -> None:
         """Wait for the notices being applied, so that the process can end."""
-        if self._applying:
-            await asyncio.wait(self._applying, timeout=10)
-
-    # Told by providers -----------------------------------------------------------------------
-
-    async def receive_notice(
-        self, merchant_id: int, account_id: str, headers: Mapping[str, str], body: bytes
-    ) -> port.Ack:
-        """Store a genuine notice and answer; what it means is worked out afterwards."""
-        connector = await self.providers.connector(merchant_id, account_id)
-        assert port.can(connector, port.Notifying), "every connector of ours sends notices"
-        now = self.clock.now()
-        try:
-            notice = await read_notice(connector, headers, body, received_at=now, now=now)
-        except port.BadNotice as error:
-            telemetry.count_notice(connector.name, "refused")
-            _log.warning("refused a notice of %s: %s", connector.name, error)
-            return connector.ack(accepted=False)
-        telemetry.count_notice(connector.name, "accepted")
-        raw = RawNotice(
-            merchant_id=merchant_id,
-            id=ids.new_id("ntc"),
-            provider_account_id=account_id,
-            headers=notices.kept_headers(headers),
-            body=body,
-            received_at=now,
-        )
-        await self._inbox.submit(raw)
-        if len(self._applying) < 2_000:  # past that, the worker takes them up
-            task = asyncio.create_task(self._apply(raw, notice))
-            self._applying.add(task)
-            task.add_done_callback(self._applying.discard)
-        return connector.ack(accepted=True)
-
-    async def apply_notice(self, raw: RawNotice) -> None:
-        """Apply a stored notice, whose signature is checked again as of when it came."""
-        connector = await self.providers.connector(raw.merchant_id, raw.provider_account_id)
-        assert port.can(connector, port.Notifying), "every connector of ours sends notices"
-        notice = await read_notice(
-            connector, raw.headers, raw.body, received_at=raw.received_at, now=self.clock.now()
-        )
-        await self._hear_notice(raw, notice)
-
-    async def _apply(self, raw: RawNotice, notice: port.Notice) -> None:
-        try:
-            await self._hear_notice(raw, notice)
-        except Exception as error:  # noqa: BLE001  the worker tries again; the notice says why
-            await self._put_off(raw, error)
-
-    async def _put_off(self, raw: RawNotice, error: Exception) -> None:
-        until = self.clock.now() + timedelta(seconds=min(5 * 2**raw.tries, 3600))
-        try:
-            async with self.db.transaction() as tx:
-                await notices.put_off(
-                    tx,
-                    raw.merchant_id,
-                    raw.id,
-                    until=until,
-                    note=f"{type(error).__name__}: {error}",
-                )
-        except Exception as failure:  # noqa: BLE001  the database is away; the notice is due by itself
-            _log.warning("a notice is left for the worker: %s: %s", type(failure).__name__, failure)
-
-    async def _hear_notice(self, raw: RawNotice, notice: port.Notice) -> None:
-        match notice:
-            case port.AttemptNotice(attempt_id, outcome, told_of):
-                account = await self._account(raw.merchant_id, raw.provider_account_id)
-                heard = Heard(
-                    merchant_id=raw.merchant_id,
-                    attempt_id=attempt_id,
-                    outcome=outcome,
-                    account=account,
-                    heard_by=raw.provider_account_id,
-                    notice_id=raw.id,
-                    told_of=told_of,
-                )
-                await outcomes.record(self._hearings, heard)
-            case port.RefundNotice(refund_id, outcome, told_of):
-                await self._refund_hearings.submit(
-                    RefundHeard(
-                        merchant_id=raw.merchant_id,
-                        refund_id=refund_id,
-                        outcome=outcome,
-                        heard_by=raw.provider_account_id,
-                        notice_id=raw.id,
-                        told_of=told_of,
-                    )
-                )
-            case port.OtherNotice(kind):
-                async with self.db.transaction() as tx:
-                    key = (raw.merchant_id, raw.id)
-                    notices.mark_applied(tx, [key], at=self.clock.now(), note=kind)
+        await self.notices.finish()
 
     # Looked up by the worker -------------------------------------------------------------------
 
@@ -388,21 +291,18 @@ class Payments:
         sequence: int | None = None,
     ) -> Charge:
         telemetry.count_attempt(attempt.provider, machine.news_of(outcome).value)
+        connector = await self.providers.connector(attempt.merchant_id, attempt.provider_account_id)
         heard = Heard(
             merchant_id=attempt.merchant_id,
             attempt_id=attempt.id,
             outcome=outcome,
-            account=await self._account(attempt.merchant_id, attempt.provider_account_id),
+            account=account_of(connector),
             pages_url=self.pages_url,
             trace=trace,
             capture=capture,
             sequence=sequence,
         )
         return await outcomes.record(self._hearings, heard)
-
-    async def _account(self, merchant_id: int, account_id: str) -> str | None:
-        connector = await self.providers.connector(merchant_id, account_id)
-        return getattr(connector, "account", None)
 
     async def _send_refund(self, refund: Refund, trace: Trace) -> RefundView:
         connector, order = await self._refund_order(refund)
@@ -477,10 +377,6 @@ class Payments:
         return await refunds.record_refund_outcomes(
             tx, items, at=self.clock.now(), look_ups=self.look_ups
         )
-
-    async def _store_notices(self, tx: Tx, items: Any) -> list[None]:
-        notices.insert(tx, items, apply_by=timedelta(seconds=10))
-        return [None] * len(items)
 
     def _attach(self, tx: Tx, rows: list[tuple[int, Trace, str]]) -> None:
         idempotency.attach(

@@ -56,7 +56,7 @@ async def apply_stored_notices(payments: Payments, *, limit: int = 500) -> int:
         until = payments.clock.now() + timedelta(seconds=min(10 * 2 ** min(raw.tries, 9), 3600))
         await _put_off(payments, raw, until, raw.note or "")
         try:
-            await payments.apply_notice(raw)
+            await payments.notices.apply(raw)
         except BadNotice as error:
             await _put_off(payments, raw, None, f"unreadable: {error}")
         except (ChargeNotFound, RefundNotFound) as refusal:

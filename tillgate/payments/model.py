@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import msgspec
 
 from tillgate.connectors.port import Outcome, Presentation, RefundOutcome
+from tillgate.runtime.notices import RawNotice
 
 
 class Gift(msgspec.Struct, frozen=True):
@@ -244,7 +245,8 @@ class Heard(msgspec.Struct, frozen=True, kw_only=True):
     account: str | None = None
     #: Through which of our accounts it was heard: it may speak of its own orders only.
     heard_by: str | None = None
-    notice_id: str | None = None
+    #: The notice that said so: it is stored as applied together with its effect.
+    notice: RawNotice | None = None
     #: Whether another attempt was paid under the reference that the provider names.
     reference_is_taken: bool = False
     #: What the provider was asked to capture, where it was.
@@ -265,7 +267,7 @@ class RefundHeard(msgspec.Struct, frozen=True, kw_only=True):
     refund_id: str
     outcome: RefundOutcome | Any
     heard_by: str | None = None
-    notice_id: str | None = None
+    notice: RawNotice | None = None
     #: The provider's number of the order that was refunded, where a notice says one.
     told_of: str | None = None
     trace: Trace = Trace()

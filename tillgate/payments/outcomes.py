@@ -48,13 +48,14 @@ async def record_outcomes(
     desk.take_in(attempts=await store.attempts.select(tx, keys))
     await lay_open_attempts(tx, desk)
     results = [_hear(desk, item, look_ups) for item in items]
-    heard = [
-        (item.merchant_id, item.notice_id)
-        for item, result in zip(items, results, strict=True)
-        if item.notice_id and isinstance(result, Charge)
-    ]
-    notices.mark_applied(tx, heard, at=at)
     await desk.close(tx)
+    heard = [
+        item.notice
+        for item, result in zip(items, results, strict=True)
+        if item.notice and isinstance(result, Charge)
+    ]
+    # Last of all: whoever stores one of them raw waits from here on for the end of this transaction.
+    notices.insert_applied(tx, heard, at=at)
     # A later item of the batch may have moved the same payment on.
     return [
         Charge(

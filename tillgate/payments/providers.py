@@ -141,6 +141,11 @@ def notify_url(base_url: str, merchant_id: int, account_id: str) -> str:
     return f"{base_url}/notices/{merchant_id}/{account_id}"
 
 
+def account_of(connector: Connector) -> str | None:
+    """Return the provider's name for our account, where its connector knows one."""
+    return getattr(connector, "account", None)
+
+
 async def read_notice(
     connector: port.Notifying,
     headers: Mapping[str, str],

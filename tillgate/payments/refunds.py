@@ -181,11 +181,11 @@ async def record_refund_outcomes(
     results = [_hear(desk, item, look_ups) for item in items]
     await desk.close(tx)
     heard = [
-        (item.merchant_id, item.notice_id)
+        item.notice
         for item, refusal in zip(items, results, strict=True)
-        if item.notice_id and refusal is None
+        if item.notice and refusal is None
     ]
-    notices.mark_applied(tx, heard, at=at)
+    notices.insert_applied(tx, heard, at=at)
     return [
         RefundView(desk.refunds[key], desk.payment_of(desk.refunds[key]))
         if refusal is None

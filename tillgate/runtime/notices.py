@@ -1,8 +1,10 @@
-"""The inbox: raw notices of providers, stored before anything is made of them.
+"""The inbox: notices of providers as they came in, with what became of them.
 
-A notice is stored and answered at once, and applied afterwards by the same door as an answer. A
-notice nobody could apply stays here with its bytes, and can be replayed, until `prune`: what it led
-to (facts, journals) stays for good.
+A notice is stored in the transaction that gives it its effect, as `applied`; where that fails or
+takes long, it is stored by itself, as `received`, and applied later by the same door. The two may
+be under way at the same time and end in either order: one row is left, and an effect is never taken
+for none. A notice nobody could apply stays here with its bytes, and can be replayed, until `prune`:
+what it led to (facts, journals) stays for good.
 """
 
 from __future__ import annotations
@@ -40,57 +42,66 @@ def kept_headers(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def insert(notes: Notebook, notices: Sequence[RawNotice], *, apply_by: timedelta) -> None:
-    """Store notices; the worker takes up what has not been applied after `apply_by`."""
+    """Store notices raw; the worker takes up what has not been applied after `apply_by`.
+
+    One that has been applied meanwhile stays as it is.
+    """
     notes.later(
         """
         INSERT INTO runtime.notices (merchant_id, id, provider_account_id, headers, body,
             received_at, status, note, next_at)
-        SELECT n.*, CASE WHEN n.status = 'received' THEN n.received_at + $2::interval END
-        FROM unnest($1::runtime.notice_row[]) n
+        SELECT n.*, n.received_at + $2::interval FROM unnest($1::runtime.notice_row[]) n
+        ON CONFLICT (merchant_id, id) DO NOTHING
         """,
-        [
-            (
-                n.merchant_id, n.id, n.provider_account_id, msgspec.json.encode(n.headers).decode(),
-                n.body, n.received_at, n.status, n.note,
-            )
-            for n in notices
-        ],
+        _rows(notices, "received"),
         apply_by,
-    )  # fmt: skip
+    )
 
 
-def mark_applied(
-    notes: Notebook,
-    keys: Sequence[tuple[int, str | None]],
-    *,
-    at: datetime,
-    note: str | None = None,
+def insert_applied(
+    notes: Notebook, notices: Sequence[RawNotice], *, at: datetime, note: str | None = None
 ) -> None:
-    """These notices have had their effect."""
-    keys = sorted(keys, key=lambda key: (key[0], key[1] or ""))
-    if keys:
+    """These notices have their effect in this transaction, whether they were stored before or not."""
+    if notices:
         notes.later(
             """
-            UPDATE runtime.notices n SET status = 'applied', applied_at = $3, next_at = NULL,
-                note = $4
-            FROM unnest($1::bigint[], $2::text[]) k(merchant_id, id)
-            WHERE n.merchant_id = k.merchant_id AND n.id = k.id
+            INSERT INTO runtime.notices AS n (merchant_id, id, provider_account_id, headers, body,
+                received_at, status, note, applied_at)
+            SELECT u.*, $2 FROM unnest($1::runtime.notice_row[]) u
+            ON CONFLICT (merchant_id, id) DO UPDATE SET status = excluded.status,
+                note = excluded.note, applied_at = excluded.applied_at, next_at = NULL
             """,
-            [key[0] for key in keys],
-            [key[1] for key in keys],
+            _rows(notices, "applied", note),
             at,
-            note,
         )
+
+
+def _rows(
+    notices: Sequence[RawNotice], status: str, note: str | None = None
+) -> list[tuple[object, ...]]:
+    """Each once, in order of keys, as all do who write several."""
+    by_key = {(notice.merchant_id, notice.id): notice for notice in notices}
+    return [
+        (
+            n.merchant_id, n.id, n.provider_account_id, msgspec.json.encode(n.headers).decode(),
+            n.body, n.received_at, status, note,
+        )
+        for _, n in sorted(by_key.items())
+    ]  # fmt: skip
 
 
 async def put_off(
     tx: Tx, merchant_id: int, notice_id: str, *, until: datetime | None, note: str
 ) -> None:
-    """Applying it failed: try again at `until`, or never again and let a person look."""
+    """Applying it failed: try again at `until`, or never again and let a person look.
+
+    Not where it has been applied all the same: by another process, or by a commit whose answer was
+    lost.
+    """
     await tx.run(
         "UPDATE runtime.notices SET tries = tries + 1, next_at = $3, note = $4,"
         " status = CASE WHEN $3::timestamptz IS NULL THEN 'failed' ELSE status END"
-        " WHERE merchant_id = $1 AND id = $2",
+        " WHERE merchant_id = $1 AND id = $2 AND status <> 'applied'",
         merchant_id,
         notice_id,
         until,
