@@ -17,6 +17,7 @@ from tillgate.api.app import Application, Parts, build
 from tillgate.entry.subscriptions import CATALOGUE
 from tillgate.ledger import commands as ledger
 from tillgate.merchants import commands as merchants
+from tillgate.payments.flows import Payments
 from tillgate.runtime.db import Database
 from tillgate.runtime.secrets import Vault
 from tillgate.topup_app.links import link_for
@@ -182,10 +183,9 @@ async def served(application: object) -> AsyncGenerator[str]:
     await task
 
 
-@pytest.fixture
-async def application(world: World, tmp_path: Path) -> Application:
-    vault = Vault.from_file(tmp_path / "key")
-    world.payments.pages_url = "http://127.0.0.1:8080"
+def application_of(payments: Payments, vault: Vault) -> Application:
+    """The API over a money path, as one process has it."""
+    payments.pages_url = "http://127.0.0.1:8080"
 
     def link(merchant_id: int, wallet_id: str, at: datetime, lifetime: timedelta) -> str:
         return link_for(
@@ -194,16 +194,21 @@ async def application(world: World, tmp_path: Path) -> Application:
 
     return build(
         Parts(
-            db=world.db,
-            clock=world.clock,
+            db=payments.db,
+            clock=payments.clock,
             vault=vault,
-            payments=world.payments,
-            top_ups=TopUps(world.payments),
+            payments=payments,
+            top_ups=TopUps(payments),
             catalogue=CATALOGUE,
             link=link,
             base_url="http://127.0.0.1:8080",
         )
     )
+
+
+@pytest.fixture
+async def application(world: World, tmp_path: Path) -> Application:
+    return application_of(world.payments, Vault.from_file(tmp_path / "key"))
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -12,11 +12,13 @@ from tillgate.runtime import idempotency
 from tillgate.runtime.db import Database, Tx
 from tillgate.runtime.idempotency import (
     Asked,
+    Claim,
     Claimed,
     ClaimLost,
     Claims,
     KeyInUse,
     KeyMismatch,
+    KeyTaken,
     Stored,
 )
 from tillgate.runtime.once import OnceItem, OnceLane
@@ -41,6 +43,14 @@ def clock() -> FixedClock:
 
 def asked(key: str | None, body: bytes = b"body", request: str = "req_1") -> Asked:
     return Asked(3, key, body, request)
+
+
+def held(key: str, request: str = "req_1") -> Claim:
+    return Claim(asked(key, request=request), is_held=True)
+
+
+def taking(key: str) -> Claim:
+    return Claim(asked(key), is_held=False)
 
 
 class Shop:
@@ -157,7 +167,7 @@ async def test_a_dead_request_is_taken_over_with_what_it_had_made(db, clock) -> 
     await claims.claim(asked("nothing"))
     await claims.claim(asked("made"))
     async with db.transaction() as tx:
-        idempotency.attach(tx, [(3, "made", "pi_1")])
+        idempotency.attach(tx, [(held("made"), "pi_1")], clock.now())
     clock.advance(seconds=46)
 
     assert await claims.claim(asked("nothing", request="req_2")) == Claimed(None)
@@ -171,15 +181,59 @@ async def test_a_dead_request_is_taken_over_with_what_it_had_made(db, clock) -> 
     )
 
 
-async def test_a_paused_worker_cannot_attach_what_another_has_taken_over(db, clock) -> None:
-    claims = Claims(db, clock)
-    await claims.claim(asked("k"))
+async def _make(db: Database, made: list[tuple[Claim | None, str]], at: datetime) -> None:
     async with db.transaction() as tx:
-        idempotency.attach(tx, [(3, "k", "pi_theirs")])
+        tx.later("INSERT INTO runtime.outbox (merchant_id, id, at) VALUES (3, 'it', $1)", at)
+        idempotency.attach(tx, made, at)
+
+
+@pytest.mark.parametrize("has_made", [True, False])
+async def test_a_paused_worker_cannot_attach_what_another_has_taken_over(
+    db, clock, has_made
+) -> None:
+    claims = Claims(db, clock, abandoned_after_seconds=45)
+    await claims.claim(asked("k"))
+    clock.advance(seconds=46)
+    assert await claims.claim(asked("k", request="req_2")) == Claimed(None)
+    if has_made:
+        async with db.transaction() as tx:
+            idempotency.attach(tx, [(held("k", "req_2"), "pi_theirs")], clock.now())
 
     with pytest.raises(ClaimLost):
         async with db.transaction() as tx:
-            idempotency.attach(tx, [(3, "k", "pi_mine")])
+            idempotency.attach(tx, [(held("k"), "pi_mine")], clock.now())
+
+
+async def test_a_key_is_taken_with_what_is_made_and_then_is_ones_own(db, clock) -> None:
+    claims = Claims(db, clock, abandoned_after_seconds=45)
+    async with db.transaction() as tx:
+        idempotency.attach(
+            tx, [(taking("k"), "top_1"), (None, "top_2"), (taking("l"), "top_3")], clock.now()
+        )
+
+    assert await claims.claim(asked("k")) == Claimed(None)
+    with pytest.raises(KeyInUse):
+        await claims.claim(asked("k", request="req_2"))
+    with pytest.raises(KeyMismatch):
+        await claims.claim(asked("k", b"other", "req_2"))
+    await claims.release(asked("k"))
+    assert await claims.claim(asked("k", request="req_2")) == Claimed("top_1")
+    await claims.finish(asked("l"), Stored(200, b"done"))
+    assert await claims.claim(asked("l", request="req_2")) == Stored(200, b"done", "req_1")
+
+
+async def test_a_key_that_is_not_free_is_not_taken(db, clock) -> None:
+    await Claims(db, clock).claim(asked("held"))
+
+    with pytest.raises(KeyTaken):
+        await _make(db, [(taking("free"), "pi_1"), (taking("held"), "pi_2")], clock.now())
+    async with db.transaction() as tx:
+        idempotency.attach(tx, [(held("held"), "pi_2"), (taking("free"), "pi_1")], clock.now())
+
+    async with db.transaction(readonly=True) as tx:
+        rows = await tx.all("SELECT key, object_id FROM runtime.idempotency ORDER BY key")
+        assert await tx.value("SELECT count(*) FROM runtime.outbox") == 0
+    assert [tuple(row) for row in rows] == [("free", "pi_1"), ("held", "pi_2")]
 
 
 async def test_the_worker_finds_the_abandoned_and_prunes_the_old(db, clock) -> None:
@@ -187,15 +241,16 @@ async def test_the_worker_finds_the_abandoned_and_prunes_the_old(db, clock) -> N
     await claims.claim(asked("dead"))
     await claims.claim(asked("empty"))
     async with db.transaction() as tx:
-        idempotency.attach(tx, [(3, "dead", "re_1")])
+        idempotency.attach(tx, [(held("dead"), "re_1"), (taking("taken"), "re_2")], clock.now())
     assert await claims.abandoned() == []
     clock.advance(minutes=10)
 
     found = await claims.abandoned()
-    assert [(one.key, made) for one, made in found] == [("dead", "re_1")]
+    assert [(one.key, made) for one, made in found] == [("dead", "re_1"), ("taken", "re_2")]
     assert await claims.abandoned() == []
-    await claims.finish(found[0][0], Stored(200, b"done"))
+    for one, _ in found:
+        await claims.finish(one, Stored(200, b"done"))
     clock.advance(hours=25)
     async with db.transaction() as tx:
-        assert await idempotency.prune(tx, clock.now() - timedelta(hours=24)) == 1
+        assert await idempotency.prune(tx, clock.now() - timedelta(hours=24)) == 2
         assert await tx.value("SELECT count(*) FROM runtime.idempotency") == 0

@@ -39,6 +39,8 @@ from tillgate.payments.providers import Providers, account_of
 from tillgate.payments.refunds import Refunding
 from tillgate.runtime import idempotency, telemetry
 from tillgate.runtime.db import Database, Tx
+from tillgate.runtime.idempotency import Claim
+from tillgate.runtime.keyed import KeyedLane
 from tillgate.runtime.lane import Lane
 
 #: Nobody asked: the worker found it.
@@ -66,10 +68,10 @@ class Payments:
         self.pages_url = pages_url
         #: Of this process's accounts; whoever posts through it need not read them again.
         self.memory = Memory()
-        self._openings = Lane(db, self._open_batch)
+        self._openings = KeyedLane(db, self._open_batch, claim_of)
         self._confirmings = Lane(db, self._confirm_batch)
         self._hearings: Lane[Heard, Charge] = Lane(db, self._hear_batch)
-        self._refundings = Lane(db, self._refund_batch)
+        self._refundings = KeyedLane(db, self._refund_batch, claim_of)
         self._refund_hearings: Lane[RefundHeard, RefundView] = Lane(db, self._refund_hear_batch)
         self.notices = Hearing(db, clock, providers, self._hearings, self._refund_hearings)
 
@@ -131,12 +133,11 @@ class Payments:
     ) -> Payment:
         """Change what may be changed of a payment (fields of `Payment` by name)."""
         async with self.db.transaction() as tx:
-            self._attach(tx, [(merchant_id, trace, payment_id)])
-            changed = await commands.change(
-                tx, merchant_id, payment_id, changes, at=self.clock.now()
-            )
+            at = self.clock.now()
+            changed = await commands.change(tx, merchant_id, payment_id, changes, at=at)
             if isinstance(changed, Refusal):
                 raise changed
+            idempotency.attach(tx, [(trace.claim, payment_id)], at)
         return changed
 
     async def capture(
@@ -145,12 +146,9 @@ class Payments:
         """Take reserved money, all or part of it; the rest is released."""
         item = Capturing(merchant_id, payment_id, amount, trace)
         async with self.db.transaction() as tx:
-            self._attach(tx, [(merchant_id, trace, payment_id)])
-            begun = _first(
-                await commands.begin_captures(
-                    tx, [item], at=self.clock.now(), look_ups=self.look_ups
-                )
-            )
+            at = self.clock.now()
+            begun = _first(await commands.begin_captures(tx, [item], at=at, look_ups=self.look_ups))
+            idempotency.attach(tx, [(trace.claim, payment_id)], at)
         outcome, heard = await self._capture(begun.attempt, trace, is_first=begun.is_first)
         error = outcomes.why_not_captured(outcome, heard)
         if error is not None:
@@ -163,12 +161,9 @@ class Payments:
         """End a payment; an order that could still be paid is closed at the provider first."""
         item = Canceling(merchant_id, payment_id, reason, trace)
         async with self.db.transaction() as tx:
-            self._attach(tx, [(merchant_id, trace, payment_id)])
-            begun = _first(
-                await commands.begin_cancels(
-                    tx, [item], at=self.clock.now(), look_ups=self.look_ups
-                )
-            )
+            at = self.clock.now()
+            begun = _first(await commands.begin_cancels(tx, [item], at=at, look_ups=self.look_ups))
+            idempotency.attach(tx, [(trace.claim, payment_id)], at)
         if isinstance(begun, Payment):
             return begun
         payment = (await self._close(begun.attempt, trace)).payment
@@ -336,23 +331,17 @@ class Payments:
     # Batches -----------------------------------------------------------------------------------
 
     async def _open_batch(self, tx: Tx, items: Any) -> list[Payment | Charge]:
-        opened = await commands.open_payments(
-            tx, items, at=self.clock.now(), look_ups=self.look_ups
-        )
-        self._attach(tx, [(item.order.merchant_id, item.trace, item.order.id) for item in items])
+        at = self.clock.now()
+        opened = await commands.open_payments(tx, items, at=at, look_ups=self.look_ups)
+        idempotency.attach(tx, [(item.trace.claim, item.order.id) for item in items], at)
         return opened
 
     async def _confirm_batch(self, tx: Tx, items: Any) -> list[Charge | Refusal]:
-        opened = await commands.open_attempts(
-            tx, items, at=self.clock.now(), look_ups=self.look_ups
-        )
-        self._attach(
-            tx,
-            [
-                (item.merchant_id, item.trace, item.payment_id)
-                for item, result in zip(items, opened, strict=True)
-                if isinstance(result, Charge)
-            ],
+        at = self.clock.now()
+        opened = await commands.open_attempts(tx, items, at=at, look_ups=self.look_ups)
+        made = zip(items, opened, strict=True)
+        idempotency.attach(
+            tx, [(i.trace.claim, i.payment_id) for i, one in made if isinstance(one, Charge)], at
         )
         return opened
 
@@ -362,14 +351,11 @@ class Payments:
         )
 
     async def _refund_batch(self, tx: Tx, items: Any) -> list[RefundView | Refusal]:
-        opened = await refunds.open_refunds(tx, items, at=self.clock.now(), look_ups=self.look_ups)
-        self._attach(
-            tx,
-            [
-                (item.order.merchant_id, item.trace, item.order.id)
-                for item, result in zip(items, opened, strict=True)
-                if isinstance(result, RefundView)
-            ],
+        at = self.clock.now()
+        opened = await refunds.open_refunds(tx, items, at=at, look_ups=self.look_ups)
+        made = zip(items, opened, strict=True)
+        idempotency.attach(
+            tx, [(i.trace.claim, i.order.id) for i, one in made if isinstance(one, RefundView)], at
         )
         return opened
 
@@ -378,15 +364,10 @@ class Payments:
             tx, items, at=self.clock.now(), look_ups=self.look_ups
         )
 
-    def _attach(self, tx: Tx, rows: list[tuple[int, Trace, str]]) -> None:
-        idempotency.attach(
-            tx,
-            [
-                (merchant_id, trace.idempotency_key, object_id)
-                for merchant_id, trace, object_id in rows
-                if trace.claimed and trace.idempotency_key is not None
-            ],
-        )
+
+def claim_of(item: Any) -> Claim | None:
+    """Return what the request behind an item of a lane has of its key."""
+    return item.trace.claim
 
 
 def _first(results: list[Any]) -> Any:

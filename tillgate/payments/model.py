@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import msgspec
 
 from tillgate.connectors.port import Outcome, Presentation, RefundOutcome
+from tillgate.runtime.idempotency import Claim
 from tillgate.runtime.notices import RawNotice
 
 
@@ -165,8 +166,8 @@ class Trace(msgspec.Struct, frozen=True):
 
     request_id: str | None = None
     idempotency_key: str | None = None
-    #: The key has been claimed: the first transaction attaches the object to it.
-    claimed: bool = False
+    #: The first transaction attaches what it makes or changes to it.
+    claim: Claim | None = None
 
 
 class Confirmation(msgspec.Struct, frozen=True, kw_only=True):

@@ -130,17 +130,13 @@ class Routes:
         payment = await self._payments.capture(call.merchant_id, call.id, amount, trace)
         if not words:
             return payment
-        trace = msgspec.structs.replace(trace, claimed=False)
+        trace = msgspec.structs.replace(trace, claim=None)
         return await self._payments.update(call.merchant_id, payment.id, words, trace)
 
     async def cancel(self, call: Call, body: wire.CancelIntent) -> shown.ShownIntent | Answer:
-        reason = body.cancellation_reason
-        return await self._shown(
-            call,
-            self._payments.cancel(
-                call.merchant_id, call.id, reason or "requested", wire.trace_of(call)
-            ),
-        )
+        reason = body.cancellation_reason or "requested"
+        canceling = self._payments.cancel(call.merchant_id, call.id, reason, wire.trace_of(call))
+        return await self._shown(call, canceling)
 
     async def retrieve(self, call: Call, body: wire.RetrieveIntent) -> shown.ShownIntent:
         payment = await self._readable(call, body.client_secret)
@@ -380,7 +376,7 @@ class Routes:
                 "POST", all_, wire.CreateIntent, view, self.create, "Create a payment",
                 description="With confirm=true it is charged at once. alipay and wechat_pay answer"
                 " with a next_action: a QR code to show or an address to go to.",
-                resume=self.resume,
+                resume=self.resume, takes_key=True,
                 example={"amount": 1200, "currency": "usd", "payment_method": "pm_card_visa",
                          "payment_method_types": ["card"], "confirm": True},
             ),
@@ -427,7 +423,8 @@ class Routes:
         return (
             operation(
                 "POST", all_, wire.CreateRefund, view, self.create_refund, "Create a refund",
-                resume=self.resume_refund, example={"payment_intent": "pi_…", "amount": 500},
+                resume=self.resume_refund, takes_key=True,
+                example={"payment_intent": "pi_…", "amount": 500},
             ),
             operation("GET", all_, wire.ListRefunds, ListOf[view], self.list_refunds, "List refunds"),
             operation("GET", one, Nothing, view, self.retrieve_refund, "Retrieve a refund"),

@@ -12,6 +12,7 @@ from tillgate.customers.wire import BillingDetails, CardForm, Email, Shipping
 from tillgate.kernel import metadata
 from tillgate.kernel.errors import FieldRefused
 from tillgate.payments.model import Payment, Trace
+from tillgate.runtime.idempotency import Claim
 from tillgate.web.listing import ListRequest
 from tillgate.web.operation import Call
 from tillgate.web.reading import (
@@ -199,9 +200,10 @@ class ListRefunds(ListRequest, frozen=True, kw_only=True):
 
 
 def trace_of(call: Call) -> Trace:
-    """Return what facts are to know of the request; its key has been claimed."""
-    claimed = call.idempotency_key is not None and call.operation.resume is not None
-    return Trace(call.request_id, call.idempotency_key, claimed)
+    """Return what facts are to know of the request, and what it has of its key."""
+    is_keyed = call.idempotency_key is not None and call.operation.resume is not None
+    claim = Claim(call.asked, call.is_held) if is_keyed else None
+    return Trace(call.request_id, call.idempotency_key, claim)
 
 
 def presentation_of(method: str, options: dict[str, Any]) -> Presentation:

@@ -1,10 +1,12 @@
 """Idempotency: one effect and one answer per key, whatever the network does.
 
 Two ways. `OnceLane` is for operations of a single transaction: the effect and the stored answer
-commit together, a batch at a time. `Claims` is for operations that call a provider: the key is
-claimed (committed), the work attaches the object it made in its own first transaction, and the
-answer is stored at the end. A claim whose process died is taken over: without an object nothing
-was committed and the work runs afresh; with one, its present state is the answer.
+commit together, a batch at a time. Operations that call a provider have several transactions: the
+first takes the key together with the object it makes, and the answer is stored at the end (`attach`,
+`KeyedLane`). Where what they decide rests on more than that transaction locks, the key is claimed
+before, by a transaction of its own (`Claims`), and the first one attaches the object to the claim.
+A claim whose process died is taken over: without an object nothing was committed and the work runs
+afresh; with one, its present state is the answer.
 
 Answers are kept at least 24 hours. Refusals that a repetition may not meet again (conflict, rate,
 unavailability) are not stored.
@@ -65,6 +67,10 @@ class ClaimLost(Refusal):
     code = "idempotency_key_in_use"
 
 
+class KeyTaken(Exception):
+    """A key that was believed to be new is not: look again at what its earlier use says."""
+
+
 class Asked(msgspec.Struct, frozen=True):
     """Who asks for what: the key, the digest of the decoded request, and the request's id.
 
@@ -94,6 +100,13 @@ class Claimed(msgspec.Struct, frozen=True):
     object_id: str | None
 
 
+class Claim(msgspec.Struct, frozen=True):
+    """What a request has of its key: it holds it, or takes it with the first thing it commits."""
+
+    asked: Asked
+    is_held: bool
+
+
 class Claims:
     """Keys of requests that take several transactions and a provider's time."""
 
@@ -109,7 +122,10 @@ class Claims:
         )
 
     async def claim(self, asked: Asked) -> Stored | Claimed:
-        """Return the stored answer, or take the key; refuse a mismatch or a key in use."""
+        """Return the stored answer, or take the key; refuse a mismatch or a key in use.
+
+        A key that this very request has taken already is its own.
+        """
         return await self._claims.submit(asked)
 
     async def finish(self, asked: Asked, answer: Stored) -> None:
@@ -193,6 +209,8 @@ class Claims:
         earlier = earlier_answer(item, row)
         if row is None or not isinstance(earlier, KeyInUse):
             return earlier or KeyInUse(item.key or "")
+        if row.request_id == item.request_id:
+            return Claimed(None)
         if row.locked_at >= now - self._abandoned_after:
             return earlier
         taken = await tx.maybe(
@@ -230,26 +248,57 @@ class Row(msgspec.Struct, frozen=True):
     locked_at: datetime
 
 
-def attach(tx: Tx, rows: Sequence[tuple[int, str, str]]) -> None:
-    """Write down, in the transaction that commits it, what a claimed request works on.
+def attach(notes: Notebook, rows: Sequence[tuple[Claim | None, str]], at: datetime) -> None:
+    """Write down, in the transaction that commits it, what each request works on (an object's id).
 
-    Rows are (merchant_id, key, object_id). Raises where the claim has been taken over: then the
-    transaction must not commit.
+    A key that is not held yet is taken with it; where it is not free, the transaction fails with
+    `KeyTaken`. One that is held must still be: where somebody else has taken over, it fails with
+    `ClaimLost`. Like all that writes keys it is among the last that its transaction writes, and goes
+    in order of keys, so that two processes wait for each other in one direction only.
     """
-    if not rows:
+    claims = [(claim, object_id) for claim, object_id in rows if claim is not None]
+    claims.sort(key=lambda row: _order(row[0].asked))
+    _insert_taken(
+        notes, [(one.asked, object_id) for one, object_id in claims if not one.is_held], at
+    )
+    _update_held(notes, [(one.asked, object_id) for one, object_id in claims if one.is_held])
+
+
+def _insert_taken(notes: Notebook, taken: Sequence[tuple[Asked, str]], at: datetime) -> None:
+    """Take keys that have to be free, with the objects that are made under them."""
+    if not taken:
         return
-    ordered = sorted(rows)
-    tx.later(
+    notes.later(
+        """
+        INSERT INTO runtime.idempotency (merchant_id, key, request_hash, request_id, operation, expand,
+            object_id, created_at, locked_at)
+        SELECT u.*, $2, $2 FROM unnest($1::runtime.claim_row_2[]) u
+        ON CONFLICT DO NOTHING
+        """,
+        [_claim_row(asked, object_id) for asked, object_id in taken],
+        at,
+        rows=len(taken),
+        otherwise=KeyTaken(),
+    )
+
+
+def _update_held(notes: Notebook, held: Sequence[tuple[Asked, str]]) -> None:
+    """Attach objects to keys that are held."""
+    if not held:
+        return
+    notes.later(
         """
         UPDATE runtime.idempotency i SET object_id = u.object_id
-        FROM unnest($1::bigint[], $2::text[], $3::text[]) u(merchant_id, key, object_id)
-        WHERE i.merchant_id = u.merchant_id AND i.key = u.key AND i.status IS NULL
-            AND (i.object_id IS NULL OR i.object_id = u.object_id)
+        FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[])
+            u(merchant_id, key, request_id, object_id)
+        WHERE i.merchant_id = u.merchant_id AND i.key = u.key AND i.request_id = u.request_id
+            AND i.status IS NULL AND (i.object_id IS NULL OR i.object_id = u.object_id)
         """,
-        [row[0] for row in ordered],
-        [row[1] for row in ordered],
-        [row[2] for row in ordered],
-        rows=len(ordered),
+        [asked.merchant_id for asked, _ in held],
+        [asked.key for asked, _ in held],
+        [asked.request_id for asked, _ in held],
+        [object_id for _, object_id in held],
+        rows=len(held),
         otherwise=ClaimLost(),
     )
 
@@ -289,6 +338,21 @@ async def select_rows(tx: Tx, asked: Sequence[Asked]) -> dict[tuple[int, str], R
     }
 
 
+async def select_known(tx: Tx, asked: Sequence[Asked]) -> set[tuple[int, str]]:
+    """Return those of these keys that have been used."""
+    if not asked:
+        return set()
+    rows = await tx.all(
+        """
+        SELECT i.merchant_id, i.key FROM unnest($1::bigint[], $2::text[]) k(merchant_id, key)
+        JOIN runtime.idempotency i ON i.merchant_id = k.merchant_id AND i.key = k.key
+        """,
+        [item.merchant_id for item in asked],
+        [item.key for item in asked],
+    )
+    return {(row["merchant_id"], row["key"]) for row in rows}
+
+
 async def insert_started(
     tx: Tx, asked: Sequence[Asked], at: datetime
 ) -> set[tuple[int, str | None]]:
@@ -297,19 +361,13 @@ async def insert_started(
     rows = await tx.all(
         """
         INSERT INTO runtime.idempotency (merchant_id, key, request_hash, request_id, operation, expand,
-            created_at, locked_at)
-        SELECT u.*, $2, $2 FROM unnest($1::runtime.claim_row[]) u
+            object_id, created_at, locked_at)
+        SELECT u.*, $2, $2 FROM unnest($1::runtime.claim_row_2[]) u
         ON CONFLICT DO NOTHING RETURNING merchant_id, key
         """,
-        [
-            (
-                item.merchant_id, item.key, item.request_hash, item.request_id, item.operation,
-                _encode(item.expand).decode() if item.expand else None,
-            )
-            for item in ordered
-        ],
+        [_claim_row(item, None) for item in ordered],
         at,
-    )  # fmt: skip
+    )
     return {(row["merchant_id"], row["key"]) for row in rows}
 
 
@@ -322,8 +380,7 @@ def insert_finished(
 ) -> None:
     """Store answers under keys that are free; where one is not, fail with `otherwise`, if given.
 
-    It is among the last that its transaction writes and goes in order of keys, so that two
-    processes that store the same keys wait for each other in one direction only.
+    It is among the last that its transaction writes and goes in order of keys, as in `attach`.
     """
     if not finished:
         return
@@ -340,6 +397,13 @@ def insert_finished(
         rows=None if otherwise is None else len(ordered),
         otherwise=otherwise or "",
     )
+
+
+def _claim_row(asked: Asked, object_id: str | None) -> tuple[object, ...]:
+    return (
+        asked.merchant_id, asked.key, asked.request_hash, asked.request_id, asked.operation,
+        _encode(asked.expand).decode() if asked.expand else None, object_id,
+    )  # fmt: skip
 
 
 def _answer_row(asked: Asked, answer: Stored) -> tuple[object, ...]:

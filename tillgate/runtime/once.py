@@ -16,12 +16,15 @@ from tillgate.runtime.idempotency import (
     TRANSIENT,
     Asked,
     KeyInUse,
+    KeyTaken,
     Stored,
     earlier_answer,
     insert_finished,
     key_of,
+    select_known,
     select_rows,
 )
+from tillgate.runtime.keyed import Doubts
 from tillgate.runtime.lane import Lane
 from tillgate.runtime.secrets import Vault
 from tillgate.runtime.writes import Notebook
@@ -31,12 +34,6 @@ Result = TypeVar("Result")
 
 #: What a sealed answer begins with; JSON never does.
 _SEALED: Final = b"\x01"
-#: For how many batches keys are looked for before anything is decided, after one was not new.
-_WARY_BATCHES: Final = 100
-
-
-class KeyTaken(Exception):
-    """Another process stored an answer under the key while we worked: look again."""
 
 
 class OnceItem(msgspec.Struct, Generic[Payload, Result], frozen=True):
@@ -92,7 +89,7 @@ class OnceLane(Generic[Payload, Result]):
     ) -> Sequence[Stored | Refusal]:
         batch = await _look(tx, items)
         if self._ahead is not None and len(batch.fresh) < len(items):
-            self._ahead.beware()
+            self._ahead.doubts.beware()
         if batch.fresh:
             results = await self._decide(tx, batch.payloads)
             batch.answer(results)
@@ -168,8 +165,7 @@ class _OnceAhead(Generic[Payload, Result]):
     """Requests decided ahead, with the answers to be kept.
 
     Keys are believed to be new, which keeping the answers proves or denies, so the earlier answers
-    need not be looked for. Once a key was not new, they are, for a while: whoever repeats one
-    request is likely to repeat others, and a denied draft is work done twice.
+    need not be looked for, unless there are doubts.
     """
 
     def __init__(
@@ -181,11 +177,7 @@ class _OnceAhead(Generic[Payload, Result]):
         self._db = db
         self._ahead = ahead
         self._finished = finished
-        self._wary_batches = 0
-
-    def beware(self) -> None:
-        """A key was not new."""
-        self._wary_batches = _WARY_BATCHES
+        self.doubts = Doubts()
 
     def forget(self) -> None:
         self._ahead.forget()
@@ -194,10 +186,8 @@ class _OnceAhead(Generic[Payload, Result]):
         self, tx: Tx, items: Sequence[OnceItem[Payload, Result]]
     ) -> _OnceDraft[Result] | None:
         """Decide as if all keys were new; None where one is known not to be."""
-        if self._wary_batches:
-            self._wary_batches -= 1
-            if await self._any_known(items):
-                return None
+        if self.doubts.remain() and await self._any_known(items):
+            return None
         draft = await self._ahead.draft(tx, [item.payload for item in items])
         if draft is None:
             return None
@@ -215,9 +205,9 @@ class _OnceAhead(Generic[Payload, Result]):
         if not asked:
             return False
         async with self._db.transaction(readonly=True) as tx:
-            known = await select_rows(tx, asked)
+            known = await select_known(tx, asked)
         if known:
-            self.beware()
+            self.doubts.beware()
         return bool(known)
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from tillgate.kernel.errors import Refusal
-from tillgate.payments.flows import Payments
+from tillgate.payments.flows import Payments, claim_of
 from tillgate.payments.model import Charge, Payment, Trace
 from tillgate.runtime import idempotency
 from tillgate.runtime.db import Tx
-from tillgate.runtime.lane import Lane
+from tillgate.runtime.keyed import KeyedLane
 from tillgate.topups import commands
 from tillgate.topups.commands import TopUpOpening
 from tillgate.topups.model import NewTopUp, TopUp, TopUpView
@@ -20,7 +20,7 @@ class TopUps:
 
     def __init__(self, payments: Payments) -> None:
         self._payments = payments
-        self._openings = Lane(payments.db, self._open_batch)
+        self._openings = KeyedLane(payments.db, self._open_batch, claim_of)
 
     async def create(self, order: NewTopUp, trace: Trace) -> TopUpView:
         """Open a top-up; charge it at once where the order carries a confirmation.
@@ -38,15 +38,15 @@ class TopUps:
     async def _open_batch(
         self, tx: Tx, items: Any
     ) -> list[tuple[TopUp, Payment | Charge] | Refusal]:
-        opened = await commands.open_top_ups(
-            tx, items, at=self._payments.clock.now(), look_ups=self._payments.look_ups
-        )
+        at = self._payments.clock.now()
+        opened = await commands.open_top_ups(tx, items, at=at, look_ups=self._payments.look_ups)
         idempotency.attach(
             tx,
             [
-                (item.order.merchant_id, item.trace.idempotency_key, item.order.id)
+                (item.trace.claim, item.order.id)
                 for item, result in zip(items, opened, strict=True)
-                if item.trace.claimed and not isinstance(result, Refusal)
+                if not isinstance(result, Refusal)
             ],
+            at,
         )
         return opened

@@ -116,7 +116,7 @@ class Routes:
                 "POST", "/v1/top_ups", wire.CreateTopUp, shown, self.create, "Create a top-up",
                 description="Opens a payment that pays straight into the wallet and charges it. For"
                 " alipay and wechat_pay next_action says what to show the customer.",
-                resume=self.resume,
+                resume=self.resume, takes_key=True,
                 example={"wallet": "wal_…", "amount": 10000, "currency": "cny",
                          "payment_method": "wechat_pay"},
             ),

@@ -10,15 +10,16 @@ import hashlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
+from functools import partial
 from typing import Annotated, Any, Final
 
 import msgspec
 
-from tillgate.kernel.errors import FieldRefused, Refusal
+from tillgate.kernel.errors import FieldRefused, Kind, Refusal
 from tillgate.kernel.ids import new_id
 from tillgate.runtime import logs
 from tillgate.runtime.db import CommitUnknown
-from tillgate.runtime.idempotency import TRANSIENT, Claimed, Claims, Stored
+from tillgate.runtime.idempotency import TRANSIENT, Claimed, Claims, KeyTaken, Stored
 from tillgate.web.answering import send_whole
 from tillgate.web.auth import KeyMayNot, KeyRing, OtherAccount
 from tillgate.web.expansion import Expander
@@ -38,9 +39,13 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 #: Hear about every answer: operation (None: not found), status, seconds.
 Observe = Callable[[Operation | None, int, float], None]
+#: What is to be done for a request.
+Work = Callable[[], Awaitable[Handled]]
 
 #: How often it is tried to give a key back; a session may have been lost only a moment ago.
 _RELEASES: Final = 3
+#: Refusals to say anything about a key.
+_BUSY: Final = frozenset({Kind.UNAVAILABLE, Kind.RATE_LIMITED})
 API_VERSION: Final = "2026-10-28.endive"
 _Paths = Annotated[list[str], msgspec.Meta(max_length=20)]
 _log = logging.getLogger("tillgate.api")
@@ -110,8 +115,7 @@ class Api:
         handled = await self._handled(call, body)
         if isinstance(handled, Answer):
             return await self._expanded(call, handled)
-        rendered = _encode(handled)
-        return Answer(200, await self.expand(call, rendered) if call.expand else rendered)
+        return await self._shown(call, handled)
 
     async def _read(
         self, call: Call, scope: Scope, headers: dict[bytes, bytes], receive: Receive
@@ -134,51 +138,71 @@ class Api:
         return body
 
     async def _handled(self, call: Call, body: msgspec.Struct) -> Handled:
-        """Run the handler; under a key, where it needs several transactions, by claiming it."""
+        """Run the handler; under a key, where it needs several transactions, one of which takes it."""
         row = call.operation
         if row.resume is None or call.idempotency_key is None:
             return await row.handler(call, body)
-        asked = call.asked
+        work: Work = partial(row.handler, call, body)
+        if row.takes_key:
+            try:
+                answer = await self._shown(call, await work())
+            except KeyTaken:
+                pass  # what its earlier use was is found out by claiming it
+            except Exception as failure:  # noqa: BLE001  it is raised again, if the key is ours
+                # Perhaps it failed only because it had been done: the key's earlier use comes first.
+                work = partial(_fail, failure)
+            else:
+                return await self._kept(call, answer)
         held = await self._claim(call)
         if isinstance(held, Stored):
             return answer_of(held)
+        call.is_held = True
+        if held.object_id is not None:
+            work = partial(row.resume, call, held.object_id)
         try:
-            answer = await self._worked(call, body, held)
-            await self.claims.finish(asked, Stored(answer.status, answer.body))
+            answer = await self._worked(call, work)
         except Exception:
-            # Something may have come of it all the same: whoever asks again finds the truth.
             await self._let_go(call)
             raise
-        call.expand = []
-        return answer
+        return await self._kept(call, answer)
 
     async def _claim(self, call: Call) -> Stored | Claimed:
         try:
             return await self.claims.claim(call.asked)
-        except CommitUnknown:
-            await self._let_go(call)  # it may be ours, and nobody works on it
+        except Refusal as refusal:
+            is_unknown = call.operation.takes_key and refusal.kind in _BUSY
+            if is_unknown or isinstance(refusal, CommitUnknown):
+                await self._let_go(call)  # it may be ours, and nobody works on it
             raise
 
-    async def _worked(self, call: Call, body: msgspec.Struct, held: Claimed) -> Answer:
+    async def _worked(self, call: Call, work: Work) -> Answer:
         """Return the answer to be stored under a claimed key; raise where there is none.
 
         A failure of ours is never such an answer: a card may have been charged before it.
         """
-        row = call.operation
-        assert row.resume is not None, "only such operations claim"
         try:
-            if held.object_id is not None:
-                handled = await row.resume(call, held.object_id)
-            else:
-                handled = await row.handler(call, body)
-            if isinstance(handled, Answer):
-                return handled
-            rendered = _encode(handled)
-            return Answer(200, await self.expand(call, rendered) if call.expand else rendered)
+            return await self._shown(call, await work())
         except Refusal as refusal:
             if refusal.kind in TRANSIENT:
                 raise
             return _refused(refusal, call.request_id)
+
+    async def _shown(self, call: Call, handled: Handled) -> Answer:
+        if isinstance(handled, Answer):
+            return handled
+        rendered = _encode(handled)
+        return Answer(200, await self.expand(call, rendered) if call.expand else rendered)
+
+    async def _kept(self, call: Call, answer: Answer) -> Answer:
+        """Store the answer, under a key that is ours."""
+        try:
+            await self.claims.finish(call.asked, Stored(answer.status, answer.body))
+        except Exception:
+            # Something has come of it all the same: whoever asks again finds the truth.
+            await self._let_go(call)
+            raise
+        call.expand = []
+        return answer
 
     async def _let_go(self, call: Call) -> None:
         """Give a claimed key back."""
@@ -276,6 +300,11 @@ async def _receive_body(receive: Receive, headers: dict[bytes, bytes], limit: in
 def _refused(refusal: Refusal, request_id: str) -> Answer:
     status, body = render_refusal(refusal, request_id)
     return Answer(status, body, should_retry=True if status in {429, 503} else None)
+
+
+async def _fail(failure: Exception) -> Handled:
+    """Work that has failed already."""
+    raise failure
 
 
 async def _send(

@@ -65,12 +65,12 @@ class Call:
         "client_ip",
         "expand",
         "idempotency_key",
+        "is_held",
         "operation",
         "origin",
         "path",
         "request_hash",
         "request_id",
-        "resumed",
         "values",
     )
 
@@ -85,8 +85,8 @@ class Call:
         self.idempotency_key: str | None = None
         self.request_hash = b""
         self.expand: list[str] = []
-        #: The object an earlier request with this key had made before its process died.
-        self.resumed: str | None = None
+        #: The key has been claimed; else the first thing that is committed takes it.
+        self.is_held = False
 
     @property
     def merchant_id(self) -> int:
@@ -184,6 +184,9 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     publishable: bool = False
     #: Set for operations of several transactions: they claim their idempotency key.
     resume: Resume | None = None
+    #: Whether the first of them takes the key with what it makes (a `KeyedLane`), so that it is not
+    #: claimed before. Whatever is answered then tells of what was made; what is refused is raised.
+    takes_key: bool = False
     example: dict[str, Any] = {}
 
     @property
@@ -214,6 +217,7 @@ def operation(  # noqa: PLR0913  a row has columns
     description: str = "",
     publishable: bool = False,
     resume: Resume | None = None,
+    takes_key: bool = False,
     example: dict[str, Any] | None = None,
 ) -> Operation:
     """Make a row; the handler's body must be the row's request."""
@@ -227,6 +231,7 @@ def operation(  # noqa: PLR0913  a row has columns
         description=description,
         publishable=publishable,
         resume=resume,
+        takes_key=takes_key,
         example=example or {},
     )
 
