@@ -41,6 +41,9 @@ async def false_answers(db: asyncpg.Connection, again: dict[str, str | None]) ->
         JOIN payments.payments p ON p.merchant_id = t.merchant_id AND p.id = t.payment_id
         UNION ALL SELECT metadata->>'key', id, status <> 'failed' FROM payments.refunds
         UNION ALL SELECT metadata->>'key', id, true FROM wallets.transactions
+        UNION ALL SELECT metadata->>'key', id, true FROM payments.payments WHERE subject IS NULL
+        UNION ALL SELECT metadata->>'confirmed_by', id, status = 'succeeded' FROM payments.payments
+            WHERE subject IS NULL
         """
     )
     made = {row["key"]: row for row in rows if row["key"] in again}
@@ -206,4 +209,10 @@ async def _doubles(db: asyncpg.Connection) -> list[str]:
     for table in ("topups.top_ups", "payments.refunds", "wallets.transactions"):
         rows = await db.fetch(f"SELECT metadata->>'key' AS key FROM {table}")
         keys.update(row["key"] for row in rows if row["key"])
+    rows = await db.fetch(
+        "SELECT metadata->>'key' AS key FROM payments.payments WHERE subject IS NULL"
+        " UNION ALL SELECT 'confirmation of ' || payment_id FROM payments.attempts"
+        " WHERE status = 'paid'"
+    )
+    keys.update(row["key"] for row in rows)
     return [f"key {key} had {times} effects" for key, times in keys.items() if times > 1]

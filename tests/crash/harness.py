@@ -296,8 +296,10 @@ class Run:
             draw = chance.random()
             if draw < 0.15 and self.paid:
                 await self._refund(session, key, chance)
-            elif draw < 0.45:
+            elif draw < 0.4:
                 await self._spend(session, key, chance)
+            elif draw < 0.5:
+                await self._pay(session, key, chance)
             else:
                 await self._top_up(session, key, chance)
 
@@ -307,7 +309,7 @@ class Run:
         currency, method = _METHODS[chance.choice(list(_METHODS))]
         wallet = chance.choice(self.installation.wallets[currency])
         body = f"wallet={wallet}&amount={chance.randint(100, 5000)}&currency={currency}&{method}"
-        got = await self._post(session, "/v1/top_ups", body, key)
+        got = await self._post(session, "/v1/top_ups", f"{body}&metadata[key]={key}", key)
         if got is not None and "id" in got:
             self.promised.top_ups[got["id"]] = got["status"]
             self.done["top-ups"] += 1
@@ -315,12 +317,26 @@ class Run:
             if payment is not None:
                 self.paid.append(payment if isinstance(payment, str) else payment["id"])
 
+    async def _pay(self, session: aiohttp.ClientSession, key: str, chance: random.Random) -> None:
+        """Open a payment and confirm it, which claims its key before anything is decided."""
+        confirm = f"{key}-confirm"
+        body = f"amount={chance.randint(100, 5000)}&currency=usd&metadata[key]={key}"
+        body += f"&metadata[confirmed_by]={confirm}"
+        got = await self._post(session, "/v1/payment_intents", body, key)
+        if got is not None:
+            path = f"/v1/payment_intents/{got['id']}/confirm"
+            got = await self._post(session, path, "payment_method=pm_card_visa", confirm)
+        if got is not None:
+            self.done["payments"] += 1
+            self.paid.append(got["id"])
+
     async def _refund(
         self, session: aiohttp.ClientSession, key: str, chance: random.Random
     ) -> None:
         payment = chance.choice(self.paid)
         amount = f"&amount={chance.randint(1, 2000)}" if chance.random() < 0.8 else ""
-        got = await self._post(session, "/v1/refunds", f"payment_intent={payment}{amount}", key)
+        body = f"payment_intent={payment}{amount}&metadata[key]={key}"
+        got = await self._post(session, "/v1/refunds", body, key)
         if got is not None and "id" in got:
             self.promised.refunds[got["id"]] = got["status"]
             self.done["refunds"] += 1
@@ -328,7 +344,7 @@ class Run:
     async def _spend(self, session: aiohttp.ClientSession, key: str, chance: random.Random) -> None:
         wallet = chance.choice(self.installation.wallets["cny"])
         amount = chance.randint(1, 900)
-        body = f"amount={amount}&currency=cny"
+        body = f"amount={amount}&currency=cny&metadata[key]={key}"
         got = await self._post(session, f"/v1/wallets/{wallet}/spend", body, key)
         if got is not None and "id" in got:
             self.promised.spends[got["id"]] = amount
@@ -347,7 +363,7 @@ class Run:
             try:
                 async with session.post(
                     self.installation.url + path,
-                    data=f"{body}&metadata[key]={key}",
+                    data=body,
                     headers=headers,
                 ) as answer:
                     if answer.status >= 500:

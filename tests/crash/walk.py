@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 #: The walk, by process: what a commit writes, and what a provider is asked. Dying before and after.
 WALK = {
     "serve": (
-        "insert runtime.idempotency",
+        "claim a key",
         "insert payments.attempts",
         "call charge",
         "update payments.attempts",
