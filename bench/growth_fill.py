@@ -141,7 +141,7 @@ def _tables(size: Size) -> dict[str, str]:
         "payments.payments": _payments(size),
         "payments.attempts": _attempts(size),
         "runtime.facts": _facts(size),
-        "runtime.outbox": _outbox(size),
+        "runtime.unrelayed": _unrelayed(size),
         "ledger.lines": _lines(size),
         "topups.top_ups": _top_ups(size),
         "wallets.transactions": _transactions(size),
@@ -198,10 +198,11 @@ def _facts(size: Size) -> str:
         FROM generate_series(1, {size.payments}) n"""
 
 
-def _outbox(size: Size) -> str:
+def _unrelayed(size: Size) -> str:
     every = max(size.payments // _DUE, 1)
     return f"""
-        (merchant_id, id, at) SELECT {MERCHANT}, {_id("evt", "n")}, {_moment("n")}
+        (merchant_id, id, ids, names, at) SELECT {MERCHANT}, {_id("evt", "n")},
+            ARRAY[{_id("evt", "n")}], ARRAY['payment.succeeded'], {_moment("n")}
         FROM generate_series({every}, {size.payments}, {every}) n"""
 
 

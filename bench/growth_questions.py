@@ -238,11 +238,6 @@ async def due_deliveries(tx: Tx, _: Size, __: int) -> object:
     return await webhooks.queues_due(tx, at=_now())
 
 
-async def unrelayed_facts(tx: Tx, _: Size, __: int) -> object:
-    merchants = await outbox.merchants_waiting(tx)
-    return [await fact_log.select_unrelayed(tx, merchant, 100) for merchant in merchants]
-
-
 # The money path, committed -------------------------------------------------------------------
 
 
@@ -284,6 +279,14 @@ async def record_outcomes(tx: Tx, size: Size, _: int) -> object:
     found = await outcomes.record_outcomes(tx, heard, at=_now(), look_ups=_LOOK_UPS)
     assert all(getattr(one, "payment", None) for one in found), "an attempt was not found"
     return found
+
+
+async def unrelayed_facts(tx: Tx, _: Size, __: int) -> object:
+    """The relay takes what waits longest, and reads what it says."""
+    (merchant,) = await outbox.merchants_waiting(tx)
+    claimed = await outbox.claim(tx, merchant, _AT_ONCE)
+    assert claimed, "nothing waits any more"
+    return await fact_log.select_facts(tx, merchant, [fact.id for fact in claimed])
 
 
 def open_numbers(size: Size) -> list[int]:
@@ -356,6 +359,5 @@ READS: list[Question] = [
     due_payments,
     due_notices,
     due_deliveries,
-    unrelayed_facts,
 ]
-WRITES: list[Question] = [idempotency_keys, open_payments, record_outcomes]
+WRITES: list[Question] = [idempotency_keys, open_payments, record_outcomes, unrelayed_facts]

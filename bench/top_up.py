@@ -33,7 +33,7 @@ _DRAIN_SECONDS = 30.0
 _UNDER_WAY = """
     SELECT EXISTS (SELECT FROM payments.attempts WHERE look_up_at IS NOT NULL)
         OR EXISTS (SELECT FROM runtime.notices WHERE next_at IS NOT NULL)
-        OR EXISTS (SELECT FROM runtime.outbox)
+        OR EXISTS (SELECT FROM runtime.unrelayed)
     """
 _INCOMPLETE = """
     SELECT (SELECT count(*) FROM topups.top_ups)

@@ -287,9 +287,10 @@ def facts_page() -> str:
         FACTS_INTRO,
     ]
     rows: list[Row] = []
-    for name in sorted(subscriptions.TABLE):
+    for name in sorted({name for each in subscriptions.TABLE for name in each.names}):
         kind = subscriptions.CATALOGUE.get(name)
-        inside = [each.__name__.strip("_").replace("_", " ") for each in subscriptions.TABLE[name]]
+        hearers = [each.hear.__name__ for each in subscriptions.TABLE if name in each.names]
+        inside = [each.strip("_").replace("_", " ") for each in hearers]
         event = f"`{kind.type}`" if kind else "–"
         rows.append([f"`{name}`", event, ", ".join(inside)])
     parts.append(table(["fact", "event", "heard by"], rows))

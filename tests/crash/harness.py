@@ -59,7 +59,7 @@ _UNDER_WAY = """
             AND status <> 'mismatched')
         + (SELECT count(*) FROM payments.refunds WHERE look_up_at IS NOT NULL)
         + (SELECT count(*) FROM runtime.notices WHERE next_at IS NOT NULL)
-        + (SELECT count(*) FROM runtime.outbox)
+        + (SELECT count(*) FROM runtime.unrelayed)
     """
 SHORT = {
     "TILLGATE_PROVIDERS__TOTAL_TIMEOUT_SECONDS": "2",

@@ -21,7 +21,7 @@ WALK = {
         "update payments.refunds",
     ),
     "worker": (
-        "delete runtime.outbox",
+        "delete runtime.unrelayed",
         "insert wallets.transactions",
         "update payments.attempts",
         "call query",

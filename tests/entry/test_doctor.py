@@ -170,9 +170,8 @@ SABOTAGE = {
         {"breaks_are_resolved"},
     ),
     "the relay stands still": (
-        "INSERT INTO runtime.facts (merchant_id, id, name, object_id, sequence, data, at)"
-        f" VALUES (3, 'evt', 'x.made', 'x', 1, '', '{OLD}');"
-        f" INSERT INTO runtime.outbox VALUES (3, 'evt', '{OLD}')",
+        "INSERT INTO runtime.unrelayed VALUES"
+        f" (3, 'evt_1', '{{evt_1, evt_2}}', '{{x.made, x.done}}', '{OLD}')",
         {"outbox_moves"},
     ),
     "a fact is parked": (

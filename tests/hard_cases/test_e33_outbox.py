@@ -44,5 +44,6 @@ async def test_two_relays_share_the_facts_out(world: World) -> None:
         async with world.db.transaction() as other:
             theirs = await outbox.claim(other, MERCHANT, 100)
 
-    assert len(mine) == 2
+    assert len(mine) >= 2
+    assert theirs
     assert not {fact.id for fact in mine} & {fact.id for fact in theirs}

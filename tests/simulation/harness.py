@@ -38,7 +38,7 @@ _TABLES = (
     "payments.payments", "payments.attempts", "payments.refunds", "payments.breaks",
     "ledger.lines", "ledger.accounts", "ledger.books", "ledger.holds", "ledger.seals",
     "wallets.wallets", "wallets.transactions", "wallets.holds", "webhooks.deliveries",
-    "runtime.outbox", "runtime.facts", "runtime.notices", "runtime.parked_facts",
+    "runtime.unrelayed", "runtime.facts", "runtime.notices", "runtime.parked_facts",
 )  # fmt: skip
 
 
@@ -228,7 +228,7 @@ async def _is_at_rest(town: Town) -> bool:
             " + (SELECT count(*) FROM payments.refunds WHERE look_up_at IS NOT NULL)"
             " + (SELECT count(*) FROM runtime.notices WHERE next_at IS NOT NULL)"
             " + (SELECT count(*) FROM ledger.holds WHERE status = 'open' AND expires_at IS NOT NULL)"
-            " + (SELECT count(*) FROM runtime.outbox)"
+            " + (SELECT count(*) FROM runtime.unrelayed)"
             " + (SELECT count(*) FROM ledger.accounts WHERE code LIKE 'suspense:%' AND balance <> 0)"
         )
     pending = any(

@@ -127,7 +127,7 @@ class Process:
             moment = await tx.value(
                 "SELECT least((SELECT min(look_up_at) FROM payments.attempts),"
                 " (SELECT min(look_up_at) FROM payments.refunds),"
-                " (SELECT min(at) FROM runtime.outbox),"
+                " (SELECT min(at) FROM runtime.unrelayed),"
                 " (SELECT min(next_at) FROM runtime.notices))"
             )
         if moment is None:

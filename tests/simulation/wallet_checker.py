@@ -22,7 +22,7 @@ _TABLES = {
     "lines": "ledger.lines ORDER BY merchant_id, journal, line",
     "facts": "runtime.facts WHERE name LIKE 'wallet.%' ORDER BY object_id, sequence",
     "parked": "runtime.parked_facts",
-    "outbox": "runtime.outbox",
+    "outbox": "runtime.unrelayed",
 }
 #: How a hold that the ledger keeps is called by the wallet.
 _CALLED = {"open": "open", "posted": "captured", "voided": "released", "expired": "expired"}

@@ -242,8 +242,8 @@ MOVING: Final = (
     _check(
         "outbox_moves",
         "Facts are relayed within five minutes.",
-        "SELECT o.merchant_id, o.id, f.name, o.at FROM asked, runtime.outbox o\n"
-        "JOIN runtime.facts f ON f.merchant_id = o.merchant_id AND f.id = o.id\n"
+        "SELECT o.merchant_id, n.id, n.name, o.at FROM asked, runtime.unrelayed o\n"
+        "CROSS JOIN LATERAL unnest(o.ids, o.names) n(id, name)\n"
         "WHERE o.at < asked.at - interval '5 minutes'",
         concern="stuck",
     ),
@@ -340,8 +340,8 @@ SELECT
         AS unknown_open,
     (SELECT min(created_at) FROM payments.attempts
         WHERE look_up_at IS NOT NULL AND status = 'unknown') AS unknown_oldest,
-    (SELECT count(*) FROM runtime.outbox) AS outbox,
-    (SELECT min(at) FROM runtime.outbox) AS outbox_oldest,
+    (SELECT coalesce(sum(cardinality(ids)), 0)::bigint FROM runtime.unrelayed) AS outbox,
+    (SELECT min(at) FROM runtime.unrelayed) AS outbox_oldest,
     (SELECT count(*) FROM runtime.parked_facts) AS parked,
     (SELECT count(*) FROM runtime.notices WHERE next_at IS NOT NULL) AS inbox,
     (SELECT min(received_at) FROM runtime.notices WHERE next_at IS NOT NULL) AS inbox_oldest,

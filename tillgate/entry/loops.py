@@ -22,6 +22,9 @@ class Chore:
     every_seconds: float
     #: Go on at once while there is this much to do.
     again_from: int = 1
+    #: Where there was something to do, but less than that, go on this soon: more is likely to come,
+    #: and done together it costs less.
+    soon_seconds: float | None = None
 
 
 async def keep_doing(chore: Chore, stop: asyncio.Event) -> None:
@@ -42,6 +45,8 @@ async def keep_doing(chore: Chore, stop: asyncio.Event) -> None:
             await asyncio.sleep(0)
             continue
         wait = min(chore.every_seconds * 2 ** min(failures, 6), max(30.0, chore.every_seconds))
+        if done and chore.soon_seconds is not None:
+            wait = chore.soon_seconds
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), wait)
 

@@ -1,36 +1,54 @@
 """The relay: facts to their subscribers, in batches, each with its mark in one transaction.
 
 A fact counts as relayed when all its subscribers have heard it, together or not at all. Where a
-batch fails it is halved until the fact that fails stands alone; that one is parked with a note,
-tried again with back-off, and delays nobody.
+batch fails it is taken apart and halved until the fact that fails stands alone; that one is parked
+with a note, tried again with back-off, and delays nobody.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
 from tillgate.kernel.clock import Clock
-from tillgate.kernel.facts import Fact
+from tillgate.kernel.facts import Fact, Headline
 from tillgate.runtime import fact_log, outbox, telemetry
 from tillgate.runtime.db import CommitUnknown, Database, DatabaseUnavailable, Tx
 from tillgate.runtime.fact_log import ParkedFact
 
 _log = logging.getLogger(__name__)
 
-#: Hears facts in the order in which they happened; hearing one twice does nothing more.
-Subscriber = Callable[[Tx, Sequence[Fact], datetime], Awaitable[None]]
-#: Who hears what, by the fact's name.
-Table = Mapping[str, tuple[Subscriber, ...]]
 
-BATCH: Final = 256
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Somebody who hears which facts there are, and need not know what they say."""
+
+    names: Collection[str]
+    hear: Callable[[Tx, Sequence[Headline], datetime], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """Somebody who hears facts with all they say; only for them is that read."""
+
+    names: Collection[str]
+    hear: Callable[[Tx, Sequence[Fact], datetime], Awaitable[None]]
+
+
+#: Who hears what, by name, and who hears it first. Each hears facts in the order in which they
+#: happened; hearing one twice does nothing more.
+Table = Sequence[Told | Shown]
+
+BATCH: Final = 1024
 #: Batches of one merchant before the next merchant has its turn.
-BATCHES_A_TURN: Final = 8
+BATCHES_A_TURN: Final = 2
 FIRST_WAIT_SECONDS: Final = 5.0
 LONGEST_WAIT_SECONDS: Final = 3_600.0
 _PARKED_AT_ONCE: Final = 50
+_MOVED_AT_ONCE: Final = 1_000
 
 
 async def relay(db: Database, clock: Clock, table: Table) -> int:
@@ -44,6 +62,17 @@ async def relay(db: Database, clock: Clock, table: Table) -> int:
     for one in parked:
         heard += await _hear_parked(db, clock, table, one)
     return heard
+
+
+async def move_over(db: Database) -> int:
+    """Take over what the code before still publishes, until none of it runs any more."""
+    async with db.transaction(readonly=True) as tx:
+        merchants = await outbox.merchants_of_before(tx)
+    moved = 0
+    for merchant_id in merchants:
+        async with db.transaction() as tx:
+            moved += await outbox.move_over(tx, merchant_id, _MOVED_AT_ONCE)
+    return moved
 
 
 async def _relay_merchant(db: Database, clock: Clock, table: Table, merchant_id: int) -> int:
@@ -64,15 +93,15 @@ async def _relay_merchant(db: Database, clock: Clock, table: Table, merchant_id:
 
 async def _hear_next(db: Database, clock: Clock, table: Table, merchant_id: int) -> int:
     async with db.transaction() as tx:
-        facts = await outbox.claim(tx, merchant_id, BATCH)
-        await _tell(tx, facts, table, clock.now())
-    telemetry.FACTS.inc(len(facts))
-    return len(facts)
+        claimed = await outbox.claim(tx, merchant_id, BATCH)
+        await _tell(tx, merchant_id, claimed, table, clock.now())
+    telemetry.FACTS.inc(len(claimed))
+    return len(claimed)
 
 
 async def _relay_in_halves(db: Database, clock: Clock, table: Table, merchant_id: int) -> int:
-    async with db.transaction(readonly=True) as tx:
-        fact_ids = await fact_log.select_unrelayed(tx, merchant_id, BATCH)
+    async with db.transaction() as tx:
+        fact_ids = await outbox.take_apart(tx, merchant_id, BATCH)
     return await _hear(db, clock, table, merchant_id, fact_ids)
 
 
@@ -96,20 +125,27 @@ async def _hear_these(
     db: Database, clock: Clock, table: Table, merchant_id: int, fact_ids: Sequence[str]
 ) -> int:
     async with db.transaction() as tx:
-        facts = await fact_log.claim_facts(tx, merchant_id, fact_ids)
-        await _tell(tx, facts, table, clock.now())
-    telemetry.FACTS.inc(len(facts))
-    return len(facts)
+        claimed = await outbox.claim_these(tx, merchant_id, fact_ids)
+        await _tell(tx, merchant_id, claimed, table, clock.now())
+    telemetry.FACTS.inc(len(claimed))
+    return len(claimed)
 
 
-async def _tell(tx: Tx, facts: Sequence[Fact], table: Table, at: datetime) -> None:
+async def _tell(
+    tx: Tx, merchant_id: int, happened: Sequence[Headline], table: Table, at: datetime
+) -> None:
     """Tell each subscriber all it listens to, in the order of the table."""
-    by_subscriber: dict[Subscriber, list[Fact]] = {}
-    for fact in facts:
-        for subscriber in table.get(fact.name, ()):
-            by_subscriber.setdefault(subscriber, []).append(fact)
-    for subscriber, heard in by_subscriber.items():
-        await subscriber(tx, heard, at)
+    shown = {name for one in table if isinstance(one, Shown) for name in one.names}
+    wanted = [headline.id for headline in happened if headline.name in shown]
+    facts = await fact_log.select_facts(tx, merchant_id, wanted) if wanted else {}
+    for one in table:
+        heard = [headline for headline in happened if headline.name in one.names]
+        if not heard:
+            continue
+        if isinstance(one, Shown):
+            await one.hear(tx, [facts[headline.id] for headline in heard], at)
+        else:
+            await one.hear(tx, heard, at)
 
 
 async def _park(
@@ -133,7 +169,8 @@ async def _hear_parked(db: Database, clock: Clock, table: Table, parked: ParkedF
             if not await fact_log.claim_parked(tx, parked.merchant_id, parked.fact_id):
                 return 0
             facts = await fact_log.select_facts(tx, parked.merchant_id, [parked.fact_id])
-            await _tell(tx, list(facts.values()), table, clock.now())
+            again = [Headline(fact.merchant_id, fact.id, fact.name) for fact in facts.values()]
+            await _tell(tx, parked.merchant_id, again, table, clock.now())
             await fact_log.unpark(tx, parked.merchant_id, parked.fact_id)
     except (DatabaseUnavailable, CommitUnknown):
         raise

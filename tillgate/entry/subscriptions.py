@@ -14,8 +14,8 @@ import msgspec
 
 from tillgate.customers import wire as customer_wire
 from tillgate.customers.model import Customer, PaymentMethod
-from tillgate.entry.relay import Subscriber, Table
-from tillgate.kernel.facts import Fact
+from tillgate.entry.relay import Shown, Table, Told
+from tillgate.kernel.facts import Fact, Headline
 from tillgate.payments import shown as payment_shown
 from tillgate.payments.model import Charge, Payment, RefundView
 from tillgate.runtime import telemetry
@@ -152,34 +152,15 @@ async def _count_refunds(tx: Tx, facts: Sequence[Fact], at: datetime) -> None:  
         telemetry.REFUNDS.labels(refund.status).inc()
 
 
-async def _owe_events(tx: Tx, facts: Sequence[Fact], at: datetime) -> None:
+async def _owe_events(tx: Tx, facts: Sequence[Headline], at: datetime) -> None:
     """Merchants' endpoints are owed what they listen to."""
     await webhooks.enqueue(tx, facts, CATALOGUE, at=at)
 
 
-_HEARD_INSIDE: dict[str, tuple[Subscriber, ...]] = {
-    "payment.succeeded": (_follow_payments,),
-    "payment.canceled": (_follow_payments,),
-}
-#: These lock the merchant's books, for which every posting waits: as late as can be.
-_HEARD_LAST: dict[str, tuple[Subscriber, ...]] = {
-    "payment.succeeded": (_record_movements,),
-    "refund.created": (_record_movements,),
-    "refund.updated": (_count_refunds,),
-    "refund.failed": (_record_movements,),
-}
-
-#: By the fact's name, in the order in which they hear it.
-TABLE: Table = {
-    name: (
-        *_HEARD_INSIDE.get(name, ()),
-        *((_owe_events,) if name in CATALOGUE else ()),
-        *_HEARD_LAST.get(name, ()),
-    )
-    for name in {*_HEARD_INSIDE, *CATALOGUE, *_HEARD_LAST}
-}
-
-
-def table() -> Table:
-    """Return who hears what."""
-    return TABLE
+TABLE: Table = (
+    Shown(topups.FOLLOWS, _follow_payments),
+    Told(CATALOGUE, _owe_events),
+    Shown({"refund.updated"}, _count_refunds),
+    # Locks the merchant's books, for which every posting waits: as late as can be.
+    Shown({"payment.succeeded", "refund.created", "refund.failed"}, _record_movements),
+)

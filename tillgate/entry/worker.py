@@ -27,7 +27,7 @@ from tillgate.entry.health import Health, nothing_here
 from tillgate.entry.listening import beside, bound
 from tillgate.entry.loops import Chore, run_all
 from tillgate.entry.parts import api_parts
-from tillgate.entry.relay import relay
+from tillgate.entry.relay import BATCH, move_over, relay
 from tillgate.ledger import flows as ledger
 from tillgate.payments import jobs
 from tillgate.runtime import heartbeats, idempotency, logs, notices
@@ -111,7 +111,8 @@ def chores(core: Core, dispatcher: Dispatcher) -> list[Chore]:
             return await notices.prune(tx, core.clock.now() - kept)
 
     return [
-        Chore("relay", relay_facts, poll),
+        Chore("relay", relay_facts, poll, BATCH, soon_seconds=poll * 0.4),
+        Chore("facts of before", lambda: move_over(core.db), poll * 4),
         Chore("notices", lambda: jobs.apply_stored_notices(core.payments), poll * 4, 100),
         Chore("look-ups", lambda: jobs.look_up_due(core.payments), poll * 2, 100),
         Chore("refunds", lambda: jobs.look_up_due_refunds(core.payments), poll * 2, 100),

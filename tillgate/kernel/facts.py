@@ -27,3 +27,11 @@ class Fact(NamedTuple):
     request_id: str | None = None
     idempotency_key: str | None = None
     previous: bytes | None = None
+
+
+class Headline(NamedTuple):
+    """Which fact it is: enough for those that need not know what it says."""
+
+    merchant_id: int
+    id: str
+    name: str

@@ -9,7 +9,6 @@ from datetime import datetime
 from tillgate.kernel.facts import Fact
 from tillgate.kernel.paging import Page, Rows
 from tillgate.runtime.db import Tx
-from tillgate.runtime.outbox import read_fact
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,14 +22,24 @@ class ParkedFact:
     note: str
 
 
+#: As a `Fact` has them.
+_FACT = (
+    "SELECT merchant_id, id, name, object_id, sequence, data, at, request_id, idempotency_key,"
+    " previous FROM runtime.facts"
+)
+_EACH_ID = "SELECT f.* FROM unnest($2::text[]) k(key) CROSS JOIN LATERAL ("
+_ITS_FACT = " WHERE merchant_id = $1 AND id BETWEEN key AND key ORDER BY id LIMIT 1) f"
+_BY_ID = _EACH_ID + _FACT + _ITS_FACT
+
+
 async def select_facts(tx: Tx, merchant_id: int, fact_ids: Sequence[str]) -> dict[str, Fact]:
-    """Read facts of one merchant by id."""
-    rows = await tx.all(
-        "SELECT * FROM runtime.facts WHERE merchant_id = $1 AND id = ANY($2::text[])",
-        merchant_id,
-        list(fact_ids),
-    )
-    return {row["id"]: read_fact(row) for row in rows}
+    """Read facts of one merchant by id.
+
+    BETWEEN and ORDER BY leave no index to choose but the key's: the plan may be made while there is
+    no fact yet, and then any index that begins with the merchant looks as good.
+    """
+    rows = await tx.all(_BY_ID, merchant_id, list(fact_ids))
+    return {row["id"]: Fact(*row) for row in rows}
 
 
 async def merchant_of(tx: Tx, fact_id: str) -> int | None:
@@ -65,16 +74,13 @@ async def select_page(
     else:
         sql = _NAMED_BEFORE if forwards else _NAMED_AFTER
     rows = await tx.all(sql, *values)
-    data = [read_fact(row) for row in rows[: page.limit]]
+    data = [Fact(*row) for row in rows[: page.limit]]
     if forwards:
         data.reverse()
     return Rows(data, len(rows) > page.limit)
 
 
-_ALL = (
-    "SELECT * FROM runtime.facts WHERE merchant_id = $1 AND id > $2 AND id < $3"
-    " AND at >= $4 AND at < $5"
-)
+_ALL = _FACT + " WHERE merchant_id = $1 AND id > $2 AND id < $3 AND at >= $4 AND at < $5"
 _AMONG_ALL = _ALL + " AND name = ANY($7::text[])"
 _AMONG_ALL_AFTER = _AMONG_ALL + " ORDER BY id DESC LIMIT $6"
 _AMONG_ALL_BEFORE = _AMONG_ALL + " ORDER BY id LIMIT $6"
@@ -85,38 +91,6 @@ _EACH_NAME = "SELECT f.* FROM (SELECT DISTINCT unnest($7::text[]) AS name) n CRO
 _NAMED = _EACH_NAME + _ALL + " AND name = n.name ORDER BY name"
 _NAMED_AFTER = _NAMED + " DESC, id DESC LIMIT $6) f ORDER BY f.id DESC LIMIT $6"
 _NAMED_BEFORE = _NAMED + ", id LIMIT $6) f ORDER BY f.id LIMIT $6"
-
-
-async def claim_facts(tx: Tx, merchant_id: int, fact_ids: Sequence[str]) -> list[Fact]:
-    """Take those of these facts that are not relayed yet and that nobody else is taking."""
-    rows = await tx.all(
-        """
-        WITH due AS MATERIALIZED (
-            SELECT merchant_id, id, ctid AS place FROM runtime.outbox
-            WHERE merchant_id = $1 AND id = ANY ($2::text[])
-            ORDER BY id FOR UPDATE SKIP LOCKED
-        ), taken AS (
-            DELETE FROM runtime.outbox o
-            WHERE o.merchant_id = $1 AND o.ctid = ANY (ARRAY(SELECT place FROM due))
-        )
-        SELECT f.* FROM due JOIN runtime.facts f
-            ON f.merchant_id = due.merchant_id AND f.id = due.id
-        ORDER BY f.id
-        """,
-        merchant_id,
-        list(fact_ids),
-    )
-    return [read_fact(row) for row in rows]
-
-
-async def select_unrelayed(tx: Tx, merchant_id: int, limit: int) -> list[str]:
-    """Return ids of facts to be relayed, oldest first."""
-    rows = await tx.all(
-        "SELECT id FROM runtime.outbox WHERE merchant_id = $1 ORDER BY id LIMIT $2",
-        merchant_id,
-        limit,
-    )
-    return [row["id"] for row in rows]
 
 
 async def park(tx: Tx, parked: ParkedFact, *, at: datetime) -> None:

@@ -8,6 +8,7 @@ which the batch's locks are held and nothing else is done; joined as the parts o
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import cache
 from typing import Final, LiteralString, NamedTuple, cast
 
@@ -48,6 +49,19 @@ class Notebook:
         Where `rows` is given it must touch as many; if not, the transaction fails with `otherwise`.
         """
         self._writes.append(Write(sql, args, rows, otherwise))
+
+    def rows_later(self, rows: Sequence[object], *texts: LiteralString) -> None:
+        """Put off INSERTs that are given the same rows, and nothing else.
+
+        Where the same ones wait already, these rows go with theirs, in one statement.
+        """
+        given = list(rows)
+        for place, write in enumerate(self._writes):
+            if write.sql == texts[0]:
+                given[:0] = cast("list[object]", write.args[0])
+                del self._writes[place : place + len(texts)]
+                break
+        self._writes += [Write(sql, (given,), None, "") for sql in texts]
 
     @property
     def is_one_statement(self) -> bool:

@@ -296,8 +296,8 @@ def _publish(desk: Desk, movement: _Movement, item: RecordMovement) -> None:
             wallet,
             derived_id(wallet.id, posted.cause, posted.at),
             type_of(posted.cause, principal + bonus),
+            balance_after=movement.balance,
         ),
-        balance_after=movement.balance,
         source=item.source,
         description=item.description,
     )

@@ -173,11 +173,19 @@ class Desk:
         return view
 
     def transaction_of(
-        self, posted: Posted, wallet: Wallet, transaction_id: str, type_: str
+        self,
+        posted: Posted,
+        wallet: Wallet,
+        transaction_id: str,
+        type_: str,
+        *,
+        balance_after: int | None = None,
     ) -> Transaction:
-        """Read off the posted lines what they did to a wallet."""
+        """Read off the posted lines what they did to a wallet; it is left with what it has now,
+        unless that is known better."""
         principal, bonus = moved_by(posted, wallet)
-        balances = self.view(wallet)
+        if balance_after is None:
+            balance_after = self.view(wallet).balance
         return Transaction(
             merchant_id=wallet.merchant_id,
             id=transaction_id,
@@ -187,7 +195,7 @@ class Desk:
             amount=principal + bonus,
             principal_amount=principal,
             bonus_amount=bonus,
-            balance_after=balances.balance,
+            balance_after=balance_after,
             currency=wallet.currency.code,
             cause=posted.cause,
             source=None,

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
-from tillgate.kernel.facts import Fact
+from tillgate.kernel.facts import Headline
 from tillgate.kernel.ids import new_id
 from tillgate.kernel.paging import Page
 from tillgate.runtime import fact_log
@@ -132,19 +132,19 @@ async def roll_secret(
     return rolled, secret
 
 
-async def enqueue(tx: Tx, facts: Sequence[Fact], catalogue: Catalogue, *, at: datetime) -> None:
+async def enqueue(tx: Tx, facts: Sequence[Headline], catalogue: Catalogue, *, at: datetime) -> None:
     """Owe these facts to every enabled endpoint that listens to them; twice is the same as once."""
-    known = [(fact, catalogue[fact.name].type) for fact in facts if fact.name in catalogue]
-    if not known:
-        return
     listening: dict[int, list[Endpoint]] = {}
-    for endpoint in await store.select_enabled(tx, {fact.merchant_id for fact, _ in known}):
+    for endpoint in await store.select_enabled(tx, {fact.merchant_id for fact in facts}):
         listening.setdefault(endpoint.merchant_id, []).append(endpoint)
+    if not listening:
+        return
     owed = [
         store.Owed(fact.merchant_id, new_id("whd"), endpoint.id, fact.id)
-        for fact, event_type in known
+        for fact in facts
+        if fact.name in catalogue
         for endpoint in listening.get(fact.merchant_id, ())
-        if endpoint.listens_to(event_type)
+        if endpoint.listens_to(catalogue[fact.name].type)
     ]
     if owed:
         await store.insert_deliveries(tx, owed, at=at)
