@@ -11,7 +11,7 @@ import stripe
 from tests.webhooks.receiver import start_receiver
 from tests.worlds import MERCHANT, World, make_keys, open_world
 from tillgate.entry import doctor
-from tillgate.entry.relay import relay
+from tillgate.entry.relay import Told, relay
 from tillgate.entry.subscriptions import CATALOGUE, TABLE
 from tillgate.kernel.paging import Page
 from tillgate.runtime.secrets import Vault
@@ -131,5 +131,5 @@ async def test_merchant_is_told_that_a_payment_is_held_back(world: World) -> Non
 
 
 def test_every_fact_with_a_name_on_the_wire_is_owed() -> None:
-    assert set(CATALOGUE) <= set(TABLE)
+    assert set(CATALOGUE) in [set(each.names) for each in TABLE if isinstance(each, Told)]
     assert len({kind.type for kind in CATALOGUE.values()}) == len(CATALOGUE) - 1

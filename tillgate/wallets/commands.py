@@ -184,7 +184,9 @@ async def record_movements(tx: Tx, items: Sequence[RecordMovement]) -> None:
             tx,
             merchant_id,
             [one for one in found if one.merchant_id == merchant_id],
-            await store.select_wallets(tx, [key for key in wallet_ids if key[0] == merchant_id]),
+            await store.select_accounts_of(
+                tx, [key for key in wallet_ids if key[0] == merchant_id]
+            ),
         )
     ]
     if movements:
@@ -224,34 +226,21 @@ class _Movement:
 
 
 async def _movements(
-    tx: Tx, merchant_id: int, found: Sequence[Posted], wallets: Sequence[Wallet]
+    tx: Tx, merchant_id: int, found: Sequence[Posted], accounts: Mapping[Key, tuple[int, int]]
 ) -> list[_Movement]:
-    by_account = {
-        number: wallet
-        for wallet in wallets
-        for number in (wallet.principal_account, wallet.bonus_account)
-    }
+    wallets = {number: wallet for wallet, both in accounts.items() for number in both}
     pairs = {
-        (wallet.id, posted.number): (posted, wallet)
+        (wallet, posted.number): posted
         for posted in found
         for line in posted.lines
-        for wallet in (by_account.get(line.debit), by_account.get(line.credit))
+        for wallet in (wallets.get(line.debit), wallets.get(line.credit))
         if wallet is not None
     }
-    moments = [
-        (number, posted.number)
-        for posted, wallet in pairs.values()
-        for number in (wallet.principal_account, wallet.bonus_account)
-    ]
+    moments = [(number, journal) for wallet, journal in pairs for number in accounts[wallet]]
     standing = await ledger_queries.standing(tx, merchant_id, moments)
     return [
-        _Movement(
-            posted,
-            (merchant_id, wallet.id),
-            standing[wallet.principal_account, posted.number]
-            + standing[wallet.bonus_account, posted.number],
-        )
-        for posted, wallet in pairs.values()
+        _Movement(posted, wallet, sum(standing[number, journal] for number in accounts[wallet]))
+        for (wallet, journal), posted in pairs.items()
     ]
 
 

@@ -38,6 +38,18 @@ async def select_wallets(tx: Tx, keys: Collection[Key]) -> list[Wallet]:
     return [_wallet(row) for row in rows]
 
 
+async def select_accounts_of(tx: Tx, keys: Collection[Key]) -> dict[Key, tuple[int, int]]:
+    """Return, by wallet, its accounts of principal and of bonus, which never change."""
+    rows = await tx.all(
+        "SELECT w.merchant_id, w.id, w.principal_account, w.bonus_account"
+        " FROM unnest($1::bigint[], $2::text[]) k(merchant_id, id)"
+        " JOIN wallets.wallets w ON w.merchant_id = k.merchant_id AND w.id = k.id",
+        [key[0] for key in keys],
+        [key[1] for key in keys],
+    )
+    return {(merchant_id, wallet_id): (one, two) for merchant_id, wallet_id, one, two in rows}
+
+
 async def select_wallets_of(tx: Tx, keys: Collection[tuple[int, str, str]]) -> list[Wallet]:
     """Read wallets by merchant, customer and currency."""
     rows = await tx.all(
