@@ -28,7 +28,7 @@ KINDS = {
     ),
 }
 #: Customers who top up at the same time.
-CONNECTIONS = 128
+CONNECTIONS = 256
 _DRAIN_SECONDS = 30.0
 _UNDER_WAY = """
     SELECT EXISTS (SELECT FROM payments.attempts WHERE look_up_at IS NOT NULL)

@@ -17,7 +17,7 @@ from simulators.common.client import Answer, Client
 from simulators.common.clock import Clock
 from simulators.common.faults import NOTHING, Drawn, FaultKind
 
-_CONCURRENCY: Final = 64
+_CONCURRENCY: Final = 512
 _HELD_SECONDS: Final = 60.0
 
 
