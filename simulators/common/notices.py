@@ -17,7 +17,8 @@ from simulators.common.client import Answer, Client
 from simulators.common.clock import Clock
 from simulators.common.faults import NOTHING, Drawn, FaultKind
 
-_CONCURRENCY: Final = 512
+#: Notices of one provider that are under way at a time.
+CONCURRENCY: Final = 512
 _HELD_SECONDS: Final = 60.0
 
 
@@ -68,7 +69,7 @@ class Sender:
         self._client = Client()
         self._due: deque[_Delivery] = deque()
         self._under_way: set[_Delivery] = set()
-        self._free = _CONCURRENCY
+        self._free = CONCURRENCY
         self._timers: set[asyncio.TimerHandle] = set()
         self._held: list[Notice] = []
         self.unfinished: dict[str, Notice] = {}

@@ -6,8 +6,17 @@ import pytest
 from msgspec import UNSET, Meta, UnsetType
 
 from tillgate.kernel.errors import FieldRefused
+from tillgate.kernel.metadata import merge
 from tillgate.web.params import read_form
-from tillgate.web.reading import Amount, MetadataChange, Request, Text, merge_metadata, read
+from tillgate.web.reading import (
+    Amount,
+    MetadataChange,
+    Request,
+    Text,
+    read,
+    read_metadata,
+    read_metadata_change,
+)
 
 
 class Inner(Request, frozen=True, kw_only=True):
@@ -69,13 +78,14 @@ def test_each_error_names_its_parameter(text: str, param: str, code: str) -> Non
 def test_metadata_is_merged_key_by_key() -> None:
     current = {"a": "1", "b": "2"}
 
-    assert merge_metadata(current, {"a": None, "c": 3, "d": True}) == {
-        "b": "2", "c": "3", "d": "true"
-    }  # fmt: skip
-    assert merge_metadata(current, None) == {}
-    assert merge_metadata(current, UNSET) == current
+    for change, changed in (
+        ({"a": None, "c": 3, "d": True}, {"b": "2", "c": "3", "d": "true"}),
+        (None, {}),
+        (UNSET, current),
+    ):
+        assert merge(current, read_metadata_change(change)) == changed
     for change in ({"x" * 41: "1"}, {"a[b]": "1"}, {"a": "x" * 501}, {"": "1"}):
         with pytest.raises(FieldRefused):
-            merge_metadata(current, change)
+            read_metadata_change(change)
     with pytest.raises(FieldRefused):
-        merge_metadata({}, {str(n): "x" for n in range(51)})
+        read_metadata({str(n): "x" for n in range(51)})
