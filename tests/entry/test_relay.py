@@ -13,7 +13,7 @@ from tillgate.kernel.clock import FixedClock, SystemClock
 from tillgate.kernel.facts import Fact, Headline
 from tillgate.kernel.ids import new_id
 from tillgate.runtime import outbox
-from tillgate.runtime.db import CommitUnknown, Database, Tx
+from tillgate.runtime.db import CommitUnknown, Contended, Database, Tx
 
 TEAHOUSE, BAKERY = 3, 5
 CUP = {"cup.filled"}
@@ -233,6 +233,28 @@ async def test_facts_that_fail_amid_others_of_their_transaction_are_parked_alone
     clock.advance(seconds=5)
     assert await relay(db, clock, table) == 4
     assert sorted(ear.heard) == ids
+
+
+async def test_a_lock_that_somebody_holds_is_no_fault_of_a_fact(
+    db: Database, clock: FixedClock
+) -> None:
+    ids = await publish(db, clock, 3)
+    ear = Ear()
+
+    async def wait_for_books(tx: Tx, facts: Sequence[Fact], at: datetime) -> None:
+        await tx.run("SET LOCAL lock_timeout = '50ms'")
+        await tx.run("SELECT pg_advisory_xact_lock(7)")
+        await ear(tx, facts, at)
+
+    table: Table = (Shown(CUP, wait_for_books),)
+    async with db.transaction() as other:
+        await other.run("SELECT pg_advisory_xact_lock(7)")
+        with pytest.raises(Contended):
+            await relay(db, clock, table)
+
+    assert await parked(db) == []
+    assert await relay(db, clock, table) == 3
+    assert ear.heard == ids
 
 
 async def test_a_relay_that_dies_after_hearing_leaves_all_as_it_was(

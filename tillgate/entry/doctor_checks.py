@@ -340,8 +340,10 @@ SELECT
         AS unknown_open,
     (SELECT min(created_at) FROM payments.attempts
         WHERE look_up_at IS NOT NULL AND status = 'unknown') AS unknown_oldest,
-    (SELECT coalesce(sum(cardinality(ids)), 0)::bigint FROM runtime.unrelayed) AS outbox,
-    (SELECT min(at) FROM runtime.unrelayed) AS outbox_oldest,
+    (SELECT coalesce(sum(cardinality(ids)), 0)::bigint FROM runtime.unrelayed)
+        + (SELECT count(*) FROM runtime.outbox) AS outbox,
+    (SELECT least((SELECT min(at) FROM runtime.unrelayed), (SELECT min(at) FROM runtime.outbox)))
+        AS outbox_oldest,
     (SELECT count(*) FROM runtime.parked_facts) AS parked,
     (SELECT count(*) FROM runtime.notices WHERE next_at IS NOT NULL) AS inbox,
     (SELECT min(received_at) FROM runtime.notices WHERE next_at IS NOT NULL) AS inbox_oldest,

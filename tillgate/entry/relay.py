@@ -16,7 +16,7 @@ from typing import Final
 from tillgate.kernel.clock import Clock
 from tillgate.kernel.facts import Fact, Headline
 from tillgate.runtime import fact_log, outbox, telemetry
-from tillgate.runtime.db import CommitUnknown, Database, DatabaseUnavailable, Tx
+from tillgate.runtime.db import CommitUnknown, Contended, Database, DatabaseUnavailable, Tx
 from tillgate.runtime.fact_log import ParkedFact
 
 _log = logging.getLogger(__name__)
@@ -48,6 +48,8 @@ BATCHES_A_TURN: Final = 2
 FIRST_WAIT_SECONDS: Final = 5.0
 LONGEST_WAIT_SECONDS: Final = 3_600.0
 _PARKED_AT_ONCE: Final = 50
+#: The database is away, or somebody holds a lock: the same batch may well succeed in a moment.
+_NO_FAULT_OF_A_FACT: Final = (DatabaseUnavailable, CommitUnknown, Contended)
 _MOVED_AT_ONCE: Final = 1_000
 
 
@@ -80,7 +82,7 @@ async def _relay_merchant(db: Database, clock: Clock, table: Table, merchant_id:
     for _ in range(BATCHES_A_TURN):
         try:
             claimed = await _hear_next(db, clock, table, merchant_id)
-        except (DatabaseUnavailable, CommitUnknown):
+        except _NO_FAULT_OF_A_FACT:
             raise
         except Exception as error:  # noqa: BLE001  whatever a subscriber did, the others go on
             _log.warning("a batch of facts is relayed in halves: %s", type(error).__name__)
@@ -110,7 +112,7 @@ async def _hear(
 ) -> int:
     try:
         return await _hear_these(db, clock, table, merchant_id, fact_ids)
-    except (DatabaseUnavailable, CommitUnknown):
+    except _NO_FAULT_OF_A_FACT:
         raise
     except Exception as error:  # noqa: BLE001  see above
         if len(fact_ids) == 1:
@@ -172,7 +174,7 @@ async def _hear_parked(db: Database, clock: Clock, table: Table, parked: ParkedF
             again = [Headline(fact.merchant_id, fact.id, fact.name) for fact in facts.values()]
             await _tell(tx, parked.merchant_id, again, table, clock.now())
             await fact_log.unpark(tx, parked.merchant_id, parked.fact_id)
-    except (DatabaseUnavailable, CommitUnknown):
+    except _NO_FAULT_OF_A_FACT:
         raise
     except Exception as error:  # noqa: BLE001  it stays parked
         await _put_off(db, clock, parked, error)

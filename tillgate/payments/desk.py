@@ -26,7 +26,10 @@ from tillgate.runtime.db import Tx
 Key = tuple[int, str]
 
 _encode = msgspec.json.Encoder().encode
-_MOVES = frozenset(store.PAYMENT_MOVES)
+_PAYMENT_MOVES = frozenset(store.PAYMENT_MOVES)
+_EDITS = frozenset(store.PAYMENT_EDITS)
+_ATTEMPT_MOVES = frozenset(store.ATTEMPT_MOVES)
+_REFUND_MOVES = frozenset(store.REFUND_MOVES)
 
 #: Something to be booked once the books are locked: decides its journal on the balances as they
 #: are, or refuses; whatever else hangs on it, it does itself.
@@ -96,12 +99,14 @@ class Desk:
         key = (payment.merchant_id, payment.id)
         self.payments[key] = changed
         self._changed.add(key)
-        if not changes.keys() <= _MOVES:
+        if not changes.keys() <= _PAYMENT_MOVES:
+            assert changes.keys() <= _PAYMENT_MOVES | _EDITS, "a column that no update writes"
             self._edited.add(key)
         return changed
 
     def change_attempt(self, attempt: Attempt, **changes: Any) -> Attempt:
         """Change an attempt; its sequence goes up."""
+        assert changes.keys() <= _ATTEMPT_MOVES, "a column that no update writes"
         changed = msgspec.structs.replace(attempt, sequence=attempt.sequence + 1, **changes)
         self.attempts[attempt.merchant_id, attempt.id] = changed
         self._changed.add((attempt.merchant_id, attempt.id))
@@ -109,6 +114,7 @@ class Desk:
 
     def change_refund(self, refund: Refund, **changes: Any) -> Refund:
         """Change a refund; its sequence goes up."""
+        assert changes.keys() <= _REFUND_MOVES, "a column that no update writes"
         changed = msgspec.structs.replace(refund, sequence=refund.sequence + 1, **changes)
         self.refunds[refund.merchant_id, refund.id] = changed
         self._changed.add((refund.merchant_id, refund.id))

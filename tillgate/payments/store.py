@@ -40,7 +40,7 @@ REFUND_MOVES: Final[tuple[LiteralString, ...]] = (
     "status", "failure_reason", "reference", "metadata", "look_up_at", "look_ups", "sequence",
 )  # fmt: skip
 #: What only the merchant changes of a payment.
-_EDITS: Final[tuple[LiteralString, ...]] = (
+PAYMENT_EDITS: Final[tuple[LiteralString, ...]] = (
     "amount", "currency", "capture_method", "customer_id", "method_types", "payment_method",
     "method_options", "return_url", "description", "receipt_email", "setup_future_usage",
     "statement_descriptor", "statement_descriptor_suffix", "shipping", "metadata",
@@ -65,7 +65,7 @@ def _setting(
 
 
 _MOVE_PAYMENTS = _setting("payments", "payment_move", PAYMENT_MOVES)
-_REWRITE_PAYMENTS = _setting("payments", "payment_row", (*PAYMENT_MOVES, *_EDITS))
+_REWRITE_PAYMENTS = _setting("payments", "payment_row", (*PAYMENT_MOVES, *PAYMENT_EDITS))
 _MOVE_ATTEMPTS = _setting("attempts", "attempt_move", ATTEMPT_MOVES)
 _MOVE_REFUNDS = _setting("refunds", "refund_move", REFUND_MOVES)
 

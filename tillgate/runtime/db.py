@@ -54,6 +54,9 @@ _CONTENDED = (
 )
 
 
+#: A server that does not even refuse is given up after this time: others wait for the same place.
+CONNECT_SECONDS: Final = 10
+
 #: Sessions that only ever look rows up by key. Whatever the statistics say, and there are none yet
 #: for a table that fills up for the first time, a batch must not meet a scan of a table that grew;
 #: nor must it be planned anew each time because it happens to be small.
@@ -288,6 +291,7 @@ class Database:
         async def connect() -> Connection:
             opened = await asyncpg.connect(  # pyright: ignore[reportUnknownVariableType]
                 url,
+                timeout=CONNECT_SECONDS,
                 command_timeout=60,
                 server_settings=server_settings,
                 # All texts are literals, so there are as many as the code has; joined ones are long.

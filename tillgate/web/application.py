@@ -150,6 +150,8 @@ class Api:
                 pass  # what its earlier use was is found out by claiming it
             except Exception as failure:  # noqa: BLE001  it is raised again, if the key is ours
                 # Perhaps it failed only because it had been done: the key's earlier use comes first.
+                if not isinstance(failure, Refusal):
+                    _log.warning("request %s failed", call.request_id, exc_info=failure)
                 work = partial(_fail, failure)
             else:
                 return await self._kept(call, answer)
