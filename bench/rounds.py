@@ -43,11 +43,14 @@ class Row:
 def interleave(
     works: Mapping[str, Callable[[], Sample]], rounds: int, say: Callable[[str], None]
 ) -> dict[str, list[Sample]]:
-    """Do every work once a round."""
+    """Do every work once a round, and each round in another order: what comes once a minute, such as
+    autovacuum, must not always come to the same work."""
     ran: dict[str, list[Sample]] = {name: [] for name in works}
+    names = list(works)
     for number in range(rounds):
-        for name, work in works.items():
-            sample = work()
+        first = number * 2 % len(names)
+        for name in names[first:] + names[:first]:
+            sample = works[name]()
             ran[name].append(sample)
             say(f"round {number + 1}: {line(name, sample)}")
     return ran
