@@ -20,7 +20,7 @@ class Gift(msgspec.Struct, frozen=True):
     amount: int
 
 
-class Payment(msgspec.Struct, frozen=True, kw_only=True):
+class Payment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a merchant wants paid. `status` is one of `machine.PaymentStatus`."""
 
     merchant_id: int
@@ -67,7 +67,7 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
 
 
-class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One try to move a payment's money through one provider."""
 
     merchant_id: int
@@ -105,7 +105,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     paid_at: datetime | None = None
 
 
-class Refund(msgspec.Struct, frozen=True, kw_only=True):
+class Refund(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Money given back. `status` is one of `machine.RefundStatus`."""
 
     merchant_id: int

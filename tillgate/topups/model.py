@@ -9,7 +9,7 @@ import msgspec
 from tillgate.payments.model import Confirmation, Payment
 
 
-class TopUp(msgspec.Struct, frozen=True, kw_only=True):
+class TopUp(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """An order to add value to a wallet."""
 
     merchant_id: int

@@ -20,7 +20,7 @@ HOLD_EXPIRED: Final = "wallet.hold_expired"
 MOVED: Final = "wallet."
 
 
-class WalletFact(msgspec.Struct, frozen=True):
+class WalletFact(msgspec.Struct, frozen=True, omit_defaults=True):
     """The data of every fact of this room: what is not concerned is None."""
 
     wallet: WalletView

@@ -18,7 +18,7 @@ from tillgate.wallets.machine import News, Status
 HoldStatus = Literal["open", "captured", "released", "expired"]
 
 
-class Limits(msgspec.Struct, frozen=True):
+class Limits(msgspec.Struct, frozen=True, omit_defaults=True):
     """In minor units; None: no limit."""
 
     single: int | None = None
