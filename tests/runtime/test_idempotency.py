@@ -22,6 +22,7 @@ from tillgate.runtime.idempotency import (
     Stored,
 )
 from tillgate.runtime.once import OnceItem, OnceLane
+from tillgate.runtime.telemetry import REGISTRY
 
 
 class Busy(Refusal):
@@ -151,6 +152,31 @@ async def test_a_claim_is_held_finished_and_replayed(db, clock) -> None:
         await claims.claim(asked("k", b"other"))
     await claims.finish(asked("k"), Stored(402, b"no"))
     assert await claims.claim(asked("k", request="req_2")) == Stored(402, b"no", "req_1")
+
+
+def _batches_of_releases() -> float:
+    labels = {"lane": "release"}
+    return REGISTRY.get_sample_value("tillgate_lane_batch_items_count", labels) or 0
+
+
+async def test_claims_given_back_at_the_same_time_share_a_transaction(db, clock) -> None:
+    claims = Claims(db, clock)
+    keys = [f"k{number}" for number in range(50)]
+    await asyncio.gather(*(claims.claim(asked(key)) for key in keys))
+    async with db.transaction() as tx:
+        idempotency.attach(tx, [(held("k0"), "pi_1")], clock.now())
+    before = _batches_of_releases()
+
+    await asyncio.gather(
+        *(claims.release(asked(key)) for key in keys),
+        claims.release(asked("k1", request="req_of_another")),
+    )
+
+    assert (
+        1 <= _batches_of_releases() - before <= 2
+    )  # one that came first, and all that came meanwhile
+    assert await claims.claim(asked("k0", request="req_2")) == Claimed("pi_1")
+    assert await claims.claim(asked("k1", request="req_2")) == Claimed(None)
 
 
 async def test_a_released_claim_is_free_again(db, clock) -> None:

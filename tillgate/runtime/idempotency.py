@@ -120,6 +120,7 @@ class Claims:
         self._finishes: Lane[tuple[Asked, Stored], None] = Lane(
             db, self._finish, key=lambda item: key_of(item[0])
         )
+        self._releases: Lane[Asked, None] = Lane(db, self._release, key=key_of)
 
     async def claim(self, asked: Asked) -> Stored | Claimed:
         """Return the stored answer, or take the key; refuse a mismatch or a key in use.
@@ -133,23 +134,11 @@ class Claims:
         await self._finishes.submit((asked, answer))
 
     async def release(self, asked: Asked) -> None:
-        """Give the key back: at once usable again, or, with an object attached, resumed at once."""
-        async with self._db.transaction() as tx:
-            await tx.run(
-                "DELETE FROM runtime.idempotency WHERE merchant_id = $1 AND key = $2"
-                " AND request_id = $3 AND status IS NULL AND object_id IS NULL",
-                asked.merchant_id,
-                asked.key,
-                asked.request_id,
-            )
-            await tx.run(
-                "UPDATE runtime.idempotency SET locked_at = $4 WHERE merchant_id = $1 AND key = $2"
-                " AND request_id = $3 AND status IS NULL",
-                asked.merchant_id,
-                asked.key,
-                asked.request_id,
-                self._clock.now() - self._abandoned_after * 2,
-            )
+        """Give the key back: at once usable again, or, with an object attached, resumed at once.
+
+        By a lane: many are given back when the database has gone, and they share the tries to reach it.
+        """
+        await self._releases.submit(asked)
 
     async def replace(self, asked: Asked, body: bytes) -> None:
         """Store the answer as it was really given, with objects expanded in it."""
@@ -236,6 +225,32 @@ class Claims:
             [_answer_row(asked, answer) for asked, answer in items],
         )
         return [None] * len(items)
+
+    async def _release(self, tx: Tx, items: Sequence[Asked]) -> list[None]:
+        ours = sorted(items, key=_order)
+        columns = (
+            [asked.merchant_id for asked in ours],
+            [asked.key for asked in ours],
+            [asked.request_id for asked in ours],
+        )
+        await tx.run(_DROP, *columns)
+        await tx.run(_GIVE_UP, *columns, self._clock.now() - self._abandoned_after * 2)
+        return [None] * len(items)
+
+
+#: Keys that requests hold and have not finished: forgotten, or left to whoever asks next.
+_DROP: Final = """
+    DELETE FROM runtime.idempotency i
+    USING unnest($1::bigint[], $2::text[], $3::text[]) u(merchant_id, key, request_id)
+    WHERE i.merchant_id = u.merchant_id AND i.key = u.key AND i.request_id = u.request_id
+        AND i.status IS NULL AND i.object_id IS NULL
+    """
+_GIVE_UP: Final = """
+    UPDATE runtime.idempotency i SET locked_at = $4
+    FROM unnest($1::bigint[], $2::text[], $3::text[]) u(merchant_id, key, request_id)
+    WHERE i.merchant_id = u.merchant_id AND i.key = u.key AND i.request_id = u.request_id
+        AND i.status IS NULL
+    """
 
 
 class Row(msgspec.Struct, frozen=True):

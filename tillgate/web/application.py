@@ -43,7 +43,7 @@ Observe = Callable[[Operation | None, int, float], None]
 Work = Callable[[], Awaitable[Handled]]
 
 #: How often it is tried to give a key back; a session may have been lost only a moment ago.
-_RELEASES: Final = 3
+_RELEASES: Final = 2
 #: Refusals to say anything about a key.
 _BUSY: Final = frozenset({Kind.UNAVAILABLE, Kind.RATE_LIMITED})
 API_VERSION: Final = "2026-10-28.endive"
