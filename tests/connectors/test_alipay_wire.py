@@ -329,3 +329,19 @@ def test_a_notice_that_says_something_twice_is_bad() -> None:
     with pytest.raises(BadNotice):
         signing.read_form(b"out_trade_no=a&out_trade_no=b")
     assert signing.read_form(b"a=%B2%E8&charset=GBK") == ({"a": "茶", "charset": "GBK"}, "gbk")
+
+
+@given(
+    st.dictionaries(
+        st.text(st.characters(min_codepoint=97, max_codepoint=122), min_size=1),
+        st.text(st.characters(codec="gbk"), min_size=1),
+    ),
+    st.sampled_from(["utf-8", "gbk"]),
+    st.sampled_from(["", "=/:_ \n"]),
+)
+def test_every_text_comes_back_from_a_form(
+    texts: dict[str, str], charset: str, unquoted: str
+) -> None:
+    said = texts | {"charset": charset, "sum": "1+1=2 %3D\r\n=\n_.", "sign": "a+/=="}
+    body = urlencode(said, encoding=charset, safe=unquoted).encode()
+    assert signing.read_form(body) == (said, charset)

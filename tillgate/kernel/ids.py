@@ -15,6 +15,8 @@ from functools import lru_cache
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _PAIRS = [high + low for high in _ALPHABET for low in _ALPHABET]
 _LOW = (1 << 40) - 1
+#: How far an id may lie from the one before it in the same millisecond.
+_CHANCE_OF_A_STEP = (1 << 64) - 1
 
 
 def _machine_milliseconds() -> int:
@@ -64,7 +66,7 @@ def new_id(prefix: str) -> str:
     global _last  # noqa: PLW0603  ids of one process sort in the order they were drawn
     number = (_milliseconds() << 80) | _bits()
     if number <= _last:
-        number = _last + 1 + (_bits() >> 16)
+        number = _last + 1 + (number & _CHANCE_OF_A_STEP)
     _last = number
     return _text(prefix, number)
 

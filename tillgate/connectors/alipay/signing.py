@@ -6,10 +6,11 @@ characters of its node as they came, so that substring is cut out and nothing is
 
 from __future__ import annotations
 
+import binascii
 import re
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote_plus, unquote_plus
+from urllib.parse import quote_plus
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
@@ -64,9 +65,12 @@ def read_form(body: bytes) -> tuple[dict[str, str], str]:
 
 
 def _unquoted(text: str, charset: str) -> str:
-    if "%" not in text and "+" not in text:
+    if "+" in text:
+        text = text.replace("+", " ")
+    if "%" not in text:
         return text
-    return unquote_plus(text, encoding=charset, errors="strict")
+    # Quoted-printable is the same code under another sign, and the library reads that one in C.
+    return binascii.a2b_qp(text.replace("=", "=3D").replace("%", "=")).decode(charset)
 
 
 def is_genuine_notice(key: RSAPublicKey, form: Mapping[str, str], charset: str) -> bool:
