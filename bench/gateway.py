@@ -69,14 +69,17 @@ def measure(options: Options) -> Found:
 
 
 def _measure(installation: Installation, options: Options, stack: ExitStack) -> Found:
-    works = _works(installation, options)
+    works: dict[str, Callable[[float], Sample]] = {
+        BASELINE: lambda seconds: _baseline(installation, seconds)
+    }
+    works |= _works(installation, options)
     if options.seconds > 1:  # warm up, so that statistics and caches are as in a running system
         for work in works.values():
             work(2.0)
         asyncio.run(_analyze(installation))
-    timed: dict[str, Work] = {BASELINE: lambda: _baseline(installation, options.seconds)}
-    for name, work in works.items():
-        timed[name] = lambda work=work: work(options.seconds)
+    timed: dict[str, Work] = {
+        name: lambda work=work: work(options.seconds) for name, work in works.items()
+    }
     if options.peers and peers.is_installed():
         peer = stack.enter_context(peers.localstripe(installation.home))
         timed["localstripe intent"] = lambda: peer.measure(options.seconds)
