@@ -280,3 +280,28 @@ async def test_the_worker_finds_the_abandoned_and_prunes_the_old(db, clock) -> N
     async with db.transaction() as tx:
         assert await idempotency.prune(tx, clock.now() - timedelta(hours=24)) == 2
         assert await tx.value("SELECT count(*) FROM runtime.idempotency") == 0
+
+
+@pytest.mark.parametrize(
+    ("sql", "arguments"),
+    [
+        (idempotency.FINISH, "NULL"),
+        (idempotency.ATTACH, "NULL, NULL, NULL, NULL"),
+        (idempotency.DROP, "NULL, NULL, NULL"),
+        (idempotency.GIVE_UP, "NULL, NULL, NULL, NULL"),
+    ],
+)
+async def test_keys_are_found_one_by_one_though_statistics_see_none_open(
+    db, clock, sql: str, arguments: str
+) -> None:
+    lane = OnceLane(db, clock, Shop())
+    await asyncio.gather(*(lane.submit(item(f"k{number}")) for number in range(500)))
+    async with db.transaction() as tx:
+        await tx.run("ANALYZE runtime.idempotency")
+        await tx.run(f"PREPARE asked AS {sql}")
+        plan = await tx.all(f"EXPLAIN EXECUTE asked({arguments})")
+        await tx.run("DEALLOCATE asked")
+
+    steps = "\n".join(row[0] for row in plan)
+    assert "idempotency_pkey" in steps
+    assert "idempotency_open" not in steps

@@ -5,6 +5,7 @@ Connectors are built from the merchant's provider accounts and kept while those 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Final
@@ -57,6 +58,7 @@ class Providers:
         self._base_url = base_url
         self._keep = timedelta(seconds=keep_seconds)
         self._accounts: dict[int, tuple[datetime, list[OpenedAccount]]] = {}
+        self._loading: dict[int, asyncio.Future[list[OpenedAccount]]] = {}
         self._connectors: dict[tuple[int, str, int], Connector] = {}
 
     async def route(
@@ -111,7 +113,12 @@ class Providers:
         kept = self._accounts.get(merchant_id)
         if kept is not None and kept[0] > now:
             return kept[1]
-        accounts = await self._load(merchant_id)
+        # All who ask while they are read wait for the one reading.
+        loading = self._loading.get(merchant_id)
+        if loading is None:
+            loading = self._loading[merchant_id] = asyncio.ensure_future(self._load(merchant_id))
+            loading.add_done_callback(lambda _: self._loading.pop(merchant_id, None))
+        accounts = await asyncio.shield(loading)
         self._accounts[merchant_id] = (now + self._keep, accounts)
         return accounts
 
