@@ -1,10 +1,13 @@
 """TCP ports on this machine: which are free, and who holds one that is not."""
 
+import random
 import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 LISTENING = "0A"
+_LOWEST = 15_000
+_GIVEN = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
 def is_free(port: int, host: str = "127.0.0.1") -> bool:
@@ -19,10 +22,26 @@ def is_free(port: int, host: str = "127.0.0.1") -> bool:
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """Return a port nobody listens on at this moment."""
+    """Return a port nobody listens on at this moment.
+
+    One that connections of others are not given where there is: between being found free and being
+    listened on it would be anybody's.
+    """
+    for port in random.sample(range(_LOWEST, _lowest_given()), 100):
+        if is_free(port, host):
+            return port
     with socket.socket() as attempt:
         attempt.bind((host, 0))
         return int(attempt.getsockname()[1])
+
+
+def _lowest_given() -> int:
+    """The first port that the system gives to connections which ask for none."""
+    try:
+        lowest = int(_GIVEN.read_text().split()[0])
+    except (OSError, ValueError, IndexError):
+        lowest = 32_768
+    return max(lowest, _LOWEST + 1_000)
 
 
 def owner_of(port: int) -> str | None:
