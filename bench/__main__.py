@@ -65,6 +65,7 @@ def main() -> int:
     failed = False
     for name, words in PARTS.items():
         if chosen.only in (None, name):
+            results.setdefault("taken", {})[name] = machine()["at"]
             results[name], succeeded = _run(name, words[chosen.how].split())
             failed = failed or not succeeded
     # A quick run only shows that the measures run; its figures must not stand for real ones.

@@ -23,22 +23,25 @@ def write(results: dict[str, Any], page: Path = PAGE) -> None:
 def figures(results: dict[str, Any]) -> str:
     """All tables of a run."""
     machine = results["machine"]
-    taken = (
-        f"Taken at {machine['at']} on {machine['processors']} processors and"
-        f" {machine['memory_mb'] // 1024} GB, Python {machine['python']},"
-        f" load average before the run {machine['load_average_before']:.1f}.\n"
+    on = (
+        f"Taken on {machine['processors']} processors and {machine['memory_mb'] // 1024} GB,"
+        f" Python {machine['python']}, load average before the run"
+        f" {machine['load_average_before']:.1f}.\n"
     )
-    parts = [taken]
-    if "ledger" in results:
-        parts.append("### Ledger postings\n\n" + _ledger(results["ledger"]["rows"]))
-    if "gateway" in results:
-        parts.append("### Over HTTP\n\n" + _gateway(results["gateway"]))
-    if "growth" in results:
-        parts.append("### Growth\n\n" + _growth(results["growth"]))
+    parts = [on]
+    for name, title, draw in (
+        ("ledger", "Ledger postings", _ledger),
+        ("ledger_peers", "Ledgers of others", _ledger),
+        ("gateway", "Over HTTP", _gateway),
+        ("growth", "Growth", _growth),
+    ):
+        if name in results:
+            at = results.get("taken", {}).get(name, machine["at"])
+            parts.append(f"### {title}\n\n{draw(results[name])}\nAt {at}.\n")
     return "\n".join(parts)
 
 
-def _ledger(rows: list[dict[str, Any]]) -> str:
+def _ledger(found: dict[str, Any]) -> str:
     return _table(
         ["work", "x TPC-B", "a second", "PostgreSQL us", "client us"],
         [
@@ -49,7 +52,7 @@ def _ledger(rows: list[dict[str, Any]]) -> str:
                 f"{row['postgres_us']:.0f}",
                 f"{row['client_us']:.0f}",
             ]
-            for row in rows
+            for row in found["rows"]
         ],
     )
 

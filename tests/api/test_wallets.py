@@ -185,3 +185,17 @@ async def _balances_of_the_past_add_up(client, account, entries) -> None:
         refused = await client.get(place + query)
         assert (refused.status, refused.error["code"], refused.error["param"]) == (400, code, "at")
     assert (await client.get(f"/v1/ledger_accounts/la_00099999/balance?at={last}")).status == 404
+
+
+async def test_a_link_is_given_once_under_a_key(client) -> None:
+    wallet = await _wallet(client)
+    url = f"/v1/wallets/{wallet['id']}/link"
+    given = await client.post(url, {"expires_in": 3600}, key="link")
+    assert given.status == 200, given.body
+    again = await client.post(url, {"expires_in": 3600}, key="link")
+    assert again.body == given.body
+    assert again.headers["idempotent-replayed"] == "true"
+    other = await client.post(url, {"expires_in": 7200}, key="link")
+    assert other.status == 400
+    assert other.json["error"]["type"] == "idempotency_error"
+    assert (await client.post("/v1/wallets/wal_none/link", {}, key="none")).status == 404

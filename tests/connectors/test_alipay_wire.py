@@ -345,3 +345,11 @@ def test_every_text_comes_back_from_a_form(
     said = texts | {"charset": charset, "sum": "1+1=2 %3D\r\n=\n_.", "sign": "a+/=="}
     body = urlencode(said, encoding=charset, safe=unquoted).encode()
     assert signing.read_form(body) == (said, charset)
+
+
+@pytest.mark.parametrize(
+    "text", [b"a=50%", b"a=%zz", b"a=%5", b"a=%%41", b"a=1%\r\n&b=2", b"a=\xff"]
+)
+def test_what_is_no_form_is_a_bad_notice(text: bytes) -> None:
+    with pytest.raises(BadNotice):
+        signing.read_form(text)

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec import NODEFAULT
 
 from tillgate.entry.subscriptions import CATALOGUE
 from tillgate.payments.model import Attempt, Charge, Payment, Refund, RefundView
@@ -84,3 +85,61 @@ def test_a_fact_that_leaves_out_what_is_as_by_default_reads_like_one_that_says_a
     livemode = False
     show = CATALOGUE[name].show
     assert show(short, livemode) == show(long, livemode)
+
+
+def test_defaults_are_what_they_were_when_facts_left_them_out() -> None:
+    """Facts that are stored mean these. A new field may be added here; none may change."""
+    nothing = dict.fromkeys(
+        [
+            "payment_method",
+            "customer_id",
+            "pay_into",
+            "owed_account",
+            "subject",
+            "latest_attempt",
+            "open_attempt",
+            "next_action",
+            "last_error",
+            "return_url",
+            "description",
+            "receipt_email",
+            "setup_future_usage",
+            "statement_descriptor",
+            "statement_descriptor_suffix",
+            "shipping",
+            "expires_at",
+            "canceled_at",
+            "cancellation_reason",
+        ]
+    )
+    payment = {
+        "capture_method": "automatic", "confirmation_method": "automatic", "method_options": {},
+        "refund_policy": "block", "gifts": [], "amount_capturable": 0, "amount_received": 0,
+        "amount_refunded": 0, "attempts": 0, "metadata": {}, "sequence": 1,
+    }  # fmt: skip
+    attempt = {
+        "payment_method": None, "reference": None, "next_step": None, "error": None, "instrument": {},
+        "amount_authorised": 0, "amount_to_capture": None, "amount_captured": 0, "amount_refunded": 0,
+        "capture": True, "off_session": False, "return_url": None, "description": None,
+        "client_ip": None, "openid": None, "closing": False, "expires_at": None, "look_up_at": None,
+        "look_ups": 0, "sequence": 1, "paid_at": None,
+    }  # fmt: skip
+    refund = {
+        "reason": None, "failure_reason": None, "reference": None, "take_back": [], "surplus": False,
+        "metadata": {}, "look_up_at": None, "look_ups": 0, "sequence": 1,
+    }  # fmt: skip
+    assert defaults(Payment) == {**nothing, **payment}
+    assert defaults(Attempt) == attempt
+    assert defaults(Refund) == refund
+    assert defaults(TopUp) == {"bonus_amount": 0, "metadata": {}, "sequence": 1}
+    assert defaults(Limits) == {"single": None, "daily": None, "balance": None}
+    assert defaults(WalletFact) == {"transaction": None, "hold": None}
+
+
+def defaults(kind: type[msgspec.Struct]) -> dict[str, Any]:
+    """Fields that may be left out, and what they are then."""
+    return {
+        field.name: field.default if field.default is not NODEFAULT else field.default_factory()
+        for field in msgspec.structs.fields(kind)
+        if not field.required
+    }

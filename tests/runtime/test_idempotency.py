@@ -9,7 +9,7 @@ import pytest
 from tillgate.kernel.clock import FixedClock, SystemClock
 from tillgate.kernel.errors import Kind, Refusal
 from tillgate.runtime import idempotency
-from tillgate.runtime.db import Database, Tx
+from tillgate.runtime.db import Contended, Database, Tx
 from tillgate.runtime.idempotency import (
     Asked,
     Claim,
@@ -280,6 +280,22 @@ async def test_the_worker_finds_the_abandoned_and_prunes_the_old(db, clock) -> N
     async with db.transaction() as tx:
         assert await idempotency.prune(tx, clock.now() - timedelta(hours=24)) == 2
         assert await tx.value("SELECT count(*) FROM runtime.idempotency") == 0
+
+
+async def test_a_key_that_somebody_has_locked_holds_up_no_other(db, clock) -> None:
+    claims = Claims(db, clock)
+    for key in ("locked", "free"):
+        await claims.claim(asked(key))
+    async with db.transaction() as other:
+        await other.value("SELECT 1 FROM runtime.idempotency WHERE key = 'locked' FOR UPDATE")
+        answers = await asyncio.gather(
+            *(claims.release(asked(key)) for key in ("locked", "free")), return_exceptions=True
+        )
+        assert isinstance(answers[0], Contended)
+        assert answers[1] is None
+        assert await claims.claim(asked("free", request="req_2")) == Claimed(None)
+    await claims.release(asked("locked"))
+    assert await claims.claim(asked("locked", request="req_2")) == Claimed(None)
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,8 @@
 """Facts: things that happened, in the past tense, written in the transaction that made them true.
 
-A fact carries the whole state of its object right after it happened, as plain JSON, and the
-object's sequence number: a larger one for each fact of the same object, never the same twice, so
-that a receiver can drop old news. The wire's "event" is drawn from it later.
+A fact carries the whole state of its object right after it happened, as plain JSON (but for fields
+that are as by default), and the object's sequence number: a larger one for each fact of the same
+object, never the same twice, so that a receiver can drop old news. The wire's "event" is drawn from it later.
 """
 
 from __future__ import annotations

@@ -5,7 +5,6 @@ Connectors are built from the merchant's provider accounts and kept while those 
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Final
@@ -19,6 +18,7 @@ from tillgate.kernel.money import currency
 from tillgate.merchants.model import OpenedAccount
 from tillgate.payments.commands import Route
 from tillgate.payments.errors import CaptureNotOffered, MethodNotOffered
+from tillgate.runtime.shared import Shared
 
 #: The provider that takes each method.
 PROVIDER_OF: Final = {"card": "stripe", "alipay": "alipay", "wechat_pay": "wechat_pay"}
@@ -58,7 +58,7 @@ class Providers:
         self._base_url = base_url
         self._keep = timedelta(seconds=keep_seconds)
         self._accounts: dict[int, tuple[datetime, list[OpenedAccount]]] = {}
-        self._loading: dict[int, asyncio.Future[list[OpenedAccount]]] = {}
+        self._reading = Shared(self._read)
         self._connectors: dict[tuple[int, str, int], Connector] = {}
 
     async def route(
@@ -109,17 +109,15 @@ class Providers:
         return notify_url(self._base_url, merchant_id, account_id)
 
     async def _of(self, merchant_id: int) -> list[OpenedAccount]:
-        now = self._clock.now()
         kept = self._accounts.get(merchant_id)
-        if kept is not None and kept[0] > now:
+        if kept is not None and kept[0] > self._clock.now():
             return kept[1]
-        # All who ask while they are read wait for the one reading.
-        loading = self._loading.get(merchant_id)
-        if loading is None:
-            loading = self._loading[merchant_id] = asyncio.ensure_future(self._load(merchant_id))
-            loading.add_done_callback(lambda _: self._loading.pop(merchant_id, None))
-        accounts = await asyncio.shield(loading)
-        self._accounts[merchant_id] = (now + self._keep, accounts)
+        return await self._reading(merchant_id)
+
+    async def _read(self, merchant_id: int) -> list[OpenedAccount]:
+        until = self._clock.now() + self._keep
+        accounts = await self._load(merchant_id)
+        self._accounts[merchant_id] = (until, accounts)
         return accounts
 
     def _build(self, merchant_id: int, opened: OpenedAccount) -> Connector:

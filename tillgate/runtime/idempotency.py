@@ -23,7 +23,7 @@ import msgspec
 
 from tillgate.kernel.clock import Clock
 from tillgate.kernel.errors import Kind, Refusal
-from tillgate.runtime.db import Database, Tx
+from tillgate.runtime.db import Contended, Database, Tx
 from tillgate.runtime.lane import Lane
 from tillgate.runtime.writes import Notebook
 
@@ -137,6 +137,8 @@ class Claims:
         """Give the key back: at once usable again, or, with an object attached, resumed at once.
 
         By a lane: many are given back when the database has gone, and they share the tries to reach it.
+        A key whose row somebody has locked, such as a session of ours that was lost, is refused as
+        contended, so that no other key waits for it.
         """
         await self._releases.submit(asked)
 
@@ -218,16 +220,16 @@ class Claims:
         tx.later(FINISH, [_answer_row(asked, answer) for asked, answer in items])
         return [None] * len(items)
 
-    async def _release(self, tx: Tx, items: Sequence[Asked]) -> list[None]:
-        ours = sorted(items, key=_order)
-        columns = (
-            [asked.merchant_id for asked in ours],
-            [asked.key for asked in ours],
-            [asked.request_id for asked in ours],
-        )
-        await tx.run(DROP, *columns)
-        await tx.run(GIVE_UP, *columns, self._clock.now() - self._abandoned_after * 2)
-        return [None] * len(items)
+    async def _release(self, tx: Tx, items: Sequence[Asked]) -> list[Refusal | None]:
+        columns = _columns(items)
+        free = {tuple(row) for row in await tx.all(HELD + " FOR UPDATE OF i SKIP LOCKED", *columns)}
+        held = free
+        if len(free) < len(items):
+            held = {tuple(row) for row in await tx.all(HELD, *columns)}
+        ours = _columns([item for item in items if _order(item) in free])
+        await tx.run(DROP, *ours)
+        await tx.run(GIVE_UP, *ours, self._clock.now() - self._abandoned_after * 2)
+        return [Contended() if _order(item) in held - free else None for item in items]
 
 
 # Of several keys the status is asked for by coalesce: were it IS NULL, the index of open keys would
@@ -247,7 +249,16 @@ ATTACH: Final = """
     WHERE i.merchant_id = u.merchant_id AND i.key = u.key AND i.request_id = u.request_id
         AND coalesce(i.status, 0) = 0 AND (i.object_id IS NULL OR i.object_id = u.object_id)
     """
-#: Keys that requests hold and have not finished: forgotten, or left to whoever asks next.
+#: Keys that requests hold and have not finished.
+HELD: Final = """
+    SELECT i.merchant_id, i.key
+    FROM unnest($1::bigint[], $2::text[], $3::text[]) u(merchant_id, key, request_id)
+    JOIN runtime.idempotency i ON i.merchant_id = u.merchant_id AND i.key = u.key
+        AND i.request_id = u.request_id
+    WHERE coalesce(i.status, 0) = 0
+    ORDER BY i.merchant_id, i.key
+    """
+#: They are forgotten, or left to whoever asks next.
 DROP: Final = """
     DELETE FROM runtime.idempotency i
     USING unnest($1::bigint[], $2::text[], $3::text[]) u(merchant_id, key, request_id)
@@ -312,9 +323,7 @@ def _update_held(notes: Notebook, held: Sequence[tuple[Asked, str]]) -> None:
         return
     notes.later(
         ATTACH,
-        [asked.merchant_id for asked, _ in held],
-        [asked.key for asked, _ in held],
-        [asked.request_id for asked, _ in held],
+        *_columns([asked for asked, _ in held]),
         [object_id for _, object_id in held],
         rows=len(held),
         otherwise=ClaimLost(),
@@ -429,6 +438,15 @@ def _answer_row(asked: Asked, answer: Stored) -> tuple[object, ...]:
         asked.merchant_id, asked.key, asked.request_hash, asked.request_id, answer.status,
         answer.body,
     )  # fmt: skip
+
+
+def _columns(items: Sequence[Asked]) -> tuple[list[object], ...]:
+    """Merchants, keys and requests."""
+    return (
+        [item.merchant_id for item in items],
+        [item.key for item in items],
+        [item.request_id for item in items],
+    )
 
 
 def _order(asked: Asked) -> tuple[int, str]:

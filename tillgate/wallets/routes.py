@@ -66,6 +66,10 @@ class Routes:
         url = self._link(call.merchant_id, found.id, now, lifetime)
         return wire.ShownLink(wallet=found.id, url=url, expires_at=unix(now + lifetime))
 
+    async def resume_link(self, call: Call, wallet_id: str) -> wire.ShownLink:
+        """A link attaches nothing to its key, so there is nothing to go on with."""
+        raise AssertionError(f"{call.request_id} left {wallet_id} to be resumed")
+
     async def freeze(self, call: Call, _: Nothing) -> Answer:
         return await self._move(call, News.FROZEN)
 
@@ -226,7 +230,8 @@ class Routes:
             ),
             operation(
                 "POST", f"{one}/link", wire.LinkForm, wire.ShownLink, self.link,
-                "Link to a wallet's top-up pages", example={"expires_in": 86400},
+                "Link to a wallet's top-up pages", resume=self.resume_link,
+                example={"expires_in": 86400},
                 description="Give it to the wallet's holder: whoever has it may top the wallet up.",
             ),
             operation("POST", f"{one}/freeze", Nothing, wallet, self.freeze, "Freeze a wallet"),

@@ -6,6 +6,7 @@ the handler, the answer. In that order; a request refused on the way has changed
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import logging
 import time
@@ -42,8 +43,9 @@ Observe = Callable[[Operation | None, int, float], None]
 #: What is to be done for a request.
 Work = Callable[[], Awaitable[Handled]]
 
-#: How often it is tried to give a key back; a session may have been lost only a moment ago.
-_RELEASES: Final = 2
+#: How long to wait before each try to give a key back; a session may have been lost a moment ago, and
+#: the server be about to notice.
+_RELEASES: Final = (0.0, 0.5)
 #: Refusals to say anything about a key.
 _BUSY: Final = frozenset({Kind.UNAVAILABLE, Kind.RATE_LIMITED})
 API_VERSION: Final = "2026-10-28.endive"
@@ -208,7 +210,8 @@ class Api:
 
     async def _let_go(self, call: Call) -> None:
         """Give a claimed key back."""
-        for _ in range(_RELEASES):
+        for seconds in _RELEASES:
+            await asyncio.sleep(seconds)
             try:
                 await self.claims.release(call.asked)
             except Refusal as refusal:

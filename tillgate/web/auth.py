@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import binascii
 import time
@@ -12,6 +11,7 @@ from typing import Final, Literal
 
 from tillgate.kernel.errors import Kind, Refusal
 from tillgate.runtime.secrets import digest_of_key
+from tillgate.runtime.shared import Shared
 
 #: A revoked key works at the most this much longer.
 CACHE_SECONDS: Final = 3.0
@@ -94,7 +94,7 @@ class KeyRing:
     def __init__(self, look_up: LookUp, *, per_second: int) -> None:
         self._look_up = look_up
         self._known: dict[str, tuple[float, Caller | None]] = {}
-        self._asking: dict[str, asyncio.Future[tuple[float, Caller | None]]] = {}
+        self._asking = Shared(self._ask)
         self._buckets: dict[str, list[float]] = {}
         self._tenants: dict[str, int] = {}
         self._per_second = float(per_second)
@@ -105,7 +105,7 @@ class KeyRing:
         now = time.monotonic()
         known = self._known.get(key)
         if known is None or known[0] < now:
-            known = await self._ask_once(key, now)
+            known = await self._asking(key)
         caller = known[1]
         if caller is None:
             raise KeyUnknown(key)
@@ -127,21 +127,14 @@ class KeyRing:
         """Ask again about every key."""
         self._known.clear()
 
-    async def _ask_once(self, key: str, now: float) -> tuple[float, Caller | None]:
-        """All who use a key while it is looked up wait for the one look."""
-        asking = self._asking.get(key)
-        if asking is None:
-            asking = self._asking[key] = asyncio.ensure_future(self._ask(key, now))
-            asking.add_done_callback(lambda _: self._asking.pop(key, None))
-        return await asyncio.shield(asking)
-
-    async def _ask(self, key: str, now: float) -> tuple[float, Caller | None]:
+    async def _ask(self, key: str) -> tuple[float, Caller | None]:
+        until = time.monotonic() + CACHE_SECONDS
         caller = None
         if key.startswith(_PREFIXES) and len(key) <= 200:
             caller = await self._look_up(digest_of_key(key))
         if len(self._known) >= _MOST_CACHED:
             self._known.clear()
-        entry = (now + CACHE_SECONDS, caller)
+        entry = (until, caller)
         if caller is not None:  # guesses are not remembered: they would fill the memory
             self._known[key] = entry
         return entry

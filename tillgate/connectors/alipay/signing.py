@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPubl
 from tillgate.connectors import rsa
 from tillgate.connectors.port import BadNotice
 
+_HALF_A_CODE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _PLAIN = re.compile(r"[A-Za-z0-9_.~\-]*")
 #: What each byte of a text becomes in a form.
 _QUOTES = [quote_plus(bytes([byte])) for byte in range(256)]
@@ -57,6 +58,8 @@ def read_form(body: bytes) -> tuple[dict[str, str], str]:
     except ValueError:
         raise BadNotice("the notice is not a form") from None
     form = dict(pairs)
+    if _HALF_A_CODE.search(body):
+        raise BadNotice("the notice is not a form")
     if len(fields) > _MOST_FIELDS:
         raise BadNotice("the notice says too much")
     if len(form) != len(pairs):
