@@ -130,7 +130,7 @@ async def test_owing_twice_is_the_same_as_once(
     assert len(await deliveries(db)) == 3
 
 
-async def test_a_dead_endpoint_delays_nobody(
+async def test_e34_a_dead_endpoint_delays_nobody(
     db: Database, clock: FixedClock, vault: Vault, teahouse: Merchant, receiver: Receiver
 ) -> None:
     """Thirty dead endpoints accept and never answer; the live one is served at once."""
