@@ -282,6 +282,35 @@ async def test_the_worker_finds_the_abandoned_and_prunes_the_old(db, clock) -> N
         assert await tx.value("SELECT count(*) FROM runtime.idempotency") == 0
 
 
+async def test_a_release_touches_neither_an_answer_nor_a_key_of_another(db, clock) -> None:
+    claims = Claims(db, clock)
+    await claims.claim(asked("answered"))
+    await claims.finish(asked("answered"), Stored(200, b"tea"))
+    await claims.claim(asked("anothers"))
+
+    await claims.release(asked("answered"))
+    await claims.release(asked("anothers", request="req_2"))
+
+    assert await claims.claim(asked("answered", request="req_3")) == Stored(200, b"tea", "req_1")
+    with pytest.raises(KeyInUse):
+        await claims.claim(asked("anothers", request="req_3"))
+
+
+async def test_an_answer_is_kept_once_and_by_who_holds_the_key(db, clock) -> None:
+    claims = Claims(db, clock)
+    await claims.claim(asked("k"))
+    clock.advance(seconds=60)
+    assert await claims.claim(asked("k", request="req_2")) == Claimed(None)
+
+    await claims.finish(asked("k"), Stored(200, b"too late"))
+    with pytest.raises(KeyInUse):
+        await claims.claim(asked("k", request="req_3"))
+    await claims.finish(asked("k", request="req_2"), Stored(200, b"tea"))
+    await claims.finish(asked("k", request="req_2"), Stored(500, b"cake"))
+
+    assert await claims.claim(asked("k", request="req_3")) == Stored(200, b"tea", "req_2")
+
+
 async def test_a_key_that_somebody_has_locked_holds_up_no_other(db, clock) -> None:
     claims = Claims(db, clock)
     for key in ("locked", "free"):
