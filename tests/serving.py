@@ -24,6 +24,16 @@ from tillgate.topup_app.links import link_for
 from tillgate.topups.flows import TopUps
 from tillgate.web.operation import Table
 
+#: Refusals of what a payment has come to, or of the request as a whole: no parameter is to blame.
+NOBODY_TO_BLAME = {
+    "charge_already_refunded",
+    "payment_intent_unexpected_state",
+    "request_too_large",
+    "request_unreadable",
+}
+#: Answers that are not about parameters: who asks, how often, what the card said.
+NOT_OF_PARAMETERS = {401, 402, 403, 405, 429}
+
 
 @dataclass(frozen=True)
 class Answered:
@@ -85,8 +95,17 @@ async def _nothing(_: object) -> None:
     """An answer that is lost on its way."""
 
 
+def names_its_parameter(status: int, error: dict) -> bool:
+    """Whether a refusal that is about a parameter names it."""
+    code = error.get("code")
+    no_such_path = status == 404 and code is None
+    somebody_else = status in NOT_OF_PARAMETERS or status >= 500 or code in NOBODY_TO_BLAME
+    return error.get("param") is not None or no_such_path or somebody_else
+
+
 def assert_documented(table: Table, method: str, path: str, answered: Answered) -> None:
-    """Refuse an error that the OpenAPI does not announce for this operation."""
+    """Refuse an error that the OpenAPI does not announce, or that names no parameter."""
+    assert names_its_parameter(answered.status, answered.error), answered.error
     found = table.find(method, path.partition("?")[0])
     code = answered.error.get("code")
     if isinstance(found, set) or code is None:

@@ -78,12 +78,12 @@ async def test_each_error_names_its_parameter(client) -> None:
         assert (refused.error["param"], refused.error["code"]) == (param, code)
     missing = await client.post("/v1/payment_methods")
     assert (missing.error["param"], missing.error["code"]) == ("type", "parameter_missing")
-    assert (await client.ask("POST", "/v1/customers", json=[1])).status == 400
-    assert (
-        await client.ask(
-            "POST", "/v1/customers", data="{", headers={"Content-Type": "application/json"}
-        )
-    ).status == 400
+    for body, content_type in ((b"[1]", "application/json"), (b"{", "application/json"),
+                               (b"name=\xff", "application/x-www-form-urlencoded"),
+                               (b"name=Li", "text/plain")):  # fmt: skip
+        headers = {"Content-Type": content_type}
+        whole = await client.ask("POST", "/v1/customers", data=body, headers=headers)
+        assert (whole.status, whole.error["code"]) == (400, "request_unreadable"), body
     assert (await client.post("/v1/customers", "name=%ff")).status == 400
     deep = await client.post("/v1/customers", "a" + "[b]" * 50 + "=1")
     assert deep.status == 400

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from schemathesis import Case
 
 from tests.api.test_wallets import _filled
+from tests.serving import names_its_parameter
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "12"))
 #: Refusals that leave everything as it was; a decline (402) is written down.
@@ -129,6 +130,5 @@ class _Fuzz:
             assert error["message"], said
             announced = case.operation.definition.raw["responses"].get(str(answer.status_code), {})
             assert error.get("code") in {None, *announced.get("x-codes", [])}, said
-            if str(error.get("code", "")).startswith("parameter_"):
-                assert error.get("param") is not None, said
+            assert names_its_parameter(answer.status_code, error), said
         self.before = now

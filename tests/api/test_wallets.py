@@ -158,6 +158,14 @@ async def test_the_books_and_the_balance_can_be_read(client) -> None:
     assert receivable["balance"] == -1000
     entries = (await client.get(f"/v1/ledger_entries?account={receivable['id']}")).json["data"]
     assert [entry["amount"] for entry in entries] == [200, -1200]
+    for url in (
+        "balance_transactions?",
+        "ledger_accounts?",
+        f"ledger_entries?account={receivable['id']}&",
+    ):
+        for cursor in ("starting_after", "ending_before"):
+            refused = await client.get(f"/v1/{url}{cursor}=txn_x")
+            assert (refused.status, refused.error["param"]) == (400, cursor), url
     assert entries[0]["balance_after"] == -1000
     await _balances_of_the_past_add_up(client, receivable, entries)
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import timedelta
 from typing import Annotated, Any
 
@@ -18,6 +17,7 @@ import msgspec
 from msgspec import Meta
 
 from tillgate.kernel.clock import from_unix, unix
+from tillgate.kernel.errors import FieldRefused
 from tillgate.kernel.ids import with_prefix
 from tillgate.kernel.paging import Page, Rows
 from tillgate.ledger import queries as ledger
@@ -163,14 +163,13 @@ class Routes:
         self, call: Call, body: ListBalanceTransactions
     ) -> ListOf[ShownBalanceTransaction]:
         page = read_page(body)
-        cursors = replace(page, after=_journal_text(page.after), before=_journal_text(page.before))
         async with self._db.transaction(readonly=True) as tx:
             numbers = [
                 account.number
                 for account in await _provider_accounts(tx, call.merchant_id)
                 if body.currency in {None, account.currency}
             ]
-            found = await _moving(tx, call.merchant_id, numbers, cursors, body)
+            found = await _moving(tx, call.merchant_id, numbers, page, body)
         return show_list(call, found, show_transaction)
 
     async def transaction(self, call: Call, _: Nothing) -> ShownBalanceTransaction:
@@ -190,10 +189,11 @@ class Routes:
 
     async def accounts(self, call: Call, body: ListAccounts) -> ListOf[ShownAccount]:
         page = read_page(body)
+        after, before = _cursors("la", page)
         async with self._db.transaction(readonly=True) as tx:
             wanted = AccountsWanted(
-                after=None if page.after is None else _number("la", page.after),
-                before=None if page.before is None else _number("la", page.before),
+                after=after,
+                before=before,
                 prefix=body.code or "",
                 currency=body.currency,
                 limit=page.limit + 1,
@@ -225,14 +225,15 @@ class Routes:
 
     async def entries(self, call: Call, body: ListEntries) -> ListOf[ShownEntry]:
         page = read_page(body)
+        older, newer = _cursors("le", page)
         async with self._db.transaction(readonly=True) as tx:
             account = await _account(tx, call.merchant_id, body.account, param="account")
             found = await ledger.movements(
                 tx,
                 call.merchant_id,
                 [account.number],
-                before=None if page.after is None else _number("le", page.after),
-                after=None if page.before is None else _number("le", page.before),
+                before=older,
+                after=newer,
                 limit=page.limit + 1,
             )
         number, livemode = account.number, call.livemode
@@ -288,10 +289,11 @@ async def _moving(
 ) -> Rows[Movement]:
     """Return a page of movements that changed the balance and fit the filters."""
     kept: list[Movement] = []
+    older, newer = _cursors("txn", page)
     low, high = await _range(tx, merchant_id, page)
-    backwards = page.before is not None
-    after = None if backwards else min(high, int(page.after or high))
-    before = max(low, int(page.before or low)) if backwards else None
+    backwards = newer is not None
+    after = None if backwards else min(high, older or high)
+    before = None if newer is None else max(low, newer)
     while numbers and len(kept) <= page.limit:
         found = await ledger.movements(
             tx, merchant_id, numbers, before=after, after=before, limit=100
@@ -343,8 +345,16 @@ def _number(prefix: str, name: str) -> int:
     return int(found.group(1))
 
 
-def _journal_text(name: str | None) -> str | None:
-    return None if name is None else str(_number("txn", name))
+def _cursors(prefix: str, page: Page) -> tuple[int | None, int | None]:
+    """Return the numbers the page begins after and ends before, or refuse the one at fault."""
+
+    def number(name: str | None, param: str) -> int | None:
+        try:
+            return None if name is None else _number(prefix, name)
+        except NoSuchObject as refusal:
+            raise FieldRefused(param, refusal.message, code=refusal.code) from None
+
+    return number(page.after, "starting_after"), number(page.before, "ending_before")
 
 
 def show_account(account: Account, *, livemode: bool) -> ShownAccount:

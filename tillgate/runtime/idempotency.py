@@ -45,6 +45,7 @@ class KeyMismatch(Refusal):
     """Keys for idempotent requests can only be used with the same endpoint and the same parameters they were first used with. Try using a key other than '{key}' if you meant to execute a different request."""  # noqa: E501  a message is one line
 
     kind = Kind.IDEMPOTENCY
+    param = "Idempotency-Key"
 
     def __init__(self, key: str) -> None:
         super().__init__(key=key)
@@ -55,6 +56,7 @@ class KeyInUse(Refusal):
 
     kind = Kind.CONFLICT
     code = "idempotency_key_in_use"
+    param = "Idempotency-Key"
 
     def __init__(self, key: str) -> None:
         super().__init__(key=key)
@@ -65,6 +67,7 @@ class ClaimLost(Refusal):
 
     kind = Kind.CONFLICT
     code = "idempotency_key_in_use"
+    param = "Idempotency-Key"
 
 
 class KeyTaken(Exception):

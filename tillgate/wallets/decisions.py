@@ -321,7 +321,7 @@ def _transfer(desk: Desk, order: Transfer) -> Moved:
     _may_spend(desk, sender, order, principal_only=True)
     require_currency(receiver, order.amount)
     if is_closed(receiver):
-        raise WalletClosed(receiver.id)
+        raise WalletClosed(receiver.id, param="to")
     if receiver.limits.balance is not None:
         reached = desk.view(receiver).balance + order.amount.minor
         require_below(receiver, "balance", receiver.limits.balance, reached)

@@ -48,6 +48,7 @@ class WalletFrozen(Refusal):
     """The wallet {wallet_id} is frozen: nothing can be spent, held or transferred from it."""
 
     code = "wallet_frozen"
+    param = "wallet"
 
     def __init__(self, wallet_id: str) -> None:
         super().__init__(wallet_id=wallet_id)
@@ -58,14 +59,15 @@ class WalletClosed(Refusal):
 
     code = "wallet_closed"
 
-    def __init__(self, wallet_id: str) -> None:
-        super().__init__(wallet_id=wallet_id)
+    def __init__(self, wallet_id: str, *, param: str = "wallet") -> None:
+        super().__init__(wallet_id=wallet_id, param=param)
 
 
 class WalletNotEmpty(Refusal):
     """The wallet {wallet_id} still has a balance of {balance}, of which {held} is held; only an empty wallet can be closed."""  # noqa: E501  a message is one line
 
     code = "wallet_not_empty"
+    param = "wallet"
 
     def __init__(self, wallet_id: str, balance: int, held: int) -> None:
         super().__init__(wallet_id=wallet_id, balance=balance, held=held)
@@ -75,6 +77,7 @@ class WalletMoveRefused(Refusal):
     """The wallet {wallet_id} is {status} and cannot be {news}."""
 
     code = "wallet_unexpected_state"
+    param = "wallet"
 
     def __init__(self, wallet_id: str, status: str, news: str) -> None:
         super().__init__(wallet_id=wallet_id, status=status, news=news)
@@ -84,6 +87,7 @@ class BalanceInsufficient(Refusal):
     """The wallet {wallet_id} has {available} available, which is less than {amount}."""
 
     code = "balance_insufficient"
+    param = "amount"
 
     def __init__(self, wallet_id: str, available: int, amount: int) -> None:
         super().__init__(wallet_id=wallet_id, available=available, amount=amount)
@@ -93,6 +97,7 @@ class LimitExceeded(Refusal):
     """The {limit} limit of the wallet {wallet_id} is {allowed}; this would make it {reached}."""
 
     code = "wallet_limit_exceeded"
+    param = "amount"
 
     def __init__(self, wallet_id: str, limit: str, allowed: int, reached: int) -> None:
         super().__init__(wallet_id=wallet_id, limit=limit, allowed=allowed, reached=reached)

@@ -31,7 +31,7 @@ def read_form(text: str) -> dict[str, Any]:
         return {}
     pairs = text.split("&")
     if len(pairs) > MAX_PARAMETERS:
-        raise FieldRefused("", f"Too many parameters: at most {MAX_PARAMETERS} are read.")
+        raise _unreadable(f"Too many parameters: at most {MAX_PARAMETERS} are read.")
     tree: dict[str, Any] = {}
     for pair in pairs:
         if pair:
@@ -45,11 +45,11 @@ def read_json(body: bytes) -> dict[str, Any]:
     try:
         tree = _decode_json(body)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        raise FieldRefused("", "The request body is not valid JSON.") from None
+        raise _unreadable("The request body is not valid JSON.") from None
     except RecursionError:
-        raise FieldRefused("", "The request body is nested too deeply.") from None
+        raise _unreadable("The request body is nested too deeply.") from None
     if not isinstance(tree, dict):
-        raise FieldRefused("", "The request body must be a JSON object.")
+        raise _unreadable("The request body must be a JSON object.")
     count = [0]
     fields = cast("dict[str, Any]", tree)
     return {name: _cleaned(value, name, name, 1, count) for name, value in fields.items()}
@@ -63,13 +63,11 @@ def read_body(body: bytes, content_type: bytes) -> dict[str, Any]:
     if kind == b"application/json":
         return read_json(body)
     if kind not in {b"", b"application/x-www-form-urlencoded"}:
-        raise FieldRefused(
-            "", "Send application/x-www-form-urlencoded or application/json, please."
-        )
+        raise _unreadable("Send application/x-www-form-urlencoded or application/json, please.")
     try:
         return read_form(body.decode("utf-8"))
     except UnicodeDecodeError:
-        raise FieldRefused("", "The request body is not valid UTF-8.") from None
+        raise _unreadable("The request body is not valid UTF-8.") from None
 
 
 def _plain(name: str, value: str) -> tuple[str, str]:
@@ -170,3 +168,8 @@ def card_number_refused(path: str) -> FieldRefused:
         " provider's token instead.",
         code="card_number_refused",
     )
+
+
+def _unreadable(message: str) -> FieldRefused:
+    """The request as a whole cannot be read, so no parameter is to blame."""
+    return FieldRefused("", message, code="request_unreadable")
