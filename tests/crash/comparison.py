@@ -8,6 +8,8 @@ from typing import Any
 
 import asyncpg
 
+from tillgate.entry.subscriptions import CATALOGUE
+
 DONE = {"success": "succeeded", "abnormal": "failed", "closed": "failed"}
 
 
@@ -18,17 +20,26 @@ class Promised:
     top_ups: dict[str, str] = field(default_factory=dict)
     refunds: dict[str, str] = field(default_factory=dict)
     spends: dict[str, int] = field(default_factory=dict)
+    #: Payments, and how much of each was captured.
+    captures: dict[str, int] = field(default_factory=dict)
+    #: Payments.
+    canceled: set[str] = field(default_factory=set)
 
 
 async def complaints(
-    db: asyncpg.Connection, books: dict[str, dict[str, Any]], promised: Promised
+    db: asyncpg.Connection,
+    books: dict[str, dict[str, Any]],
+    promised: Promised,
+    delivered: set[str],
 ) -> list[str]:
-    """Return whatever does not agree."""
+    """Return whatever does not agree; `delivered` are the events that an endpoint has heard."""
     found = await _orders(db, books)
     found += await _refunds(db, books)
     found += await _balances(db, books)
     found += await _promises(db, promised)
+    found += await _kept(db, promised)
     found += await _facts(db)
+    found += await _deliveries(db, delivered)
     return found + await _doubles(db)
 
 
@@ -42,8 +53,16 @@ async def false_answers(db: asyncpg.Connection, again: dict[str, str | None]) ->
         UNION ALL SELECT metadata->>'key', id, status <> 'failed' FROM payments.refunds
         UNION ALL SELECT metadata->>'key', id, true FROM wallets.transactions
         UNION ALL SELECT metadata->>'key', id, true FROM payments.payments WHERE subject IS NULL
-        UNION ALL SELECT metadata->>'confirmed_by', id, status = 'succeeded' FROM payments.payments
+        UNION ALL SELECT metadata->>'confirmed_by', id,
+            status IN ('succeeded', 'requires_capture', 'canceled') FROM payments.payments
             WHERE subject IS NULL
+        UNION ALL SELECT metadata->>'key' || '-capture', id, status = 'succeeded'
+            FROM payments.payments WHERE subject IS NULL
+        UNION ALL SELECT metadata->>'key' || '-cancel', id, status = 'canceled'
+            FROM payments.payments WHERE subject IS NULL
+        -- Its time may have been up before.
+        UNION ALL SELECT metadata->>'key' || '-cancel', payment_id, false FROM topups.top_ups
+        UNION ALL SELECT 'listen', id, true FROM webhooks.endpoints
         """
     )
     made = {row["key"]: row for row in rows if row["key"] in again}
@@ -169,6 +188,36 @@ async def _facts(db: asyncpg.Connection) -> list[str]:
     return [
         *(f"{row['name']} of {row['id']} was told {row['times']} times" for row in wrong),
         *(f"transaction {row['id']} was told {row['times']} times" for row in moved),
+    ]
+
+
+async def _deliveries(db: asyncpg.Connection, delivered: set[str]) -> list[str]:
+    """Whatever was told is delivered, and nothing else is."""
+    told = await db.fetch(
+        "SELECT id, name, at > (SELECT min(created_at) FROM webhooks.endpoints) AS is_owed"
+        " FROM runtime.facts"
+    )
+    owed = {row["id"] for row in told if row["is_owed"] and row["name"] in CATALOGUE}
+    return [
+        *(f"event {each} was never delivered" for each in owed - delivered),
+        *(f"event {each} is none" for each in delivered - {row["id"] for row in told}),
+    ]
+
+
+async def _kept(db: asyncpg.Connection, promised: Promised) -> list[str]:
+    """What was captured and canceled, as it was told."""
+    rows = await db.fetch(
+        "SELECT p.id, p.status, a.amount_captured FROM payments.payments p"
+        " LEFT JOIN payments.attempts a ON a.merchant_id = p.merchant_id AND a.payment_id = p.id"
+        " AND a.status = 'paid'"
+    )
+    ours = {row["id"]: (row["status"], row["amount_captured"]) for row in rows}
+    promises = dict.fromkeys(promised.canceled, ("canceled", None))
+    promises |= {each: ("succeeded", amount) for each, amount in promised.captures.items()}
+    return [
+        f"payment {each} was said to be {said}, it is {ours.get(each)}"
+        for each, said in promises.items()
+        if ours.get(each) != said
     ]
 
 

@@ -36,6 +36,8 @@ from tillgate.payments.commands import LookUps
 from tillgate.runtime import outbox
 from tillgate.runtime.settings import load
 from tillgate.runtime.writes import Notebook
+from tillgate.webhooks import dispatcher, machine
+from tillgate.webhooks.client import WebhookClient
 
 _WRITES = re.compile(
     r"\b(insert\s+into|update|delete\s+from)\s+(?:only\s+)?(\w+\.\w+)", re.IGNORECASE
@@ -43,6 +45,7 @@ _WRITES = re.compile(
 _ASKED = (
     ("query", re.compile(r"^GET|\.query")),
     ("refund", re.compile(r"trade\.refund|/refunds")),
+    ("capture", re.compile(r"/capture\b")),
     ("close", re.compile(r"trade\.(close|cancel)|/close|/cancel")),
 )
 Run = Callable[[], Awaitable[Any]]
@@ -163,6 +166,15 @@ def arm(fate: Fate) -> None:
         return answer
 
     HttpTransport.send = fateful_send  # type: ignore[method-assign]
+    post = WebhookClient.post
+
+    async def fateful_post(self: WebhookClient, *args: Any) -> Any:
+        fate.meet("before", {"call endpoint"})
+        answer = await post(self, *args)
+        fate.meet("after", {"call endpoint"})
+        return answer
+
+    WebhookClient.post = fateful_post  # type: ignore[method-assign]
 
 
 def asked(request: Any) -> str:
@@ -185,6 +197,10 @@ def live(fate: Fate) -> None:
     arm(fate)
     build.LookUps = hurry  # type: ignore[misc, assignment]
     surplus.WAITS = (1,) * len(surplus.WAITS)  # type: ignore[misc]
+    hearing.LONGEST_WAIT_SECONDS = 2.0  # type: ignore[misc]
+    machine.WAITS = (0.2,) * len(machine.WAITS)  # type: ignore[misc, assignment]
+    machine.LONGEST_REST_SECONDS = 0.2  # type: ignore[misc]
+    dispatcher._LEASE_MARGIN_SECONDS = 1.0  # type: ignore[misc]
     # Every other one stores each notice while it is being applied, and may die at either commit.
     hearing.PATIENCE_SECONDS *= random.randrange(2)  # type: ignore[misc]
     sys.modules[f"tillgate.entry.{fate.process}"].run(load(dict(os.environ)))

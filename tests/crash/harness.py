@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import math
 import os
 import random
 import signal
@@ -30,7 +31,9 @@ import msgspec
 from bench import installation as bench
 from bench.installation import DATABASE, PROVIDERS, Installation
 from bench.processes import CHECKOUT, family, first_line, running
-from tests.crash.comparison import Promised, complaints, false_answers
+from tests.crash.clients import Clients
+from tests.crash.comparison import complaints, false_answers
+from tests.crash.endpoint import Endpoint
 from tests.crash.walk import ENDED, POSTGRES, SESSIONS, Outcome, Plan, every_step
 from tillgate.runtime.embedded import EmbeddedPostgres
 from tillgate.runtime.settings import environment
@@ -49,17 +52,16 @@ FAULTS = (
     ("refund", "refund_fails_later", 0.1),
     ("create", "paid_at_once", 0.9),
 )
-_METHODS = {
-    "alipay": ("cny", "payment_method=alipay&payment_method_options[alipay][presentation]=qr"),
-    "wechat_pay": ("cny", "payment_method=wechat_pay"),
-    "card": ("usd", "payment_method=pm_card_visa"),
-}
 _UNDER_WAY = """
-    SELECT (SELECT count(*) FROM payments.attempts WHERE look_up_at IS NOT NULL
-            AND status <> 'mismatched')
-        + (SELECT count(*) FROM payments.refunds WHERE look_up_at IS NOT NULL)
-        + (SELECT count(*) FROM runtime.notices WHERE next_at IS NOT NULL)
-        + (SELECT count(*) FROM runtime.unrelayed)
+    SELECT 'attempt ' || id || ', ' || status FROM payments.attempts
+        WHERE look_up_at IS NOT NULL AND status <> 'mismatched'
+        AND (status <> 'authorised' OR closing OR amount_to_capture IS NOT NULL)
+    UNION ALL SELECT 'refund ' || id || ', ' || status FROM payments.refunds
+        WHERE look_up_at IS NOT NULL
+    UNION ALL SELECT 'notice ' || id FROM runtime.notices WHERE next_at IS NOT NULL
+    UNION ALL SELECT 'facts of ' || id FROM runtime.unrelayed
+    UNION ALL SELECT 'delivery ' || id || ' of ' || event_id || ', ' || tries || ' tries'
+        FROM webhooks.deliveries WHERE next_at IS NOT NULL
     """
 SHORT = {
     "TILLGATE_PROVIDERS__TOTAL_TIMEOUT_SECONDS": "2",
@@ -83,6 +85,7 @@ class Child:
         self.pid: int | None = None
         self.births = 0
         self.born = 0.0
+        self._patience = PATIENCE
         walk = run.plan.only or every_step()
         self._targets = [(when, step) for who, when, step in walk if who == name]
 
@@ -106,8 +109,11 @@ class Child:
         if not run.is_dying:
             return {"process": self.name, "log": log}
         left = [each for each in self._targets if not run.has_died(self.name, *each)]
+        self._patience = PATIENCE
         if not left and not run.plan.until_walked:
-            left = self._targets
+            # Every other life is a free one, long enough for all its lanes to fill, and ends anywhere.
+            left = self._targets if self.births % 2 else []
+            self._patience = PATIENCE if left else run.random.uniform(0.5, PATIENCE)
         return {
             "process": self.name,
             "log": log,
@@ -128,7 +134,7 @@ class Child:
         while True:
             if not self.is_alive:
                 self.start()
-            elif self._run.is_dying and time.monotonic() - self.born > PATIENCE:
+            elif self._run.is_dying and time.monotonic() - self.born > self._patience:
                 self.kill()
             await asyncio.sleep(0.05)
 
@@ -169,20 +175,18 @@ class Run:
         self.diary = installation.home / "deaths.jsonl"
         self.diary.touch()
         self.random_deaths: Counter[tuple[str, str, str]] = Counter()
-        self.done: Counter[str] = Counter()
-        self.promised = Promised()
-        self.paid: list[str] = []
-        #: What was answered with 5xx, or not at all, by key: path and body.
-        self.failed: dict[str, tuple[str, str]] = {}
+        self.clients = Clients(installation, plan)
+        self.endpoint = Endpoint(plan.seed)
         self.children = [Child(self, "serve"), Child(self, "worker")]
 
-    async def go(self, *, clients: int = 16) -> Outcome:
+    async def go(self) -> Outcome:
         """Kill as planned, let it settle, compare."""
         watching = [asyncio.create_task(child.keep_alive()) for child in self.children]
         began = time.monotonic()
         try:
             self._spoil()
-            await self._traffic(clients)
+            await self.clients.listen(await self.endpoint.open())
+            await self._traffic()
             deaths = self.deaths()
             found = await self._settle()
             found += await self._compare()
@@ -195,7 +199,10 @@ class Run:
             for child in self.children:
                 child.kill()
             self.nursery.close()
-        return Outcome(found, deaths, self.done, time.monotonic() - began)
+            await self.endpoint.close()
+        done = Counter(self.clients.done)
+        done["events"] = len(self.endpoint.heard)
+        return Outcome(found, deaths, done, time.monotonic() - began)
 
     def deaths(self) -> Counter[tuple[str, str, str]]:
         """All deaths so far."""
@@ -216,7 +223,9 @@ class Run:
     def is_enough(self) -> bool:
         """Whether the plan is fulfilled before its time is up."""
         plan = self.plan
-        return plan.until_walked and self.done["top-ups"] >= plan.top_ups and self.is_walked()
+        return (
+            plan.until_walked and self.clients.done["top-ups"] >= plan.top_ups and self.is_walked()
+        )
 
     def _spoil(self) -> None:
         for provider in PROVIDERS:
@@ -236,11 +245,12 @@ class Run:
                     },
                 )
 
-    async def _traffic(self, clients: int) -> None:
+    async def _traffic(self) -> None:
         until = time.monotonic() + self.plan.seconds
         killers = [asyncio.create_task(self._kill()), asyncio.create_task(self._end_sessions())]
-        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=8)) as session:
-            await asyncio.gather(*(self._client(session, until, n) for n in range(clients)))
+        await self.clients.run(
+            self.plan.clients, lambda: time.monotonic() >= until or self.is_enough()
+        )
         for killer in killers:
             killer.cancel()
         await asyncio.gather(*killers, return_exceptions=True)
@@ -250,8 +260,7 @@ class Run:
         while True:
             await asyncio.sleep(self.random.uniform(4, 8))
             await self._kill_postgres()
-            if self.plan.until_walked:
-                await asyncio.sleep(self.random.uniform(6, 10))
+            await asyncio.sleep(self.random.uniform(6, 10))
 
     async def _end_sessions(self) -> None:
         """As a failover does, or a person: both processes live, and none of their sessions."""
@@ -285,102 +294,6 @@ class Run:
                 return
         self.installation.postgres.start()
 
-    # Clients -----------------------------------------------------------------------------------
-
-    async def _client(self, session: aiohttp.ClientSession, until: float, number: int) -> None:
-        chance = random.Random(f"{self.plan.seed}:{number}")
-        count = 0
-        while time.monotonic() < until and not self.is_enough():
-            count += 1
-            key = f"client-{self.plan.seed}-{number}-{count}"
-            draw = chance.random()
-            if draw < 0.15 and self.paid:
-                await self._refund(session, key, chance)
-            elif draw < 0.4:
-                await self._spend(session, key, chance)
-            elif draw < 0.5:
-                await self._pay(session, key, chance)
-            else:
-                await self._top_up(session, key, chance)
-
-    async def _top_up(
-        self, session: aiohttp.ClientSession, key: str, chance: random.Random
-    ) -> None:
-        currency, method = _METHODS[chance.choice(list(_METHODS))]
-        wallet = chance.choice(self.installation.wallets[currency])
-        body = f"wallet={wallet}&amount={chance.randint(100, 5000)}&currency={currency}&{method}"
-        got = await self._post(session, "/v1/top_ups", f"{body}&metadata[key]={key}", key)
-        if got is not None and "id" in got:
-            self.promised.top_ups[got["id"]] = got["status"]
-            self.done["top-ups"] += 1
-            payment = got.get("payment_intent")
-            if payment is not None:
-                self.paid.append(payment if isinstance(payment, str) else payment["id"])
-
-    async def _pay(self, session: aiohttp.ClientSession, key: str, chance: random.Random) -> None:
-        """Open a payment and confirm it, which claims its key before anything is decided."""
-        confirm = f"{key}-confirm"
-        body = f"amount={chance.randint(100, 5000)}&currency=usd&metadata[key]={key}"
-        body += f"&metadata[confirmed_by]={confirm}"
-        got = await self._post(session, "/v1/payment_intents", body, key)
-        if got is not None:
-            path = f"/v1/payment_intents/{got['id']}/confirm"
-            got = await self._post(session, path, "payment_method=pm_card_visa", confirm)
-        if got is not None:
-            self.done["payments"] += 1
-            self.paid.append(got["id"])
-
-    async def _refund(
-        self, session: aiohttp.ClientSession, key: str, chance: random.Random
-    ) -> None:
-        payment = chance.choice(self.paid)
-        amount = f"&amount={chance.randint(1, 2000)}" if chance.random() < 0.8 else ""
-        body = f"payment_intent={payment}{amount}&metadata[key]={key}"
-        got = await self._post(session, "/v1/refunds", body, key)
-        if got is not None and "id" in got:
-            self.promised.refunds[got["id"]] = got["status"]
-            self.done["refunds"] += 1
-
-    async def _spend(self, session: aiohttp.ClientSession, key: str, chance: random.Random) -> None:
-        wallet = chance.choice(self.installation.wallets["cny"])
-        amount = chance.randint(1, 900)
-        body = f"amount={amount}&currency=cny&metadata[key]={key}"
-        got = await self._post(session, f"/v1/wallets/{wallet}/spend", body, key)
-        if got is not None and "id" in got:
-            self.promised.spends[got["id"]] = amount
-            self.done["spends"] += 1
-
-    async def _post(
-        self, session: aiohttp.ClientSession, path: str, body: str, key: str
-    ) -> dict[str, Any] | None:
-        """Ask until there is an answer that says something about the request itself."""
-        headers = {
-            "Authorization": f"Bearer {self.installation.key}",
-            "Content-Type": "application/x-www-form-urlencoded",
-            "Idempotency-Key": key,
-        }
-        for _ in range(60):
-            try:
-                async with session.post(
-                    self.installation.url + path,
-                    data=body,
-                    headers=headers,
-                ) as answer:
-                    if answer.status >= 500:
-                        self.failed[key] = (path, body)
-                        self.done[f"failed {answer.status}"] += 1
-                    if answer.status == 200:
-                        return msgspec.json.decode(await answer.read())
-                    if answer.status < 500 and answer.status not in (409, 429):
-                        self.done[f"refused {answer.status}"] += 1
-                        return None
-            except (aiohttp.ClientError, TimeoutError, OSError):
-                pass
-            await asyncio.sleep(0.3)
-        self.done["given up"] += 1
-        self.failed[key] = (path, body)
-        return None
-
     # The end -----------------------------------------------------------------------------------
 
     async def _settle(self) -> list[str]:
@@ -392,15 +305,18 @@ class Run:
         async with aiohttp.ClientSession() as session:
             for url in self.installation.controls.values():
                 await session.delete(f"{url}/_control/rules")
-        seconds = self.plan.settle_seconds
-        until, left = time.monotonic() + seconds, -1
+        until, least = math.inf, sys.maxsize
+        left: list[str] = []
         while time.monotonic() < until:
-            await asyncio.sleep(0.5)
             async with self._connected() as db:
-                left = await db.fetchval(_UNDER_WAY)
-            if left == 0 and not await self._untold():
+                left = [row[0] for row in await db.fetch(_UNDER_WAY)]
+            waiting = len(left) + await self._untold()
+            if not waiting:
                 return []
-        return [f"{left} things are still under way after {seconds:.0f} s"] if left else []
+            if waiting < least:  # as long as it gets less, it may take its time
+                least, until = waiting, time.monotonic() + self.plan.settle_seconds
+            await asyncio.sleep(0.5)
+        return [f"still under way: {each}" for each in left]
 
     async def _untold(self) -> int:
         """Notices that the providers will send again: what happened while nobody listened."""
@@ -408,7 +324,9 @@ class Run:
 
     async def _compare(self) -> list[str]:
         async with self._connected() as db:
-            return await complaints(db, await self._books(), self.promised)
+            return await complaints(
+                db, await self._books(), self.clients.promised, self.endpoint.heard
+            )
 
     async def _ask_again(self) -> list[str]:
         """Ask for all anew that had 5xx for an answer, or none: now it must be the truth."""
@@ -417,21 +335,10 @@ class Run:
                 "UPDATE runtime.idempotency SET locked_at = locked_at - interval '1 hour'"
                 " WHERE status IS NULL"
             )
-        gate = asyncio.Semaphore(16)
-        again: dict[str, str | None] = {}
-
-        async def ask(key: str, path: str, body: str) -> None:
-            async with gate:
-                got = await self._post(session, path, body, key)
-                again[key] = None if got is None else got["id"]
-
-        given_up = self.done["given up"]
-        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=8)) as session:
-            await asyncio.gather(*(ask(key, *asked) for key, asked in self.failed.items()))
-        unanswered = self.done["given up"] - given_up
+        again, unanswered = await self.clients.ask_again()
         found = [f"{unanswered} keys have no answer in the end"] if unanswered else []
-        if self.done["failed 500"]:
-            found.append(f"{self.done['failed 500']} requests were answered with 500")
+        if failed := self.clients.done["failed 500"]:
+            found.append(f"{failed} requests were answered with 500")
         async with self._connected() as db:
             return found + await false_answers(db, again)
 

@@ -8,6 +8,7 @@ import itertools
 import sys
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 
 from tests.crash.harness import run
@@ -26,6 +27,8 @@ def main() -> int:
     options.add_argument("--seed", type=int, default=1)
     chosen = options.parse_args()
     until = time.monotonic() + chosen.minutes * 60
+    done: Counter[str] = Counter()
+    is_well = True
     for turn in itertools.count(chosen.seed):
         with tempfile.TemporaryDirectory(prefix="tillgate-soak-") as folder:
             home = Path(folder)
@@ -33,22 +36,24 @@ def main() -> int:
             postgres = EmbeddedPostgres(home / "postgres", tuning=Tuning(shared_buffers="128MB"))
             postgres.start()
             try:
-                if not (_crash(postgres, home, turn) and _simulate(postgres, turn)):
-                    return 1
+                is_well = _crash(postgres, home, turn, done) and _simulate(postgres, turn, done)
             finally:
                 postgres.stop()
-        if time.monotonic() > until:
-            return 0
-    return 0
+        if not is_well or time.monotonic() > until:
+            break
+    print(f"soak: {dict(done)}, {'nothing' if is_well else 'something'} found")  # noqa: T201
+    return 0 if is_well else 1
 
 
-def _crash(postgres: EmbeddedPostgres, home: Path, turn: int) -> bool:
-    outcome = run(postgres, home, Plan(120, seed=turn, chance=0.001))
+def _crash(postgres: EmbeddedPostgres, home: Path, turn: int, done: Counter[str]) -> bool:
+    outcome = run(postgres, home, Plan(240, seed=turn, chance=0.001, clients=32))
     print(f"crash {turn}: {outcome}", *outcome.found, sep="\n  ", flush=True)  # noqa: T201
+    done.update(outcome.done)
+    done["deaths"] += outcome.deaths.total()
     return not outcome.found
 
 
-def _simulate(postgres: EmbeddedPostgres, turn: int) -> bool:
+def _simulate(postgres: EmbeddedPostgres, turn: int, done: Counter[str]) -> bool:
     postgres.ensure_database("simulation")
     with asyncio.Runner() as runner:
         runner.run(migrate(postgres.dsn("simulation")))
@@ -61,6 +66,7 @@ def _simulate(postgres: EmbeddedPostgres, turn: int) -> bool:
     )
     keep(totals)
     print(f"simulation {turn}: {totals}", flush=True)  # noqa: T201
+    done["seeds"] += len(totals.verdicts)
     return not totals.failed
 
 

@@ -19,12 +19,18 @@ WALK = {
         "insert payments.refunds",
         "call refund",
         "update payments.refunds",
+        "call capture",
+        "call close",
     ),
     "worker": (
         "delete runtime.unrelayed",
         "insert wallets.transactions",
         "update payments.attempts",
         "call query",
+        "call close",
+        "insert webhooks.deliveries",
+        "call endpoint",
+        "update webhooks.deliveries",
     ),
 }
 #: Times PostgreSQL is killed before a run counts as complete.
@@ -43,6 +49,8 @@ class Plan:
     seed: int = 1
     #: Of dying at any step, beside the one that a process was given.
     chance: float = 0.0
+    #: Who asks, at a time.
+    clients: int = 16
     #: Stop as soon as each step has been died at; else go round again until the time is up.
     until_walked: bool = False
     #: But not before this many top-ups were answered.
@@ -52,7 +60,7 @@ class Plan:
     #: Deaths at each step before the walk is complete.
     times: int = 1
     mutant: str | None = None
-    #: How long everything may take to come to rest.
+    #: How long nothing of what is under way may come to rest.
     settle_seconds: float = 60.0
 
 

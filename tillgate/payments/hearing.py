@@ -32,6 +32,9 @@ PATIENCE_SECONDS: Final = 1.0
 MOST_UNDER_WAY: Final = 2_000
 #: How old a notice is when the worker takes it up.
 APPLY_BY: Final = timedelta(seconds=10)
+#: Between tries of one that cannot be applied, twice as long each time.
+FIRST_WAIT_SECONDS: Final = 10.0
+LONGEST_WAIT_SECONDS: Final = 3_600.0
 
 
 class Hearing:
@@ -117,7 +120,7 @@ class Hearing:
             await self._put_off(raw, error)
 
     async def _put_off(self, raw: RawNotice, error: Exception) -> None:
-        until = self._clock.now() + timedelta(seconds=min(5 * 2**raw.tries, 3600))
+        until = self._clock.now() + wait_after(raw.tries)
         try:
             async with self._db.transaction() as tx:
                 await notices.put_off(
@@ -172,6 +175,11 @@ class Hearing:
     def _end(self, task: asyncio.Task[None]) -> None:
         self._under_way.discard(task)
         _has_worked(task)  # one that failed has been seen, even where nobody is left to ask
+
+
+def wait_after(tries: int) -> timedelta:
+    """How long a notice waits that could not be applied, after so many tries before."""
+    return timedelta(seconds=min(FIRST_WAIT_SECONDS * 2 ** min(tries, 20), LONGEST_WAIT_SECONDS))
 
 
 def _has_worked(task: asyncio.Task[None]) -> bool:

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from tillgate.connectors.port import BadNotice
 from tillgate.kernel.errors import Refusal
-from tillgate.payments import machine, store
+from tillgate.payments import hearing, machine, store
 from tillgate.payments.errors import ChargeNotFound, RefundNotFound
 from tillgate.payments.flows import NO_TRACE, Payments
 from tillgate.payments.model import Attempt, Refund
@@ -53,7 +53,7 @@ async def apply_stored_notices(payments: Payments, *, limit: int = 500) -> int:
         stored = await notices.due(tx, payments.clock.now(), limit)
 
     async def apply(raw: RawNotice) -> None:
-        until = payments.clock.now() + timedelta(seconds=min(10 * 2 ** min(raw.tries, 9), 3600))
+        until = payments.clock.now() + hearing.wait_after(raw.tries)
         await _put_off(payments, raw, until, raw.note or "")
         try:
             await payments.notices.apply(raw)
