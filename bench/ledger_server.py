@@ -141,13 +141,16 @@ def prepare_tpcb(postgres: EmbeddedPostgres, database: str, scale: int) -> None:
     asyncio.run(recycle_wal(postgres, database, WAL_SEGMENTS * scale))
 
 
-async def tpcb(postgres: EmbeddedPostgres, database: str, seconds: float) -> Round:
-    """Run pgbench's TPC-B with 16 clients and prepared statements."""
+async def tpcb(
+    postgres: EmbeddedPostgres, database: str, seconds: float, *, script: Path | None = None
+) -> Round:
+    """Run pgbench's TPC-B, or a script, with 16 clients and prepared statements."""
     pgbench = discover().program("pgbench")
     meter = RoundMeter(postgres)
     process = await asyncio.create_subprocess_exec(
         pgbench,
         *["-n", "-c16", "-j2", "-M", "prepared", "-T", str(max(int(seconds), 1))],
+        *(["-f", str(script)] if script else []),
         postgres.dsn(database),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
