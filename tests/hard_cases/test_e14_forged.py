@@ -5,11 +5,13 @@ import pytest
 from tests.hard_cases.deeds import (
     METHODS,
     attempts,
+    behave,
     breaks,
     nothing_moves,
     paid,
     raw_notice,
     refunds,
+    rule,
     simulator,
 )
 from tests.worlds import MERCHANT, World
@@ -103,3 +105,37 @@ async def test_account_speaks_only_of_its_own_refunds(world: World) -> None:
 
     assert [refund.status for refund in await refunds(world, payment)] != ["failed"]
     assert await world.balance(world.wallet) == 7_500
+
+
+@pytest.mark.parametrize("method", ["alipay", "wechat_pay"])
+async def test_of_a_large_amount_a_notice_alone_is_not_believed(world: World, method: str) -> None:
+    """As if somebody had got hold of the provider's key: it signs the notice, and knows of nothing."""
+    world.payments.notices.ask_from = 10_000
+    payment = await world.pay(method, 10_000)
+    rule(world, method, "query", "not_paid_yet", probability=1.0)
+    await world.phone_pays(method, payment)
+    await simulator(world, method).sender.settle()
+    await world.payments.finish()
+
+    assert await world.balance(world.wallet) == 0
+    async with world.db.transaction(readonly=True) as tx:
+        row = await tx.one("SELECT status, note FROM runtime.notices")
+    assert row["status"] == "received"
+    assert "does not say so yet" in row["note"]
+
+    behave(world, method)
+    await world.until_paid(payment, sweep=True)
+    assert await world.balance(world.wallet) == 10_000
+    await world.assert_books_hold()
+
+
+@pytest.mark.parametrize("method", METHODS)
+async def test_of_a_large_amount_the_provider_is_asked_before_it_is_credited(
+    world: World, method: str
+) -> None:
+    world.payments.notices.ask_from = 10_000
+    payment = await paid(world, method, 10_000)
+
+    [attempt] = await attempts(world, payment)
+    assert attempt.status == "paid"
+    await world.assert_books_hold()

@@ -93,6 +93,7 @@ async def open_core(settings: Settings, *, clock: Clock | None = None) -> AsyncG
         timedelta(seconds=settings.payments.order_lifetime_seconds),
         pages_url=settings.http.base_url,
     )
+    payments.notices.ask_from = settings.payments.ask_from
     try:
         yield Core(settings, db, clock, vault, providers, payments, TopUps(payments))
     finally:

@@ -16,6 +16,15 @@ class PaymentNotFound(Refusal):
         super().__init__(payment_id=payment_id)
 
 
+class NotConfirmed(Refusal):
+    """A notice says that {attempt_id} was paid, and its provider, asked, does not say so yet: {said}."""
+
+    kind = Kind.CONFLICT
+
+    def __init__(self, attempt_id: str, said: str) -> None:
+        super().__init__(attempt_id=attempt_id, said=said)
+
+
 class RefundNotFound(Refusal):
     """No such refund: '{refund_id}'"""
 

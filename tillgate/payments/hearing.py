@@ -2,7 +2,7 @@
 
 Where that takes long, is refused or fails, the notice is stored raw and answered all the same: it is
 applied later, by what is under way here or by the worker. A provider is never answered for a notice
-that is in no committed row.
+that is in no committed row. Of a large amount a notice alone is not believed: the provider is asked.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ from typing import Any, Final
 from tillgate.connectors import port
 from tillgate.kernel import ids
 from tillgate.kernel.clock import Clock
-from tillgate.payments import outcomes
+from tillgate.payments import outcomes, queries
+from tillgate.payments.errors import ChargeNotFound, NotConfirmed
 from tillgate.payments.model import Charge, Heard, RefundHeard, RefundView
+from tillgate.payments.orders import money
 from tillgate.payments.providers import Providers, account_of, read_notice
 from tillgate.runtime import notices, telemetry
 from tillgate.runtime.db import Database, Tx
@@ -56,6 +58,8 @@ class Hearing:
         self._inbox = Lane(db, self._store_notices)
         self._under_way: set[asyncio.Task[None]] = set()
         self.patience_seconds = PATIENCE_SECONDS
+        #: Minor units. Whoever got hold of a key could sign a notice, but not make the provider say so.
+        self.ask_from: int | None = None
 
     async def receive(
         self, merchant_id: int, account_id: str, headers: Mapping[str, str], body: bytes
@@ -137,6 +141,8 @@ class Hearing:
         """Give a notice its effect, and store it as applied, in one transaction."""
         match notice:
             case port.AttemptNotice(attempt_id, outcome, told_of):
+                if isinstance(outcome, port.Paid) and self._is_large(outcome):
+                    outcome = await self._asked(raw, attempt_id)
                 heard = Heard(
                     merchant_id=raw.merchant_id,
                     attempt_id=attempt_id,
@@ -161,6 +167,27 @@ class Hearing:
             case port.OtherNotice(kind):
                 async with self._db.transaction() as tx:
                     notices.insert_applied(tx, [raw], at=self._clock.now(), note=kind)
+
+    def _is_large(self, outcome: port.Paid) -> bool:
+        return self.ask_from is not None and outcome.amount.minor >= self.ask_from
+
+    async def _asked(self, raw: RawNotice, attempt_id: str) -> port.Paid:
+        """Return what the provider says itself; raise `NotConfirmed` unless it has the money."""
+        async with self._db.transaction(readonly=True) as tx:
+            attempt = (await queries.charge(tx, raw.merchant_id, attempt_id)).attempt
+        if attempt.provider_account_id != raw.provider_account_id:
+            raise ChargeNotFound(attempt_id)
+        connector = await self._providers.connector(raw.merchant_id, raw.provider_account_id)
+        outcome = await connector.look_up(
+            attempt.id,
+            attempt.reference,
+            money(attempt.amount, attempt.currency),
+            since=attempt.created_at,
+            now=self._clock.now(),
+        )
+        if not isinstance(outcome, port.Paid):
+            raise NotConfirmed(attempt_id, type(outcome).__name__)
+        return outcome
 
     async def _store_notices(self, tx: Tx, items: Any) -> list[None]:
         notices.insert(tx, items, apply_by=APPLY_BY)

@@ -15,7 +15,7 @@ from typing import TypeVar
 from tillgate.connectors.port import BadNotice
 from tillgate.kernel.errors import Refusal
 from tillgate.payments import hearing, machine, store
-from tillgate.payments.errors import ChargeNotFound, RefundNotFound
+from tillgate.payments.errors import ChargeNotFound, NotConfirmed, RefundNotFound
 from tillgate.payments.flows import NO_TRACE, Payments
 from tillgate.payments.model import Attempt, Refund
 from tillgate.runtime import notices
@@ -27,8 +27,9 @@ Due = TypeVar("Due", Attempt, Refund)
 
 _log = logging.getLogger("tillgate.payments")
 
-#: A genuine notice about nothing we know of is a person's business after about half a day.
-TRIES_FOR_NOTHING_OF_OURS = 20
+#: A genuine notice about nothing we know of, or of money that its provider knows nothing of when it
+#: is asked, is a person's business after about half a day.
+MOST_TRIES = 20
 #: Provider calls of one sweep under way at a time.
 AT_ONCE = 32
 
@@ -59,8 +60,8 @@ async def apply_stored_notices(payments: Payments, *, limit: int = 500) -> int:
             await payments.notices.apply(raw)
         except BadNotice as error:
             await _put_off(payments, raw, None, f"unreadable: {error}")
-        except (ChargeNotFound, RefundNotFound) as refusal:
-            if raw.tries >= TRIES_FOR_NOTHING_OF_OURS:
+        except (ChargeNotFound, RefundNotFound, NotConfirmed) as refusal:
+            if raw.tries >= MOST_TRIES:
                 await _put_off(payments, raw, None, refusal.message)
 
     await _each(stored, apply)
