@@ -135,6 +135,16 @@ class AlreadyRefunded(Refusal):
         super().__init__(charge_id=charge_id)
 
 
+class ChargeNotRefundable(Refusal):
+    """The charge {charge_id} is not the one that paid: it failed, or was given back by itself."""
+
+    code = "charge_not_refundable"
+    param = "charge"
+
+    def __init__(self, charge_id: str) -> None:
+        super().__init__(charge_id=charge_id)
+
+
 class RefundNotCancelable(Refusal):
     """A refund that is {status} cannot be canceled: it has been ordered from the provider."""
 

@@ -231,6 +231,8 @@ class NewRefund(msgspec.Struct, frozen=True, kw_only=True):
     merchant_id: int
     id: str
     payment_id: str
+    #: The attempt that is to be given back, where it was named: no other one is.
+    attempt_id: str | None = None
     amount: int | None = None
     reason: str | None = None
     metadata: dict[str, str] = {}

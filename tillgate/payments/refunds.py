@@ -16,6 +16,7 @@ from msgspec import UnsetType
 from tillgate.connectors import port
 from tillgate.kernel import metadata
 from tillgate.kernel.errors import Refusal
+from tillgate.kernel.ids import with_prefix
 from tillgate.kernel.metadata import MetadataKeys
 from tillgate.ledger.machine import Books
 from tillgate.ledger.model import Journal
@@ -25,6 +26,7 @@ from tillgate.payments.desk import Desk
 from tillgate.payments.errors import (
     AlreadyRefunded,
     AmountNotPositive,
+    ChargeNotRefundable,
     NotPaid,
     PaymentNotFound,
     RefundNotFound,
@@ -97,6 +99,9 @@ class _Order:
         attempt = desk.attempts.get((order.merchant_id, payment.latest_attempt or ""))
         if attempt is None or payment.status != PaymentStatus.SUCCEEDED:
             self._refusal = NotPaid(payment.id)
+            return
+        if order.attempt_id not in {None, attempt.id}:
+            self._refusal = ChargeNotRefundable(with_prefix("ch", order.attempt_id or ""))
             return
         self._attempt = attempt
         desk.book(attempt, payment, f"refund:{order.id}", self._decide)

@@ -284,10 +284,12 @@ class Routes:
     async def create_refund(
         self, call: Call, body: wire.CreateRefund
     ) -> shown.ShownRefund | Answer:
+        payment_id, attempt_id = await self._what_to_refund(call, body)
         order = NewRefund(
             merchant_id=call.merchant_id,
             id=new_id("re"),
-            payment_id=await self._payment_to_refund(call, body),
+            payment_id=payment_id,
+            attempt_id=attempt_id,
             amount=body.amount,
             reason=body.reason,
             metadata=read_metadata(body.metadata),
@@ -295,7 +297,7 @@ class Routes:
         view = await self._payments.refund(order, wire.trace_of(call))
         return await self._shown_refund(call, view)
 
-    async def _payment_to_refund(self, call: Call, body: wire.CreateRefund) -> str:
+    async def _what_to_refund(self, call: Call, body: wire.CreateRefund) -> tuple[str, str | None]:
         if body.payment_intent is None and body.charge is None:
             raise FieldRefused(
                 "payment_intent",
@@ -304,12 +306,12 @@ class Routes:
                 code="parameter_missing",
             )
         if body.charge is None:
-            return body.payment_intent or ""
+            return body.payment_intent or "", None
         async with self._db.transaction(readonly=True) as tx:
             charge = await self._charge(tx, call, body.charge)
         if body.payment_intent not in {None, charge.payment.id}:
             raise FieldRefused("charge", "The charge does not belong to this payment_intent.")
-        return charge.payment.id
+        return charge.payment.id, charge.attempt.id
 
     async def update_refund(self, call: Call, body: wire.ChangeRefund) -> shown.ShownRefund:
         async with self._db.transaction() as tx:

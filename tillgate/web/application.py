@@ -28,6 +28,7 @@ from tillgate.web.operation import Answer, Call, Handled, Operation, Table, answ
 from tillgate.web.params import read_body, read_form
 from tillgate.web.reading import read
 from tillgate.web.refusals import (
+    BodyCutOff,
     BodyTooLarge,
     MethodNotAllowed,
     UnknownPath,
@@ -290,16 +291,17 @@ async def _receive_body(receive: Receive, headers: dict[bytes, bytes], limit: in
     length = headers.get(b"content-length", b"0")
     if not length.isdigit() or int(length) > limit:
         raise BodyTooLarge(limit)
-    message = await receive()
-    body: bytes = message.get("body", b"")
-    while message.get("more_body"):
+    body = b""
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            # Half of a request may be a valid one, for another amount.
+            raise BodyCutOff
+        body += message.get("body", b"")
         if len(body) > limit:
             raise BodyTooLarge(limit)
-        message = await receive()
-        body += message.get("body", b"")
-    if len(body) > limit:
-        raise BodyTooLarge(limit)
-    return body
+        if not message.get("more_body"):
+            return body
 
 
 def _refused(refusal: Refusal, request_id: str) -> Answer:

@@ -62,6 +62,12 @@ class MethodNotAllowed(Refusal):
         super().__init__(method=method, path=path[:200], allowed=allowed)
 
 
+class BodyCutOff(Refusal):
+    """The connection ended before the request body did; nothing was done."""
+
+    code = "request_unreadable"
+
+
 class BodyTooLarge(Refusal):
     """The request body is larger than {limit} bytes."""
 
