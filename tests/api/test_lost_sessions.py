@@ -101,3 +101,26 @@ class _Broken:
 
     async def __call__(self, *_: object) -> bytes:
         raise ZeroDivisionError("_Broken")
+
+
+async def test_session_that_is_lost_with_a_key_holds_up_the_others_for_seconds(
+    client, db, db_url
+) -> None:
+    """As when the machine of another process has gone: the database does not hear of it."""
+    async with db.transaction(readonly=True) as tx:
+        assert await tx.value("SHOW idle_in_transaction_session_timeout") == "10s"
+    lost = await asyncpg.connect(
+        db_url, server_settings={"idle_in_transaction_session_timeout": "500ms"}
+    )
+    await lost.execute("BEGIN")
+    await lost.execute(
+        "INSERT INTO runtime.idempotency (merchant_id, key, request_hash, request_id, created_at,"
+        " locked_at) VALUES (3, 'lost', '', 'req_lost', now(), now())"
+    )
+
+    answers = await asyncio.gather(
+        *(client.post("/v1/payment_intents", CARD, key=key) for key in ("lost", "k1", "k2", "k3"))
+    )
+
+    assert [answer.status for answer in answers] == [200] * 4
+    lost.terminate()

@@ -282,7 +282,9 @@ class Database:
             "timezone": "UTC",
             "lock_timeout": "15s",
             "statement_timeout": "30s",
-            "idle_in_transaction_session_timeout": "60s",
+            # How long a session that was lost holds what it had locked. Nobody here thinks for seconds
+            # in a transaction, so it is less than any of the others' patience with that lock.
+            "idle_in_transaction_session_timeout": "10s",
             "jit": "off",
             **({"role": role} if role else {}),
             **(settings or {}),
