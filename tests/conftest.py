@@ -23,6 +23,8 @@ from tillgate.runtime.file_lock import locked
 PREFIX = "tillgate-tests-"
 HOME_VARIABLE = "TESTS_POSTGRES_HOME"
 TEMPLATE = "template_tillgate"
+#: What a test records under this name is printed at the end of the run.
+FIGURES = "figures"
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -41,6 +43,16 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     """End the server after the last worker."""
     if not hasattr(config, "workerinput"):
         end_run(Path(os.environ.pop(HOME_VARIABLE)))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what tests measured; their own output is swallowed where several processes run them."""
+    reports = [*terminalreporter.getreports("passed"), *terminalreporter.getreports("failed")]
+    figures = [text for one in reports for name, text in one.user_properties if name == FIGURES]
+    if figures:
+        terminalreporter.section("figures")
+    for text in figures:
+        terminalreporter.write_line(str(text))
 
 
 @pytest.fixture(scope="session")

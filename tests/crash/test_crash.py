@@ -5,13 +5,13 @@
 
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import HOME_VARIABLE
+from tests.conftest import FIGURES, HOME_VARIABLE
 from tests.crash.harness import run
 from tests.crash.walk import Plan
 from tillgate.runtime.embedded import EmbeddedPostgres
@@ -40,13 +40,12 @@ def postgres(home: Path) -> Iterator[EmbeddedPostgres]:
 
 @pytest.mark.timeout(400)
 def test_nothing_is_lost_and_nothing_doubled(
-    postgres: EmbeddedPostgres, home: Path, capsys: pytest.CaptureFixture[str]
+    postgres: EmbeddedPostgres, home: Path, record_property: Callable[[str, object], None]
 ) -> None:
     plan = Plan(SECONDS, until_walked=True)
     outcome = run(postgres, home, plan)
 
-    with capsys.disabled():
-        print(f"\ncrash: {outcome}")  # noqa: T201
+    record_property(FIGURES, f"crash: {outcome}")
     assert outcome.found == []
     assert outcome.missed == []
     assert outcome.done["top-ups"] >= plan.top_ups

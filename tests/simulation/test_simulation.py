@@ -10,12 +10,13 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from tests.conftest import FIGURES
 from tests.simulation.harness import Totals, run_seeds
 from tests.simulation.mutants import MUTANTS
 
@@ -30,12 +31,11 @@ REGRESSIONS = Path(__file__).parent / "regressions"
 
 @pytest.mark.timeout(500)
 def test_no_seed_finds_anything_to_complain_about(
-    app_db_url: str, db_url: str, capsys: pytest.CaptureFixture[str]
+    app_db_url: str, db_url: str, record_property: Callable[[str, object], None]
 ) -> None:
     totals = run_seeds(app_db_url, db_url, range(SEEDS), seconds=SECONDS)
 
-    with capsys.disabled():
-        print(f"\nsimulation: {totals}")  # noqa: T201
+    record_property(FIGURES, f"simulation: {totals}")
     keep(totals)
     assert len(totals.verdicts) >= FEWEST
     assert {verdict.seed: verdict.complaints for verdict in totals.failed} == {}
