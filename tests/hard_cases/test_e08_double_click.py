@@ -2,7 +2,7 @@
 
 import asyncio
 
-from tests.hard_cases.deeds import attempts, truth
+from tests.hard_cases.deeds import attempts, rule, truth
 from tests.serving import Client
 from tests.worlds import CONFIRMATIONS, World
 from tillgate.payments.errors import UnexpectedState
@@ -34,5 +34,24 @@ async def test_two_clicks_over_http_charge_once(world: World, client: Client) ->
 
     assert sorted({click.status for click in clicks}) == [200, 400]
     assert sum(click.status == 200 for click in clicks) == 1
+    assert [told.paid for told in (await truth(world, "card")).values()] == [5000]
+    await world.assert_books_hold()
+
+
+async def test_key_is_kept_while_nobody_knows_what_became_of_the_order(
+    world: World, client: Client
+) -> None:
+    """The provider's answer is lost: the customer's retry is the same payment, not another order."""
+    rule(world, "card", "create", "timeout_after", next=1)
+    body = "amount=5000&currency=usd&payment_method=pm_card_visa&confirm=true"
+    first = await client.post("/v1/payment_intents", body, key="order-1")
+    again = await client.post("/v1/payment_intents", body, key="order-1")
+
+    assert first.status == 200
+    assert first.json["status"] in {"processing", "succeeded"}  # a notice may have told meanwhile
+    assert again.json["id"] == first.json["id"]
+    payment = await world.payment(first.json["id"])
+    await world.until_paid(payment, sweep=True)
+    assert len(await attempts(world, payment)) == 1
     assert [told.paid for told in (await truth(world, "card")).values()] == [5000]
     await world.assert_books_hold()

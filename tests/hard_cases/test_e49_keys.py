@@ -2,9 +2,14 @@
 
 import asyncio
 
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
+
 from tests.hard_cases.deeds import nothing_moves, rule, truth
 from tests.serving import Client
 from tests.worlds import World
+from tillgate.kernel import ids
+from tillgate.runtime.db import Database
 
 BODY = "amount=5000&currency=usd&payment_method=pm_card_visa&confirm=true"
 INTENTS = "/v1/payment_intents"
@@ -52,3 +57,70 @@ async def test_decline_is_the_answer_for_ever(world: World, client: Client) -> N
     assert (first.status, again.status) == (402, 402)
     assert first.body == again.body
     assert all(told.paid == 0 for told in (await truth(world, "card")).values())
+
+
+#: What a key may be used for: bodies that are done, refused or declined.
+_BODIES = (
+    BODY,
+    BODY.replace("5000", "6000"),
+    BODY.replace("5000", "4020"),
+    "amount=-1&currency=usd",
+    "amount=5000&currency=usd",
+)
+
+
+@settings(
+    max_examples=12,
+    deadline=None,
+    database=None,
+    phases=[Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+@seed(49)
+@given(
+    requests=st.lists(
+        st.tuples(st.sampled_from("abc"), st.integers(0, len(_BODIES) - 1)), max_size=8
+    )
+)
+async def test_any_requests_under_any_keys_are_answered_by_the_rules(
+    world: World, client: Client, requests: list[tuple[str, int]]
+) -> None:
+    """The first body under a key is done once; itself again is answered alike, another is refused.
+
+    What was refused before anything was done (400) leaves its key to whoever comes next.
+    """
+    run = ids.new_id("key")
+    used: dict[str, tuple[int, bytes]] = {}
+    charged = sum(told.paid for told in (await truth(world, "card")).values())
+    for name, number in requests:
+        answered = await client.post(INTENTS, _BODIES[number], key=f"{run}-{name}")
+        kept = used.get(name)
+        if kept is None:
+            if answered.status != 400:
+                used[name] = (number, answered.body)
+                charged += 5000 * (number == 0) + 6000 * (number == 1)
+            else:
+                assert number == 3, answered.body
+        elif kept[0] == number:
+            assert answered.body == kept[1]
+        else:
+            assert answered.status == 400
+            assert answered.error["type"] == "idempotency_error" or number == 3
+    assert sum(told.paid for told in (await truth(world, "card")).values()) == charged
+
+
+async def test_request_whose_process_died_is_answered_with_what_it_had_done(
+    world: World, client: Client, db: Database
+) -> None:
+    first = await client.post(INTENTS, BODY, key="k5")
+    async with db.transaction() as tx:  # as if it had died right before it could keep the answer
+        await tx.run(
+            "UPDATE runtime.idempotency SET status = NULL, body = NULL,"
+            " locked_at = locked_at - interval '1 hour' WHERE key = 'k5'"
+        )
+
+    again = await client.post(INTENTS, BODY, key="k5")
+
+    assert (again.status, again.json["id"]) == (200, first.json["id"])
+    assert again.json["status"] == "succeeded"
+    assert [told.paid for told in (await truth(world, "card")).values()] == [5000]
