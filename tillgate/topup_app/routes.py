@@ -30,6 +30,7 @@ from tillgate.topup_app.assets import Assets
 from tillgate.topup_app.devices import device_of, presentation_of
 from tillgate.topup_app.door import Answer, Door
 from tillgate.topup_app.hosted import HostedPages
+from tillgate.topup_app.languages import signs_of
 from tillgate.topup_app.links import PREFIX, Link, read_token
 from tillgate.topup_app.live import Live, code_of
 from tillgate.topup_app.offline import OFFLINE
@@ -131,6 +132,7 @@ class Pages:
             page=found,
             presets=amounts.presets(code),
             most=amounts.largest(code),
+            signs=signs_of(code),
             chosen=chosen_in(request, code),
             presentation_of=presentation_of,
             now=self._parts.clock.now(),
