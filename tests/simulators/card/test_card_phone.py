@@ -4,7 +4,7 @@ import re
 import urllib.error
 import urllib.parse
 import urllib.request
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -113,7 +113,6 @@ def test_moments_carry_their_zone(world: Any, phone: str) -> None:
         assert found
         moment = datetime.fromisoformat(found[1])
         assert moment.utcoffset() == timedelta(hours=8)
-        assert moment - datetime.now(UTC) < timedelta(days=8)
         assert found[2] == moment.strftime("%m-%d %H:%M UTC+8")
 
 
