@@ -326,6 +326,8 @@ class CardSimulator(Simulator):
     def _do(self, account: Account, intent: PaymentIntent, *, passed: bool) -> None:
         if intent.status not in _WAITING:
             raise WrongState(f"the payment is {intent.status}")
+        if _is_declined(intent):
+            raise WrongState("a declined payment is tried again by the merchant's server only")
         account.books.request = {"id": None, "idempotency_key": None}
         if intent.status == "requires_action":
             challenge.decide(account, intent, self._fate(intent), passed=passed)
@@ -389,11 +391,16 @@ def _pay_open(account: Account, intent: PaymentIntent, fate: Manner) -> None:
             raise
 
 
+def _is_declined(intent: PaymentIntent) -> bool:
+    """Whether the last attempt failed: no person can do anything more about it."""
+    return intent.status == "requires_payment_method" and intent.last_payment_error is not None
+
+
 def _on_phone(account: Account, intent: PaymentIntent) -> PhoneOrder:
     charge = account.books.charges.find(intent.latest_charge or "")
     is_refunded = charge is not None and charge.refunded and intent.status == "succeeded"
     status = {"succeeded": "paid", "requires_capture": "paid", "canceled": "closed"}.get(
-        intent.status, "waiting"
+        intent.status, "declined" if _is_declined(intent) else "waiting"
     )
     failures = [each for each in account.books.charges_of(intent.id) if each.status == "failed"]
     return PhoneOrder(
@@ -410,7 +417,6 @@ def _on_phone(account: Account, intent: PaymentIntent) -> PhoneOrder:
         expires_at=intent.created + _OPEN_SECONDS,
         return_to=challenge.way_back(account, intent) or "",
         declined=len(failures),
-        notes=(intent.status,),
     )
 
 

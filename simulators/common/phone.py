@@ -6,6 +6,7 @@ Alipay page or wap order and a WeChat H5 order lead here by redirect. No inline 
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 from urllib.parse import parse_qs, quote, urlsplit
@@ -30,8 +31,8 @@ class Card:
     order: PhoneOrder
     amount: str
     address: str
-    created: str
-    expires: str
+    created: datetime
+    expires: datetime
 
 
 class Phone:
@@ -75,7 +76,10 @@ class Phone:
         order = self._simulator(provider).open_order(number)
         deeds = _DEEDS if order.status == "waiting" else ()
         note = request.query().get("note", "")
-        goes_back = bool(order.return_to) and order.status in ("paid", "closed")
+        # Who is told something stays to read it.
+        goes_back = (
+            bool(order.return_to) and not note and order.status in ("paid", "declined", "closed")
+        )
         return _PAGES.show(
             request, "order.html", card=_card(order), deeds=deeds, note=note, goes_back=goes_back
         )
@@ -91,7 +95,8 @@ class Phone:
         try:
             order = acts[deed]()
         except WrongState:
-            return _see(f"{address}?note=too_late")
+            is_declined = simulator.phone_order(number).status == "declined"
+            return _see(f"{address}?note={'not_again' if is_declined else 'too_late'}")
         is_refused = order.status == "waiting"
         return _see(f"{address}?note=declined" if is_refused else address)
 
@@ -131,8 +136,8 @@ def _card(order: PhoneOrder) -> Card:
         order=order,
         amount=money(order.amount, order.currency.upper()),
         address=f"/phone/order/{order.provider}/{quote(order.id, safe='')}",
-        created=in_beijing(order.created_at).strftime("%m-%d %H:%M"),
-        expires=in_beijing(order.expires_at).strftime("%m-%d %H:%M:%S"),
+        created=in_beijing(order.created_at),
+        expires=in_beijing(order.expires_at),
     )
 
 

@@ -6,7 +6,7 @@ A provider subclasses `Simulator` and answers its own protocol in `handle_api`. 
 
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from simulators.common.books import Shelf
@@ -44,7 +44,10 @@ class WrongState(Exception):
 
 @dataclass(frozen=True, slots=True)
 class PhoneOrder:
-    """One order as the phone shows it. `status` is waiting, paid, closed or refunded."""
+    """One order as the phone shows it. `status` is waiting, declined, paid, closed or refunded.
+
+    An order that is still waiting may have been declined before; one that is declined is over.
+    """
 
     provider: str
     id: str
@@ -59,7 +62,6 @@ class PhoneOrder:
     expires_at: float
     return_to: str = ""
     declined: int = 0
-    notes: tuple[str, ...] = field(default=())
 
 
 class Simulator(ABC):

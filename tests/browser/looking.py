@@ -11,7 +11,7 @@ MEASURE = (Path(__file__).parent / "measure.js").read_text(encoding="utf-8")
 #: Names that are the same in every language, and what the data itself says.
 _NAMES = re.compile(
     r"Visa|Mastercard|Tillgate|(?:Open)?API"
-    r"|Teahouse|English|中文|3-D Secure|(?:top|att|pi)_\w+|simulators?|JavaScript|\bdemo\b"
+    r"|Teahouse|English|中文|3-D Secure|(?:top|att|pi|acct)_\w+|GMT|simulators?|JavaScript|\bdemo\b"
 )
 _LATIN = re.compile(r"[A-Za-z]{3,}")
 _HAN = re.compile(r"[\u4e00-\u9fff]")

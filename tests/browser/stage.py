@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
-from starlette.applications import Starlette
 
 from tests.worlds import MERCHANT, World, open_world
 from tillgate.kernel import ids
@@ -148,7 +147,7 @@ async def open_stage(db_url: str, keys: Path, folder: Path, **how: Any) -> Async
 @asynccontextmanager
 async def _served(pages: Pages, listening: socket.socket) -> AsyncGenerator[None]:
     config = uvicorn.Config(
-        Starlette(routes=pages.routes()),
+        pages.application(),
         log_level="warning",
         access_log=False,
         lifespan="off",

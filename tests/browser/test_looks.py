@@ -77,6 +77,10 @@ async def test_every_screen(
 
     await page.click("#pay")
     await album.look("problem")
+    await page.fill("#other", "¥99,999,999,999,999")
+    await page.click("#pay")
+    await album.look("too_much")
+    await page.fill("#other", "")
     await guest.choose(10_000, "card")
     await album.look("cards")
     await guest.order(10_000, "card", "pm_card_chargeDeclinedInsufficientFunds")
@@ -99,6 +103,8 @@ async def test_every_screen(
     await album.look("bad_link")
     await page.goto(stage.link(wallet) + "/orders/top_none")
     await album.look("missing")
+    await page.goto(f"{stage.base_url}/nope")
+    await album.look("nowhere")
 
     stage.demo = urlsplit(stage.link(wallet)).path
     await page.goto(stage.base_url)
@@ -160,3 +166,71 @@ async def test_measuring_finds_what_is_wrong(stage: Stage, guests: Guests) -> No
 
     for word in ("contrast", "small target", "no name", "sticks out", "wider", "untranslated"):
         assert word in found, word
+
+
+async def place_three(stage: Stage, guest: Guest, wallet: str) -> list[str]:
+    """Place three orders and return their pages, the newest first."""
+    placed = [
+        await guest.place_quietly(amount, method)
+        for amount, method in ((10_000, "alipay"), (20_000, "wechat_pay"), (123_450, "alipay"))
+    ]
+    await guest.page.goto(stage.link(wallet))
+    return placed[::-1]
+
+
+@pytest.mark.parametrize(
+    ("device", "language", "scheme", "told"),
+    [
+        ("phone", "en-US", "light", ("1 more open order", "2 more open orders")),
+        ("phone", "zh-CN", "dark", ("还有 1 笔待支付订单", "还有 2 笔待支付订单")),
+        ("desktop", "en-US", "dark", ("1 more open order", "2 more open orders")),
+        ("desktop", "zh-CN", "light", ("还有 1 笔待支付订单", "还有 2 笔待支付订单")),
+    ],
+)
+async def test_older_open_orders_are_folded(
+    stage: Stage, guests: Guests, device: str, language: str, scheme: str, told: tuple[str, str]
+) -> None:
+    wallet = await stage.open_wallet()
+    guest = await guests.arrive(
+        stage.link(wallet), device, language=language, dark=scheme == "dark"
+    )
+    page = guest.page
+    album = Album(guest, language, f"{device}_{language[:2]}_{scheme}")
+    newest, middle, oldest = await place_three(stage, guest, wallet)
+    running, summary = page.locator("a.running:visible"), page.locator("summary")
+
+    assert await running.count() == 1
+    assert str(await running.get_attribute("href")).endswith(newest.rpartition("/")[2])
+    assert await summary.inner_text() == told[1]
+    form = await page.locator("#order-form").bounding_box()
+    assert form is not None
+    assert form["y"] < 844 / 2, "the form begins in the upper half of the screen"
+    await album.look("folded")
+
+    await summary.click()
+    assert await running.count() == 3
+    await album.look("unfolded")
+    await page.goto(oldest)
+    await page.click("#cancel-form button")
+    await guest.stage("canceled")
+    await page.goto(stage.link(wallet))
+    assert await summary.inner_text() == told[0]
+    await page.goto(middle)
+    await page.click("#cancel-form button")
+    await guest.stage("canceled")
+    await page.goto(stage.link(wallet))
+    assert (await summary.count(), await running.count()) == (0, 1)
+
+
+async def test_what_was_unfolded_stays_so_when_the_page_moves(stage: Stage, guests: Guests) -> None:
+    wallet = await stage.open_wallet()
+    guest = await guests.arrive(stage.link(wallet))
+    await place_three(stage, guest, wallet)
+
+    await guest.page.click("summary")
+    for order in (await stage.world.books("alipay"))["orders"][-1:]:
+        await stage.world.control("alipay", f"orders/{order['out_trade_no']}/pay")
+    await guest.balance("CN¥1,234.50")
+
+    assert await guest.page.locator("summary").inner_text() == "1 more open order"
+    assert await guest.page.locator("a.running:visible").count() == 2

@@ -14,7 +14,6 @@ from socket import socket
 
 import uvicorn
 import uvloop
-from starlette.applications import Starlette
 
 from tillgate.api import app as api
 from tillgate.api.notices import PREFIX as NOTICES
@@ -74,9 +73,7 @@ async def _noting(uses: LastUses) -> AsyncGenerator[None]:
 def application(core: Core) -> Server:
     """Return the whole ASGI application."""
     shown = pages(core)
-    site = api.build(
-        api_parts(core), pages=Starlette(routes=shown.routes()), observe=telemetry_of_request
-    )
+    site = api.build(api_parts(core), pages=shown.application(), observe=telemetry_of_request)
     health = Health(
         site,
         core.clock,

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from string import ascii_uppercase
 from typing import Final
 
 from tillgate.kernel.money import CURRENCIES, Money
@@ -68,6 +69,16 @@ def languages() -> Mapping[str, Language]:
     """Return the catalogues there are, by code, the default first."""
     found = {path.stem: _read(path) for path in sorted(_FOLDER.glob("*.toml"))}
     return {DEFAULT: found.pop(DEFAULT), **found}
+
+
+def signs_of(code: str) -> list[str]:
+    """Return what a customer may type before an amount: `CN¥`, `¥` and `CNY`, in any language."""
+    found = {code.upper()}
+    for language in languages().values():
+        symbol = language.currencies.get(code, "\u00a0")
+        if not symbol.startswith("\u00a0"):
+            found |= {symbol, symbol.lstrip(ascii_uppercase)}
+    return sorted(found)
 
 
 def choose(asked: str | None, accepted: str) -> Language:

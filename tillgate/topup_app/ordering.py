@@ -19,6 +19,7 @@ import msgspec
 
 from tillgate.kernel.errors import FieldRefused, Kind, Refusal
 from tillgate.kernel.ids import make_id
+from tillgate.kernel.money import Money
 from tillgate.payments.errors import MethodNotOffered, PaymentFailed, UnexpectedState
 from tillgate.payments.flows import Payments
 from tillgate.payments.model import Confirmation, Trace
@@ -70,6 +71,14 @@ class ReferenceRefused(Refusal):
 
     kind = Kind.CONFLICT
     code = "reference_refused"
+
+
+class AmountTooLarge(FieldRefused):
+    """One order adds so much at most."""
+
+    def __init__(self, most: Money) -> None:
+        super().__init__("amount", "The amount is out of bounds.", code="amount_out_of_bounds")
+        self.most = most
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,10 +166,10 @@ class Ordering:
     ) -> NewTopUp:
         wallet = place.wallet
         most = amounts.largest(wallet.currency)
-        if not 0 < asked.amount <= most.minor:
-            raise FieldRefused(
-                "amount", "The amount is out of bounds.", code="amount_out_of_bounds"
-            )
+        if asked.amount > most.minor:
+            raise AmountTooLarge(most)
+        if asked.amount <= 0:
+            raise FieldRefused("amount", "There is no amount.", code="amount_out_of_bounds")
         cards = await reading.read_cards(self._db, place)
         methods = await reading.methods_of(self._providers, place, cards, caller.device)
         if asked.method not in methods:

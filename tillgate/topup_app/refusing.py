@@ -12,7 +12,7 @@ from tillgate.payments.errors import MethodNotOffered
 from tillgate.topup_app.languages import Language
 from tillgate.topup_app.limits import TooOften
 from tillgate.topup_app.links import LinkExpired, LinkUnknown
-from tillgate.topup_app.ordering import OldOrderOpen, ReferenceRefused
+from tillgate.topup_app.ordering import AmountTooLarge, OldOrderOpen, ReferenceRefused
 from tillgate.topup_app.rendering import Renderer, language_of
 from tillgate.wallets.errors import LimitExceeded, WalletClosed
 from tillgate.web.refusals import STATUS
@@ -67,6 +67,9 @@ def _code_of(refusal: Refusal | None) -> str:
 
 def say(language: Language, refusal: Refusal | None) -> str:
     """Return one sentence a customer understands."""
+    if isinstance(refusal, AmountTooLarge):
+        most = language.money_short(refusal.most.minor, refusal.most.currency.code)
+        return language.say("error_amount_large", most=most)
     if isinstance(refusal, FieldRefused):
         return language[_FIELDS.get(refusal.param or "", "error_unreadable")]
     for kind, key in _SENTENCES.items():

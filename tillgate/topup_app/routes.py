@@ -1,6 +1,6 @@
 """The addresses of the top-up pages, and the rules at their door.
 
-    Pages(Parts(db=…, clock=…, vault=…, providers=…, payments=…, top_ups=…, base_url=…)).routes()
+    Pages(Parts(db=…, clock=…, vault=…, providers=…, payments=…, top_ups=…, base_url=…)).application()
 
 Whoever holds a link may look and order; there are no cookies. An order is only taken as JSON sent
 by a page of our own origin, so no other site can place one in a customer's browser.
@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 import msgspec
+from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from tillgate.kernel.clock import Clock
@@ -25,11 +26,12 @@ from tillgate.payments.flows import Payments
 from tillgate.payments.providers import Providers
 from tillgate.runtime.db import Database
 from tillgate.runtime.secrets import Vault
-from tillgate.topup_app import amounts, offline, reading
+from tillgate.topup_app import amounts, offline, reading, refusing
 from tillgate.topup_app.assets import Assets
 from tillgate.topup_app.devices import device_of, presentation_of
-from tillgate.topup_app.door import Answer, Door
+from tillgate.topup_app.door import Answer, Door, NothingNamed
 from tillgate.topup_app.hosted import HostedPages
+from tillgate.topup_app.languages import signs_of
 from tillgate.topup_app.links import PREFIX, Link, read_token
 from tillgate.topup_app.live import Live, code_of
 from tillgate.topup_app.offline import OFFLINE
@@ -93,8 +95,11 @@ class Pages:
             base_url=parts.base_url,
         )
 
-    def routes(self) -> list[BaseRoute]:
-        """Return the routes, to be mounted at the root."""
+    def application(self) -> Starlette:
+        """Return the pages as an application, to be mounted at the root."""
+        return Starlette(routes=self._routes(), exception_handlers={404: self._missing})
+
+    def _routes(self) -> list[BaseRoute]:
         wallet, order = f"{PREFIX}/{{token}}", f"{PREFIX}/{{token}}/orders/{{order}}"
         return [
             Route("/", self._welcome),
@@ -131,6 +136,7 @@ class Pages:
             page=found,
             presets=amounts.presets(code),
             most=amounts.largest(code),
+            signs=signs_of(code),
             chosen=chosen_in(request, code),
             presentation_of=presentation_of,
             now=self._parts.clock.now(),
@@ -177,6 +183,12 @@ class Pages:
 
     async def _worker(self, request: Request) -> Response:
         return offline.script_of(self._assets)
+
+    async def _missing(self, request: Request, _: Exception) -> Response:
+        """Tell people kindly that an address leads nowhere; programs hear two words."""
+        if request.method == "POST" or "text/html" not in request.headers.get("accept", ""):
+            return PlainTextResponse("Not Found", 404)
+        return refusing.answer(self._renderer, request, NothingNamed(), home=None)
 
     async def _offline(self, request: Request) -> Response:
         return self._renderer.page(request, "offline.html")

@@ -1,20 +1,15 @@
 // The order form: amount, method, card, and one button that can be pressed safely.
 
+import { readAmount } from "./amounts.js";
 import { NoAnswer, get, post } from "./net.js";
 import { Draft } from "./reference.js";
-
-/** Whole minor units of what was typed, or null: no floating point. */
-export function readAmount(text, exponent) {
-  const plain = text.trim().replace(/[\s,，]/g, "").replace(/[。．]/g, ".");
-  const found = /^(\d{1,12})(?:\.(\d*))?$/.exec(plain);
-  if (!found || (found[2] || "").length > exponent) return null;
-  return Number(found[1] + (found[2] || "").padEnd(exponent, "0"));
-}
 
 export function startForm(form) {
   if (!form) return;
   const data = form.dataset;
   const exponent = Number(data.exponent);
+  const most = Number(data.most);
+  const signs = JSON.parse(data.signs);
   const draft = new Draft(data.key);
   const other = form.elements.namedItem("other");
   const button = form.querySelector("#pay");
@@ -25,7 +20,7 @@ export function startForm(form) {
   const chosen = (name) => form.querySelector(`input[name="${name}"]:checked`);
 
   function amount() {
-    if (other.value.trim()) return readAmount(other.value, exponent);
+    if (other.value.trim()) return readAmount(other.value, exponent, signs);
     const preset = chosen("amount");
     return preset ? Number(preset.value) : 0;
   }
@@ -41,7 +36,8 @@ export function startForm(form) {
   function show() {
     const minor = amount();
     if (cards) cards.hidden = chosen("method")?.value !== "card";
-    button.textContent = isBusy ? data.busy : minor ? data.pay.replace("{amount}", written(minor)) : data.payNothing;
+    const isPayable = minor && minor <= most;
+    button.textContent = isBusy ? data.busy : isPayable ? data.pay.replace("{amount}", written(minor)) : data.payNothing;
     button.setAttribute("aria-disabled", String(isBusy));
   }
 
@@ -57,7 +53,7 @@ export function startForm(form) {
     const words = problem.dataset;
     if (minor === null) return [words.amountUnreadable, other];
     if (!minor) return [words.amountMissing, other];
-    if (minor > Number(data.most)) return [words.amountLarge, other];
+    if (minor > most) return [words.amountLarge, other];
     if (!chosen("method")) return [words.methodMissing, null];
     if (chosen("method").value === "card" && !chosen("card")) {
       return [words.cardMissing, form.querySelector('input[name="card"]')];

@@ -116,6 +116,7 @@ export class Live {
         const part = fresh.getElementById(old.id);
         if (!part || part.outerHTML === this.#parts.get(old.id)) continue;
         this.#parts.set(old.id, part.outerHTML);
+        for (const one of old.querySelectorAll("details[open]")) part.querySelector(`#${one.id}`)?.toggleAttribute("open", true);
         old.replaceWith(part);
       }
       this.drawn();
