@@ -120,6 +120,16 @@ def test_migrate_answers_in_json_and_check_tells_what_is_missing(empty_db_url: s
     assert json.loads(after.stdout) == {"pending": []}
 
 
+def test_a_broken_file_of_ports_is_named_by_every_command(tmp_path: Path) -> None:
+    (tmp_path / "ports.json").write_text("{")
+
+    for command in ("doctor", "providers list", "migrate --check"):
+        done = tillgate(*command.split(), "--data", str(tmp_path))
+
+        assert done.returncode == 2
+        assert f"tillgate: {tmp_path}/ports.json does not say" in done.stderr
+
+
 def test_up_on_a_taken_port_exits_with_three_and_starts_nothing(tmp_path: Path) -> None:
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", 0))

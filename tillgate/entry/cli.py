@@ -19,7 +19,8 @@ import msgspec
 from tillgate.entry import local_database, supervisor, troubles
 from tillgate.entry.children import CHECKOUT
 from tillgate.entry.exits import Exit
-from tillgate.entry.options import PORT_HELP, Group, Moment, with_port
+from tillgate.entry.options import Group, Moment, as_asked
+from tillgate.entry.ports import PORT_HELP
 from tillgate.runtime.settings import Settings, load
 
 ROOMS = {
@@ -56,7 +57,8 @@ Exit codes:
 
 \b
 Settings come from TILLGATE_SECTION__NAME in the environment, over the TOML file
-named by TILLGATE_CONFIG. With no TILLGATE_DATABASE_URL an embedded PostgreSQL is run.
+named by TILLGATE_CONFIG, over the ports that `up` last took on this folder.
+With no TILLGATE_DATABASE_URL an embedded PostgreSQL is run.
 """
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Write one line of JSON to stdout.")
@@ -91,12 +93,13 @@ def up(settings: Settings, **given: Any) -> None:
     tillgate up --port 9000 --data second    beside the first one, which has 8080 and ./data
     tillgate up --json | head -1 | jq .links
 
-    Ctrl-C ends all of it; the next `up` goes on with the same data. Logs are in DIR/logs.
+    Ctrl-C ends all of it; the next `up` goes on with the same data, on the same ports unless told
+    otherwise. Logs are in DIR/logs.
     """
     options = supervisor.Options(
         as_json=given["as_json"], is_verbose=given["verbose"], with_stats=given["stats"]
     )
-    sys.exit(supervisor.up(_adjusted(settings, given), options))
+    sys.exit(supervisor.up(as_asked(settings, given), options))
 
 
 @cli.command()
@@ -452,19 +455,8 @@ def _fail(message: str, code: Exit) -> NoReturn:
     sys.exit(code)
 
 
-def _adjusted(settings: Settings, given: dict[str, Any]) -> Settings:
-    replace = msgspec.structs.replace
-    if given["port"]:
-        settings = with_port(settings, given["port"])
-    if given["no_simulators"]:
-        settings = replace(settings, simulators=replace(settings.simulators, enabled=False))
-    return settings
-
-
-def _with_database(
-    settings: Settings, ask: Callable[[Settings], Any], *, owner: bool = False
-) -> Any:
-    with local_database.at_hand(settings, _progress, owner=owner) as reachable:
+def _with_database(settings: Settings, ask: Callable[[Settings], Any], **rights: bool) -> Any:
+    with local_database.at_hand(settings, _progress, **rights) as reachable:
         return ask(reachable)
 
 
