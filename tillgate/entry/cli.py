@@ -138,8 +138,9 @@ def migrate(settings: Settings, *, check: bool, as_json: bool) -> None:
     tillgate migrate --check || echo "migrate before you deploy"
     """
     door = "pending" if check else "migrate"
+    rights = {"owner": True, "may_make": not check}
     names = _with_database(
-        settings, lambda reachable: _call(door, reachable.database.url), owner=True
+        settings, lambda reachable: _call(door, reachable.database.url), **rights
     )
     _show({"pending" if check else "applied": names}, as_json=as_json)
     sys.exit(Exit.REFUSED if check and names else Exit.OK)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import click
 import msgspec
 
 from tillgate.entry.ports import with_kept, with_port
-from tillgate.runtime.settings import Settings, load
+from tillgate.runtime.settings import Settings, SettingsRefused, load
 
 
 def _choose_data(context: click.Context, _: click.Parameter, folder: str | None) -> None:
@@ -29,6 +30,18 @@ def _data_option() -> click.Option:
     )
 
 
+def _check_folder(folder: Path) -> None:
+    """Refuse a file in the place of the folder, which every step after would stumble over."""
+    nearest = folder
+    while not nearest.exists():
+        nearest = nearest.parent
+    if not nearest.is_dir():
+        raise SettingsRefused(
+            f"{folder} cannot hold an installation: {nearest} is no folder. Choose a folder with"
+            " --data (the setting is TILLGATE_DATA_DIR)."
+        )
+
+
 class Command(click.Command):
     """A command that takes `--data`, and has the settings of the installation there."""
 
@@ -39,6 +52,7 @@ class Command(click.Command):
     def invoke(self, ctx: click.Context) -> Any:
         """Run it; by now the last `--data` has been heard."""
         settings: Settings = ctx.obj
+        _check_folder(settings.data_path)
         ctx.obj = with_kept(settings)
         return super().invoke(ctx)
 
