@@ -132,6 +132,14 @@ def test_a_file_in_the_place_of_the_folder_is_told_from_a_folder(
         assert "--data" in done.stderr
 
 
+@pytest.mark.parametrize("command", ["keys list", "keys create", "providers put", "books balance"])
+def test_help_names_a_merchant_as_it_is_shown_and_taken(command: str) -> None:
+    said = tillgate(*command.split(), "--help").stdout
+
+    assert "--merchant acct_..." in said
+    assert "mer_" not in said
+
+
 def test_unknown_command_is_a_usage_error() -> None:
     assert tillgate("fly").returncode == 2
 

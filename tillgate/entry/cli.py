@@ -19,7 +19,7 @@ import msgspec
 from tillgate.entry import local_database, supervisor, troubles
 from tillgate.entry.children import CHECKOUT
 from tillgate.entry.exits import Exit
-from tillgate.entry.options import Group, Moment, as_asked
+from tillgate.entry.options import Group, Moment, as_asked, merchant_option
 from tillgate.entry.ports import PORT_HELP
 from tillgate.runtime.settings import Settings, load
 
@@ -192,7 +192,7 @@ def keys() -> None:
 
 
 @keys.command("list")
-@click.option("--merchant", metavar="ID", help="One merchant's only.")
+@merchant_option("One merchant's only.")
 @as_json
 @click.pass_obj
 def list_keys(settings: Settings, *, merchant: str | None, as_json: bool) -> None:
@@ -207,7 +207,7 @@ def list_keys(settings: Settings, *, merchant: str | None, as_json: bool) -> Non
 
 
 @keys.command("create")
-@click.option("--merchant", metavar="ID", help="Whose; the only one there is if left out.")
+@merchant_option()
 @click.option("--mode", type=click.Choice(["test", "live"]), default="test", show_default=True)
 @as_json
 @click.pass_obj
@@ -215,7 +215,7 @@ def create_key(settings: Settings, *, merchant: str | None, mode: str, as_json: 
     """Make a secret key and show it, this once.
 
     \b
-    tillgate keys create --merchant mer_... --mode live
+    tillgate keys create --merchant acct_... --mode live
     """
     door = "keys create"
     made = _with_database(
@@ -274,7 +274,7 @@ def providers() -> None:
 
 
 @providers.command("list")
-@click.option("--merchant", metavar="ID", help="Whose; the only one there is if left out.")
+@merchant_option()
 @click.option("--mode", type=click.Choice(["test", "live"]), default="test", show_default=True)
 @as_json
 @click.pass_obj
@@ -290,7 +290,7 @@ def list_providers(settings: Settings, *, merchant: str | None, mode: str, as_js
 @providers.command("put")
 @click.argument("provider", type=click.Choice(["alipay", "wechat_pay", "stripe"]))
 @click.argument("config", type=click.File("rb"), default="-")
-@click.option("--merchant", metavar="ID", help="Whose; the only one there is if left out.")
+@merchant_option()
 @click.option("--mode", type=click.Choice(["test", "live"]), default="test", show_default=True)
 @as_json
 @click.pass_obj
@@ -333,7 +333,7 @@ def verify(settings: Settings, *, as_json: bool) -> None:
 @books.command()
 @click.argument("code")
 @click.option("--at", type=Moment(), metavar="MOMENT", help="Unix seconds or ISO 8601 [now].")
-@click.option("--merchant", metavar="ID", help="Whose; the only one there is if left out.")
+@merchant_option()
 @click.option("--mode", type=click.Choice(["test", "live"]), default="test", show_default=True)
 @as_json
 @click.pass_obj
@@ -423,7 +423,7 @@ def replay_notice(settings: Settings, *, notice_id: str, as_json: bool) -> None:
     """Apply a provider's stored notice once more; what it already did is not done twice.
 
     \b
-    tillgate replay notice not_...
+    tillgate replay notice ntc_...
     """
     door = "replay notice"
     _show(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ import msgspec
 
 from tillgate.entry.ports import with_kept, with_port
 from tillgate.runtime.settings import Settings, SettingsRefused, load
+
+Decorator = Callable[[Any], Any]
 
 
 def _choose_data(context: click.Context, _: click.Parameter, folder: str | None) -> None:
@@ -66,6 +69,11 @@ class Group(click.Group):
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
         self.params.append(_data_option())
+
+
+def merchant_option(text: str = "Whose; the only one there is if left out.") -> Decorator:
+    """Take the merchant by its account, as `tillgate merchants list` shows it."""
+    return click.option("--merchant", metavar="acct_...", help=text)
 
 
 class Moment(click.ParamType[datetime]):
