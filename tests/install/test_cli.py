@@ -87,6 +87,59 @@ def test_the_folder_may_stand_before_and_after(words: tuple[str, ...], tmp_path:
     assert "No such option" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "doctor",
+        "seed",
+        "serve",
+        "worker",
+        "migrate --check",
+        "keys list",
+        "providers put stripe /dev/null",
+        "books verify",
+        "breaks list",
+        "replay notice not_1",
+    ],
+)
+def test_a_folder_without_installation_is_named_and_nothing_is_made(
+    command: str, open_dir: Path
+) -> None:
+    """A mistyped folder is neither made, nor filled where it is there."""
+    for folder in (open_dir / "typo", open_dir):
+        done = tillgate(*command.split(), "--data", str(folder))
+
+        assert (done.returncode, done.stdout) == (4, "")
+        assert done.stderr == (
+            f"tillgate: There is no installation in {folder}. Name its folder with --data, or make"
+            " one there with `tillgate up`.\n"
+        )
+        assert list(open_dir.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", ["up", "doctor", "migrate", "keys list"])
+def test_a_file_in_the_place_of_the_folder_is_told_from_a_folder(
+    command: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "file"
+    file.touch()
+
+    for place in (file, file / "data"):
+        done = tillgate(*command.split(), "--data", str(place))
+
+        assert done.returncode == 2
+        assert f"{place} cannot hold an installation: {file} is no folder" in done.stderr
+        assert "--data" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["keys list", "keys create", "providers put", "books balance"])
+def test_help_names_a_merchant_as_it_is_shown_and_taken(command: str) -> None:
+    said = tillgate(*command.split(), "--help").stdout
+
+    assert "--merchant acct_..." in said
+    assert "mer_" not in said
+
+
 def test_unknown_command_is_a_usage_error() -> None:
     assert tillgate("fly").returncode == 2
 
@@ -118,6 +171,16 @@ def test_migrate_answers_in_json_and_check_tells_what_is_missing(empty_db_url: s
     assert (missing.returncode, applied.returncode, after.returncode) == (1, 0, 0)
     assert json.loads(missing.stdout)["pending"] == json.loads(applied.stdout)["applied"]
     assert json.loads(after.stdout) == {"pending": []}
+
+
+def test_a_broken_file_of_ports_is_named_by_every_command(tmp_path: Path) -> None:
+    (tmp_path / "ports.json").write_text("{")
+
+    for command in ("doctor", "providers list", "migrate --check"):
+        done = tillgate(*command.split(), "--data", str(tmp_path))
+
+        assert done.returncode == 2
+        assert f"tillgate: {tmp_path}/ports.json does not say" in done.stderr
 
 
 def test_up_on_a_taken_port_exits_with_three_and_starts_nothing(tmp_path: Path) -> None:

@@ -2,20 +2,37 @@
 
 import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from tillgate.entry import preflight
-from tillgate.entry.options import with_port
-from tillgate.runtime.ports import free_port
+from tillgate.entry.ports import with_port
+from tillgate.runtime.ports import free_port, is_reserved
 from tillgate.runtime.settings import (
     HttpSettings,
     MetricsSettings,
     Settings,
     SimulatorSettings,
     load,
+)
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+#: Asks the preflight as a user with no rights, which root becomes once all is imported.
+AS_NOBODY = """
+import os, sys
+from tillgate.entry import preflight
+from tillgate.entry.ports import with_port
+from tillgate.runtime.settings import Settings
+if os.geteuid() == 0:
+    os.setgroups([]), os.setgid(65534), os.setuid(65534)
+print("\\n".join(preflight.problems(with_port(Settings(data_dir="/tmp"), int(sys.argv[1])))))
+"""
+needs_reserved_ports = pytest.mark.skipif(
+    not is_reserved(85), reason="this machine lets everybody take every port"
 )
 
 
@@ -64,6 +81,54 @@ def test_impossible_port_is_named(tmp_path: Path) -> None:
     (problem,) = preflight.problems(settings_in(tmp_path, port=70_000))
 
     assert "TILLGATE_HTTP__PORT=70000 is no port" in problem
+
+
+@needs_reserved_ports
+def test_a_port_that_only_root_may_take_is_named_with_its_use_and_setting() -> None:
+    asked = [sys.executable, "-c", AS_NOBODY, "85"]
+    told = subprocess.run(asked, cwd=CHECKOUT, capture_output=True, text=True, check=True).stdout
+
+    first, *others = told.splitlines()
+    assert first.startswith("Port 85, wanted for the API and the pages, is open to root alone")
+    assert "TILLGATE_HTTP__PORT, or with --port" in first
+    assert len(others) == 5  # what follows the port, but for PostgreSQL, which stays away
+    assert "is taken" not in told
+
+
+@needs_reserved_ports
+@pytest.mark.skipif(os.geteuid() != 0, reason="another user may not listen on them either")
+def test_root_is_told_that_postgresql_may_not_take_a_port_of_roots(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path)
+    reserved = msgspec.structs.replace(settings.database, port=85)
+
+    (problem,) = preflight.problems(msgspec.structs.replace(settings, database=reserved))
+
+    assert problem.startswith("Port 85, wanted for PostgreSQL, is open to root alone")
+    assert "TILLGATE_DATABASE__PORT" in problem
+
+
+@needs_reserved_ports
+def test_postgresql_does_not_follow_to_a_port_that_only_root_may_take() -> None:
+    moved = with_port(Settings(), 80)
+
+    assert (moved.http.port, moved.metrics.worker_port) == (80, 81)
+    assert moved.database.port == Settings().database.port
+
+
+def test_impossible_port_of_the_database_is_named(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path)
+    beyond = msgspec.structs.replace(settings.database, port=65_536)
+
+    (problem,) = preflight.problems(msgspec.structs.replace(settings, database=beyond))
+
+    assert "TILLGATE_DATABASE__PORT=65536 is no port" in problem
+
+
+def test_a_server_that_is_there_needs_no_port_of_ours(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path)
+    elsewhere = msgspec.structs.replace(settings.database, port=85, url="postgresql://there/books")
+
+    assert preflight.problems(msgspec.structs.replace(settings, database=elsewhere)) == []
 
 
 def test_full_disk_is_named_with_what_is_free(

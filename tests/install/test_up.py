@@ -166,6 +166,57 @@ def test_one_option_lets_two_installations_run_side_by_side(open_dir: Path) -> N
         assert done.returncode == 0, done.stderr
 
 
+def test_every_command_finds_the_ports_of_its_installation(open_dir: Path) -> None:
+    port, data = block(), open_dir / "data"
+    base = f"http://127.0.0.1:{port}"
+    with up(data, {}, "--port", str(port)) as process:
+        readiness(process)
+        heard = notice_addresses(data)
+        assert len(heard) == 1
+        assert heard[0].startswith(f"{base}/notices/")
+
+        seeded = tillgate(data, "seed")
+
+        assert seeded["topup_url"].startswith(f"{base}/")
+        assert notice_addresses(data) == heard
+        listed = tillgate(data, "providers", "list")
+        assert all(one["notices"].startswith(f"{base}/") for one in listed)
+        simulators = command(data, "simulate")
+        assert str(port + 11) in simulators.stderr
+    with up(data, {}) as process:
+        assert readiness(process)["base_url"] == base
+
+
+def command(data: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "tillgate.entry.cli", *words, "--data", str(data)],
+        cwd=CHECKOUT,
+        env={"PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def tillgate(data: Path, *words: str) -> Any:
+    done = command(data, *words, "--json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def notice_addresses(data: Path) -> list[str]:
+    """Return where the card simulator sends its notices."""
+    merchants = json.loads((data / "simulators" / "merchants.json").read_text())["merchants"]
+    card = merchants[0]["card"]
+    asked = urllib.request.Request(
+        f"{card['base_url']}/v1/webhook_endpoints",
+        headers={"Authorization": f"Bearer {card['secret_key']}"},
+    )
+    with urllib.request.urlopen(asked, timeout=5) as answer:
+        return [endpoint["url"] for endpoint in json.load(answer)["data"]]
+
+
 def block() -> int:
     """Return a port after which fifteen are free."""
     while True:

@@ -19,7 +19,8 @@ import msgspec
 from tillgate.entry import local_database, supervisor, troubles
 from tillgate.entry.children import CHECKOUT
 from tillgate.entry.exits import Exit
-from tillgate.entry.options import PORT_HELP, Group, Moment, with_port
+from tillgate.entry.options import Group, Moment, as_asked, merchant_option
+from tillgate.entry.ports import PORT_HELP
 from tillgate.runtime.settings import Settings, load
 
 ROOMS = {
@@ -56,7 +57,8 @@ Exit codes:
 
 \b
 Settings come from TILLGATE_SECTION__NAME in the environment, over the TOML file
-named by TILLGATE_CONFIG. With no TILLGATE_DATABASE_URL an embedded PostgreSQL is run.
+named by TILLGATE_CONFIG, over the ports that `up` last took on this folder.
+With no TILLGATE_DATABASE_URL an embedded PostgreSQL is run.
 """
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Write one line of JSON to stdout.")
@@ -91,12 +93,13 @@ def up(settings: Settings, **given: Any) -> None:
     tillgate up --port 9000 --data second    beside the first one, which has 8080 and ./data
     tillgate up --json | head -1 | jq .links
 
-    Ctrl-C ends all of it; the next `up` goes on with the same data. Logs are in DIR/logs.
+    Ctrl-C ends all of it; the next `up` goes on with the same data, on the same ports unless told
+    otherwise. Logs are in DIR/logs.
     """
     options = supervisor.Options(
         as_json=given["as_json"], is_verbose=given["verbose"], with_stats=given["stats"]
     )
-    sys.exit(supervisor.up(_adjusted(settings, given), options))
+    sys.exit(supervisor.up(as_asked(settings, given), options))
 
 
 @cli.command()
@@ -135,8 +138,9 @@ def migrate(settings: Settings, *, check: bool, as_json: bool) -> None:
     tillgate migrate --check || echo "migrate before you deploy"
     """
     door = "pending" if check else "migrate"
+    rights = {"owner": True, "may_make": not check}
     names = _with_database(
-        settings, lambda reachable: _call(door, reachable.database.url), owner=True
+        settings, lambda reachable: _call(door, reachable.database.url), **rights
     )
     _show({"pending" if check else "applied": names}, as_json=as_json)
     sys.exit(Exit.REFUSED if check and names else Exit.OK)
@@ -188,7 +192,7 @@ def keys() -> None:
 
 
 @keys.command("list")
-@click.option("--merchant", metavar="ID", help="One merchant's only.")
+@merchant_option("One merchant's only.")
 @as_json
 @click.pass_obj
 def list_keys(settings: Settings, *, merchant: str | None, as_json: bool) -> None:
@@ -203,7 +207,7 @@ def list_keys(settings: Settings, *, merchant: str | None, as_json: bool) -> Non
 
 
 @keys.command("create")
-@click.option("--merchant", metavar="ID", help="Whose; the only one there is if left out.")
+@merchant_option()
 @click.option("--mode", type=click.Choice(["test", "live"]), default="test", show_default=True)
 @as_json
 @click.pass_obj
@@ -211,7 +215,7 @@ def create_key(settings: Settings, *, merchant: str | None, mode: str, as_json: 
     """Make a secret key and show it, this once.
 
     \b
-    tillgate keys create --merchant mer_... --mode live
+    tillgate keys create --merchant acct_... --mode live
     """
     door = "keys create"
     made = _with_database(
@@ -270,7 +274,7 @@ def providers() -> None:
 
 
 @providers.command("list")
-@click.option("--merchant", metavar="ID", help="Whose; the only one there is if left out.")
+@merchant_option()
 @click.option("--mode", type=click.Choice(["test", "live"]), default="test", show_default=True)
 @as_json
 @click.pass_obj
@@ -286,7 +290,7 @@ def list_providers(settings: Settings, *, merchant: str | None, mode: str, as_js
 @providers.command("put")
 @click.argument("provider", type=click.Choice(["alipay", "wechat_pay", "stripe"]))
 @click.argument("config", type=click.File("rb"), default="-")
-@click.option("--merchant", metavar="ID", help="Whose; the only one there is if left out.")
+@merchant_option()
 @click.option("--mode", type=click.Choice(["test", "live"]), default="test", show_default=True)
 @as_json
 @click.pass_obj
@@ -329,7 +333,7 @@ def verify(settings: Settings, *, as_json: bool) -> None:
 @books.command()
 @click.argument("code")
 @click.option("--at", type=Moment(), metavar="MOMENT", help="Unix seconds or ISO 8601 [now].")
-@click.option("--merchant", metavar="ID", help="Whose; the only one there is if left out.")
+@merchant_option()
 @click.option("--mode", type=click.Choice(["test", "live"]), default="test", show_default=True)
 @as_json
 @click.pass_obj
@@ -419,7 +423,7 @@ def replay_notice(settings: Settings, *, notice_id: str, as_json: bool) -> None:
     """Apply a provider's stored notice once more; what it already did is not done twice.
 
     \b
-    tillgate replay notice not_...
+    tillgate replay notice ntc_...
     """
     door = "replay notice"
     _show(
@@ -452,19 +456,8 @@ def _fail(message: str, code: Exit) -> NoReturn:
     sys.exit(code)
 
 
-def _adjusted(settings: Settings, given: dict[str, Any]) -> Settings:
-    replace = msgspec.structs.replace
-    if given["port"]:
-        settings = with_port(settings, given["port"])
-    if given["no_simulators"]:
-        settings = replace(settings, simulators=replace(settings.simulators, enabled=False))
-    return settings
-
-
-def _with_database(
-    settings: Settings, ask: Callable[[Settings], Any], *, owner: bool = False
-) -> Any:
-    with local_database.at_hand(settings, _progress, owner=owner) as reachable:
+def _with_database(settings: Settings, ask: Callable[[Settings], Any], **rights: bool) -> Any:
+    with local_database.at_hand(settings, _progress, **rights) as reachable:
         return ask(reachable)
 
 

@@ -30,8 +30,11 @@ Application = Callable[[Scope, Any, Any], Awaitable[None]]
 class AddressUnusable(EmbeddedProblem):
     """We cannot listen where the setting says."""
 
-    def __init__(self, host: str, port: int, use: str, reason: str) -> None:
-        super().__init__(f"{host}:{port}, wanted for {use}, cannot be listened on: {reason}.")
+    def __init__(self, host: str, port: int, use: str, setting: str, reason: str) -> None:
+        super().__init__(
+            f"{host}:{port}, wanted for {use}, cannot be listened on: {reason}. The setting of the"
+            f" port is {setting}."
+        )
 
 
 @contextlib.contextmanager
@@ -41,9 +44,8 @@ def bound(host: str, port: int, use: str, setting: str) -> Generator[socket.sock
         listener = _bind(host, port)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            taken = PortTaken(port, owner_of(port), use)
-            raise EmbeddedProblem(f"{taken} The setting is {setting}.") from None
-        raise AddressUnusable(host, port, use, error.strerror or str(error)) from None
+            raise PortTaken(port, owner_of(port), use, setting) from None
+        raise AddressUnusable(host, port, use, setting, error.strerror or str(error)) from None
     with listener:
         yield listener
 

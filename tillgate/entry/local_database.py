@@ -12,11 +12,22 @@ import msgspec
 
 from tillgate.runtime.embedded import EmbeddedPostgres
 from tillgate.runtime.embedded_conf import Tuning
+from tillgate.runtime.embedded_errors import EmbeddedProblem
 from tillgate.runtime.file_lock import locked
 from tillgate.runtime.ports import is_free
 from tillgate.runtime.settings import Settings
 
 Say = Callable[[str], None]
+
+
+class NoInstallation(EmbeddedProblem):
+    """The folder holds no database, and the command is not one that makes one."""
+
+    def __init__(self, data: Path) -> None:
+        super().__init__(
+            f"There is no installation in {data}. Name its folder with --data, or make one there"
+            " with `tillgate up`."
+        )
 
 
 def embedded(settings: Settings, say: Say) -> EmbeddedPostgres:
@@ -51,12 +62,18 @@ def as_application(settings: Settings, server: EmbeddedPostgres | None) -> Setti
 
 
 @contextmanager
-def at_hand(settings: Settings, say: Say, *, owner: bool = False) -> Generator[Settings]:
-    """Give settings whose database can be reached while inside."""
+def at_hand(
+    settings: Settings, say: Say, *, owner: bool = False, may_make: bool = False
+) -> Generator[Settings]:
+    """Give settings whose database can be reached while inside; make one only if that is wanted."""
     if settings.database.url:
         yield as_owner(settings, None) if owner else settings
         return
+    if not may_make and not settings.data_path.is_dir():
+        raise NoInstallation(settings.data_path)
     server = embedded(_beside_others(settings), say)
+    if not may_make and not server.place.data.exists():
+        raise NoInstallation(settings.data_path)
     if server.is_running():
         yield _for_command(settings, server, owner=owner)
         return

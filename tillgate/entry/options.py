@@ -1,15 +1,19 @@
-"""What every command takes, before it or after it, and what `up --port` moves."""
+"""What commands take: all of them `--data`, before them or after; `up` what it runs, and where."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, Final
+from pathlib import Path
+from typing import Any
 
 import click
 import msgspec
 
-from tillgate.runtime.settings import Settings, load
+from tillgate.entry.ports import with_kept, with_port
+from tillgate.runtime.settings import Settings, SettingsRefused, load
+
+Decorator = Callable[[Any], Any]
 
 
 def _choose_data(context: click.Context, _: click.Parameter, folder: str | None) -> None:
@@ -29,12 +33,31 @@ def _data_option() -> click.Option:
     )
 
 
+def _check_folder(folder: Path) -> None:
+    """Refuse a file in the place of the folder, which every step after would stumble over."""
+    nearest = folder
+    while not nearest.exists():
+        nearest = nearest.parent
+    if not nearest.is_dir():
+        raise SettingsRefused(
+            f"{folder} cannot hold an installation: {nearest} is no folder. Choose a folder with"
+            " --data (the setting is TILLGATE_DATA_DIR)."
+        )
+
+
 class Command(click.Command):
-    """A command that takes `--data`."""
+    """A command that takes `--data`, and has the settings of the installation there."""
 
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
         self.params.append(_data_option())
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run it; by now the last `--data` has been heard."""
+        settings: Settings = ctx.obj
+        _check_folder(settings.data_path)
+        ctx.obj = with_kept(settings)
+        return super().invoke(ctx)
 
 
 class Group(click.Group):
@@ -46,6 +69,11 @@ class Group(click.Group):
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
         self.params.append(_data_option())
+
+
+def merchant_option(text: str = "Whose; the only one there is if left out.") -> Decorator:
+    """Take the merchant by its account, as `tillgate merchants list` shows it."""
+    return click.option("--merchant", metavar="acct_...", help=text)
 
 
 class Moment(click.ParamType[datetime]):
@@ -69,42 +97,12 @@ class Moment(click.ParamType[datetime]):
         return aware if aware.microsecond else aware.replace(microsecond=999_999)
 
 
-@dataclass(frozen=True, slots=True)
-class Follower:
-    """A port that follows the API's, and where its setting is."""
-
-    section: str
-    name: str
-    distance: int
-
-
-#: As far from the API's port as their defaults are, but for the database's.
-FOLLOWERS: Final = (
-    Follower("metrics", "worker_port", 1),
-    Follower("database", "port", 2),
-    Follower("simulators", "alipay_port", 11),
-    Follower("simulators", "wechat_port", 12),
-    Follower("simulators", "card_port", 13),
-    Follower("simulators", "shop_port", 14),
-)
-PORT_HELP: Final = (
-    "Port of the API and the pages [8080]. What else listens follows, unless it has a setting of"
-    " its own: the worker's metrics on N+1, PostgreSQL on N+2, the simulators of Alipay, WeChat Pay"
-    " and cards on N+11 to N+13, the demo shop on N+14."
-)
-
-
-def with_port(settings: Settings, port: int) -> Settings:
-    """Return settings that listen on `port` and near it; what was set otherwise stays.
-
-    >>> with_port(Settings(), 9000).simulators.shop_port
-    9014
-    """
-    replace, usual = msgspec.structs.replace, Settings()
-    settings = replace(settings, http=replace(settings.http, port=port))
-    for one in FOLLOWERS:
-        section = getattr(settings, one.section)
-        if getattr(section, one.name) == getattr(getattr(usual, one.section), one.name):
-            moved = replace(section, **{one.name: port + one.distance})
-            settings = replace(settings, **{one.section: moved})
+def as_asked(settings: Settings, given: dict[str, Any]) -> Settings:
+    """Return the settings that `up` was asked to run with by its options."""
+    replace = msgspec.structs.replace
+    if given["port"]:
+        # Where things listened before counts no more: all follow the new port.
+        settings = with_port(replace(load(), data_dir=settings.data_dir), given["port"])
+    if given["no_simulators"]:
+        settings = replace(settings, simulators=replace(settings.simulators, enabled=False))
     return settings

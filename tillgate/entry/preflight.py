@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tillgate.runtime.embedded_errors import DiskFull, PortTaken
-from tillgate.runtime.ports import is_free, owner_of
+from tillgate.runtime.embedded_errors import DATABASE_PORT, DiskFull, PortReserved, PortTaken
+from tillgate.runtime.ports import HIGHEST_PORT, is_forbidden, is_free, owner_of
 from tillgate.runtime.settings import Settings
 
 NEEDED_BYTES = 256 * 2**20
-HIGHEST_PORT = 65535
+DATABASE = "PostgreSQL"
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,8 @@ class Listener:
     use: str
     port: int
     setting: str
+    #: Not we listen, but an ordinary user whom root lends it to.
+    is_lent: bool = False
 
 
 def problems(settings: Settings) -> list[str]:
@@ -52,7 +54,9 @@ def listeners(settings: Settings) -> list[Listener]:
 
 def _about_ports(settings: Settings) -> Iterator[str]:
     seen: dict[int, str] = {}
-    for listener in listeners(settings):
+    for listener in (*listeners(settings), *_database(settings)):
+        is_database = listener.use == DATABASE
+        cure = listener.setting if is_database else f"{listener.setting}, or with --port"
         if not 0 < listener.port <= HIGHEST_PORT:
             yield f"{listener.setting}={listener.port} is no port; it must be 1 to 65535."
         elif listener.port in seen:
@@ -60,10 +64,17 @@ def _about_ports(settings: Settings) -> Iterator[str]:
                 f"Port {listener.port} is wanted twice: for {seen[listener.port]} and for "
                 f"{listener.use} ({listener.setting})."
             )
-        elif not is_free(listener.port):
-            taken = PortTaken(listener.port, owner_of(listener.port), listener.use)
-            yield f"{taken} The setting is {listener.setting}."
+        elif is_forbidden(listener.port, to_another=listener.is_lent):
+            yield str(PortReserved(listener.port, listener.use, cure))
+        elif not is_free(listener.port) and not is_database:
+            yield str(PortTaken(listener.port, owner_of(listener.port), listener.use, cure))
         seen.setdefault(listener.port, listener.use)
+
+
+def _database(settings: Settings) -> Iterator[Listener]:
+    """The embedded database's port. Whether it is free is its own affair: it may run already."""
+    if not settings.database.url and settings.database.port:
+        yield Listener(DATABASE, settings.database.port, DATABASE_PORT, is_lent=os.geteuid() == 0)
 
 
 def _about_the_disk(data: Path) -> Iterator[str]:

@@ -17,7 +17,7 @@ from typing import Any, cast
 
 import msgspec
 
-from tillgate.entry import local_database, preflight, report
+from tillgate.entry import local_database, ports, preflight, report
 from tillgate.entry.children import Child, Command, Restarts, spawn, stop_all
 from tillgate.entry.demo import MERCHANT, keys_file
 from tillgate.entry.exits import Exit
@@ -80,6 +80,7 @@ def _with_database(settings: Settings, options: Options, screen: report.Screen) 
                     " that was killed; going on with it."
                 )
             server.ensure_database()
+        ports.keep(settings)
         screen.done("database")
         return asyncio.run(Supervisor(settings, server, options, screen).run())
     except KeyboardInterrupt:

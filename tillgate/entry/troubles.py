@@ -7,6 +7,7 @@ import errno
 import asyncpg
 
 from tillgate.entry.exits import Exit
+from tillgate.entry.local_database import NoInstallation
 from tillgate.kernel.errors import Refusal
 from tillgate.runtime.db import LOST_CONNECTION, DatabaseUnavailable
 from tillgate.runtime.embedded_errors import EmbeddedProblem
@@ -43,7 +44,7 @@ def _of_database(error: Exception) -> str | None:
         return _unreachable(error.__cause__ or error)
     if isinstance(error, _LOGIN):
         return f"The database does not let us in: {error}"
-    if isinstance(error, SchemaOutdated):
+    if isinstance(error, SchemaOutdated | NoInstallation):
         return str(error)
     if isinstance(error, _NO_SCHEMA) or _lacks_role(error):
         said = f"The database is not set up for this version ({error})."

@@ -27,7 +27,6 @@ from typing import Literal
 from urllib.parse import quote, urlencode
 
 from tillgate.runtime.embedded_account import (
-    Account,
     make_directory,
     reachable_home,
     run,
@@ -39,6 +38,7 @@ from tillgate.runtime.embedded_errors import (
     DiskFull,
     EmbeddedProblem,
     NotOurs,
+    PortReserved,
     PortTaken,
     StartFailed,
 )
@@ -53,7 +53,8 @@ from tillgate.runtime.embedded_watch import (
     works_in,
 )
 from tillgate.runtime.file_lock import locked
-from tillgate.runtime.ports import free_port, is_free, owner_of
+from tillgate.runtime.ports import free_port, is_forbidden, is_free, owner_of
+from tillgate.runtime.private_files import write_private
 
 SUPERUSER = "postgres"
 APPLICATION_ROLE = "tillgate_app"
@@ -198,6 +199,10 @@ class EmbeddedPostgres:
         free = shutil.disk_usage(self.home).free
         if free < needed:
             raise DiskFull(self.home, free, needed)
+        if self._wanted_port and is_forbidden(
+            self._wanted_port, to_another=self.account.is_another
+        ):
+            raise PortReserved(self._wanted_port)
         if self._wanted_port and not is_free(self._wanted_port):
             raise PortTaken(self._wanted_port, owner_of(self._wanted_port))
 
@@ -208,7 +213,7 @@ class EmbeddedPostgres:
         shutil.rmtree(unfinished, ignore_errors=True)
         make_directory(unfinished, mode=0o700, account=self.account)
         password = self.home / "password.once"
-        _write_private(password, self._secret("superuser"), self.account)
+        self._write(password, self._secret("superuser"))
         try:
             made = self._initdb(binaries, unfinished, password, "C.UTF-8")
             if made.returncode != 0 and "locale" in made.stderr:
@@ -238,7 +243,7 @@ class EmbeddedPostgres:
         make_directory(self.place.logs, account=self.account)
         make_directory(self.place.sockets, account=self.account)
         text = render(binaries, self.account, self.place, port, self._tuning)
-        _write_private(self.place.data / INCLUDED_AS, text, self.account)
+        self._write(self.place.data / INCLUDED_AS, text)
         self._say(f"Starting {binaries}")
         with (self.home / "start.log").open("wb") as output:
             # A session of its own: Ctrl-C at a terminal must not reach the database.
@@ -351,10 +356,16 @@ class EmbeddedPostgres:
         path = self.home / f"{role}.secret"
         try:
             if not path.exists():
-                _write_private(path, secrets.token_urlsafe(32), None)
+                write_private(path, secrets.token_urlsafe(32))
             return path.read_text()
         except PermissionError:
             raise NotOurs(path, _user_name(path.stat().st_uid), _user_name(os.geteuid())) from None
+
+    def _write(self, path: Path, text: str) -> None:
+        """Write a file that the server's user alone reads."""
+        is_another = self.account.is_another
+        owner = (self.account.uid, self.account.gid) if is_another else None
+        write_private(path, text, owner=owner)
 
     def has_application(self) -> bool:
         """Say whether the application was ever admitted."""
@@ -373,18 +384,6 @@ def _socket_directory(home: Path) -> Path:
     if len(str(inside)) <= LONGEST_SOCKET_PATH:
         return inside
     return Path("/tmp") / f"tillgate-{hashlib.sha256(str(home).encode()).hexdigest()[:12]}"
-
-
-def _write_private(path: Path, text: str, account: Account | None) -> None:
-    """Write a file that only its owner reads, whole or not at all."""
-    unfinished = path.with_name(f"{path.name}.unfinished")
-    unfinished.unlink(missing_ok=True)
-    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-    if account is not None and account.is_another:
-        os.chown(unfinished, account.uid, account.gid)
-    unfinished.replace(path)
 
 
 def _user_name(uid: int) -> str:

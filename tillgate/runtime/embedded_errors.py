@@ -3,6 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from tillgate.runtime.ports import lowest_for_all
+
+DATABASE_PORT = "TILLGATE_DATABASE__PORT"
+
 
 class EmbeddedProblem(Exception):
     """The embedded PostgreSQL cannot run here; the message says what to do."""
@@ -52,13 +56,30 @@ class DataUnreadable(EmbeddedProblem):
 class PortTaken(EmbeddedProblem):
     """Somebody else listens on the port we were told to use."""
 
-    def __init__(self, port: int, owner: str | None, use: str = "PostgreSQL") -> None:
+    def __init__(
+        self,
+        port: int,
+        owner: str | None,
+        use: str = "PostgreSQL",
+        setting: str = DATABASE_PORT,
+    ) -> None:
         by = f"by {owner}" if owner else "by another process"
         super().__init__(
             f"Port {port} on 127.0.0.1, wanted for {use}, is taken {by}. "
-            "Stop that process or choose another port."
+            f"Stop that process, or choose another port with {setting}."
         )
         self.port = port
+
+
+class PortReserved(EmbeddedProblem):
+    """Whoever is to listen on the port may not: the system keeps it for root."""
+
+    def __init__(self, port: int, use: str = "PostgreSQL", setting: str = DATABASE_PORT) -> None:
+        why = ", and PostgreSQL never runs as root" if use == "PostgreSQL" else ""
+        super().__init__(
+            f"Port {port}, wanted for {use}, is open to root alone, as all below "
+            f"{lowest_for_all()} are{why}. Choose another port with {setting}."
+        )
 
 
 class DiskFull(EmbeddedProblem):

@@ -1,24 +1,36 @@
 """TCP ports on this machine: which are free, and who holds one that is not."""
 
+import errno
 import random
 import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+HIGHEST_PORT = 65_535
 LISTENING = "0A"
 _LOWEST = 15_000
 _GIVEN = Path("/proc/sys/net/ipv4/ip_local_port_range")
+_FOR_ALL = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
 
 
 def is_free(port: int, host: str = "127.0.0.1") -> bool:
     """Say whether a server could listen on this port now."""
-    with socket.socket() as attempt:
-        attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            attempt.bind((host, port))
-        except OSError:
-            return False
-    return True
+    return _refused(port, host) is None
+
+
+def is_forbidden(port: int, host: str = "127.0.0.1", *, to_another: bool = False) -> bool:
+    """Say whether we, or `to_another`, an ordinary user we lend a server, may not listen here."""
+    return (to_another and is_reserved(port)) or _refused(port, host) == errno.EACCES
+
+
+def is_reserved(port: int) -> bool:
+    """Say whether only root may listen on this port."""
+    return 0 < port < lowest_for_all()
+
+
+def lowest_for_all() -> int:
+    """Return the lowest port that every user may listen on."""
+    return _first_number(_FOR_ALL, 1_024)
 
 
 def free_port(host: str = "127.0.0.1") -> int:
@@ -37,11 +49,25 @@ def free_port(host: str = "127.0.0.1") -> int:
 
 def _lowest_given() -> int:
     """The first port that the system gives to connections which ask for none."""
+    return max(_first_number(_GIVEN, 32_768), _LOWEST + 1_000)
+
+
+def _first_number(file: Path, usual: int) -> int:
     try:
-        lowest = int(_GIVEN.read_text().split()[0])
+        return int(file.read_text().split()[0])
     except (OSError, ValueError, IndexError):
-        lowest = 32_768
-    return max(lowest, _LOWEST + 1_000)
+        return usual
+
+
+def _refused(port: int, host: str) -> int | None:
+    """Return why nobody of ours could listen there now: the system's number, or None."""
+    with socket.socket() as attempt:
+        attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            attempt.bind((host, port))
+        except OSError as error:
+            return error.errno
+    return None
 
 
 def owner_of(port: int) -> str | None:

@@ -1,7 +1,8 @@
 """Settings: one frozen tree, built at the entry and passed down as arguments.
 
-Read from the environment (`TILLGATE_…`) over an optional TOML file (`TILLGATE_CONFIG`). The only
-module that looks at the environment. Every setting has a default that works on one machine.
+Read from the environment (`TILLGATE_…`) over an optional TOML file (`TILLGATE_CONFIG`), over the
+ports that the installation keeps. The only module that looks at the environment. Every
+setting has a default that works on one machine.
 """
 
 from __future__ import annotations
@@ -161,8 +162,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return Path(self.data_dir).resolve()
 
 
-def load(environ: Mapping[str, str] | None = None) -> Settings:
+def load(
+    environ: Mapping[str, str] | None = None,
+    *,
+    kept: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Settings:
     """Build the tree: defaults, then the TOML file, then `TILLGATE_SECTION__NAME` variables.
+
+    `kept` is what an installation knows of itself: it stands above the defaults alone.
 
     >>> load({"TILLGATE_HTTP__PORT": "9000"}).http.port
     9000
@@ -174,6 +181,10 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
             _place(tree, name.removeprefix("TILLGATE_").lower().split("__"), value)
     if "database_url" in tree:
         tree.setdefault("database", {})["url"] = tree.pop("database_url")
+    for name, values in (kept or {}).items():
+        section = tree.setdefault(name, {})
+        if isinstance(section, dict):
+            tree[name] = {**values, **cast("dict[str, Any]", section)}
     try:
         return _checked(msgspec.convert(_known(tree), Settings, strict=False))
     except msgspec.ValidationError as error:
