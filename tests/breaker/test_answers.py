@@ -88,3 +88,24 @@ async def test_answer_for_the_shop_is_not_told_to_a_browser(client, teahouse) ->
     told = await client.with_key(teahouse.publishable).post(path, {}, key="confirm-1001")
 
     assert told.status >= 400, told.body
+
+
+async def test_key_of_one_object_is_not_the_key_of_another(client) -> None:
+    """It passes; nothing else notices where the path is no part of what a key stands for."""
+    made = [
+        (await client.post("/v1/payment_intents", {"amount": 1200, "currency": "usd"})).json["id"]
+        for _ in range(2)
+    ]
+    first = await client.post(f"/v1/payment_intents/{made[0]}/cancel", key="c")
+    other = await client.post(f"/v1/payment_intents/{made[1]}/cancel", key="c")
+
+    assert (first.status, first.json["id"]) == (200, made[0])
+    assert (other.status, other.error["type"]) == (400, "idempotency_error")
+
+
+async def test_key_stands_for_what_was_to_be_expanded(client) -> None:
+    first = await client.post("/v1/payment_intents", CARD, key="k")
+    more = await client.post("/v1/payment_intents", {**CARD, "expand[]": "latest_charge"}, key="k")
+
+    assert first.status == 200
+    assert (more.status, more.error["type"]) == (400, "idempotency_error")
