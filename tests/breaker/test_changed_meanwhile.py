@@ -1,9 +1,7 @@
 """What a payment has been changed to between looking at it and locking it."""
 
-import asyncio
 from typing import Any
 
-from tests.hard_cases.deeds import breaks, simulator
 from tillgate.runtime.db import DatabaseUnavailable
 from tillgate.runtime.idempotency import Claims
 
@@ -67,36 +65,6 @@ async def test_confirmation_of_what_was_dollars_asks_for_no_yuan(
         shown["currency"],
         confirmed.status,
     )
-
-
-async def test_late_payment_of_a_smaller_order_does_not_pay_for_a_greater_one(
-    client, world
-) -> None:
-    made = await client.post(
-        "/v1/payment_intents",
-        {"amount": 1200, "currency": "cny", "payment_method_types[]": "wechat_pay",
-         "confirm": "true", "payment_method_data[type]": "wechat_pay"},
-    )  # fmt: skip
-    assert made.status == 200, made.body
-    path = f"/v1/payment_intents/{made.json['id']}"
-    first = await world.payment(made.json["id"])
-    simulator(world, "wechat_pay").open_order(first.latest_attempt or "")
-    async with world.db.transaction() as tx:  # its order runs out
-        await tx.run("UPDATE payments.attempts SET expires_at = now() - interval '1 hour'")
-
-    async def ended() -> bool:
-        return (await world.payment(first.id)).status == "requires_payment_method"
-
-    await world.until(ended, sweep=True)
-    assert (await client.post(path, {"amount": 500_000})).status == 200
-
-    await world.control("wechat_pay", f"orders/{first.latest_attempt}/pay", {"late": True})
-    await asyncio.sleep(1)
-    await world.sweep()
-
-    shown = (await client.get(path)).json
-    paid = (shown["status"], shown["amount"], shown["amount_received"])
-    assert paid != ("succeeded", 500_000, 1_200), await breaks(world)
 
 
 async def test_words_of_a_capture_are_not_lost_with_its_answer(client, world, monkeypatch) -> None:

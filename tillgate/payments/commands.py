@@ -182,6 +182,8 @@ async def change(
     """Change what a merchant may change of a payment while it is not under way.
 
     `metadata` and `method_options` are changes of keys, merged with what stands there now.
+    The amount may be changed between two attempts: an order of the former amount that is paid all
+    the same is a surplus. The currency may not, once there has been an attempt.
     """
     desk = await desk_of_payments(tx, [(merchant_id, payment_id)], at)
     payment = desk.payments.get((merchant_id, payment_id))
