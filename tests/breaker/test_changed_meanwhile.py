@@ -37,36 +37,6 @@ async def test_capture_that_was_made_is_not_answered_as_refused(
     assert (answered.status, again.status) == (200, 200), answered.body
 
 
-async def test_confirmation_of_what_was_dollars_asks_for_no_yuan(
-    client, world, monkeypatch
-) -> None:
-    """The account was chosen for the currency there was; the order is made in the one there is."""
-    made = await client.post(
-        "/v1/payment_intents",
-        {"amount": 1200, "currency": "cny", "payment_method_types[]": "wechat_pay"},
-    )
-    path = f"/v1/payment_intents/{made.json['id']}"
-    route = world.payments.route
-
-    async def slowly(*given: Any) -> Any:
-        found = await route(*given)
-        changed = await client.post(path, {"currency": "usd"})
-        assert changed.status == 200, changed.body
-        return found
-
-    monkeypatch.setattr(world.payments, "route", slowly)
-    confirmed = await client.post(
-        f"{path}/confirm", {"payment_method_data[type]": "wechat_pay"}, key="k"
-    )
-    ordered = [(o["amount"], o["currency"]) for o in (await world.books("wechat_pay"))["orders"]]
-    shown = (await client.get(path)).json
-    assert all((shown["amount"], shown["currency"].upper()) == o for o in ordered), (
-        ordered,
-        shown["currency"],
-        confirmed.status,
-    )
-
-
 async def test_words_of_a_capture_are_not_lost_with_its_answer(client, world, monkeypatch) -> None:
     held = await client.post("/v1/payment_intents", {**CARD, "capture_method": "manual"})
     path = f"/v1/payment_intents/{held.json['id']}/capture"

@@ -10,6 +10,8 @@ Promises
   second payment that comes in all the same, or one of an amount that the payment no longer has, is
   booked in suspense and refunded, again if need be; doctor's `second_payments_go_back` names those
   that no try brought back.
+- An attempt is opened for the payment that its route was chosen by: one that was changed meanwhile
+  is refused for now.
 - A payment into a wallet with a balance limit is asked for only where there is room; money that came
   is credited all the same.
 - The wallet (whatever `pay_into` names) is credited in the transaction that makes the payment paid.
