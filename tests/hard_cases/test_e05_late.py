@@ -132,6 +132,23 @@ async def test_overdue_order_stays_open_while_closing_is_unknown(world: World) -
     await world.until_paid(payment, sweep=True)
 
 
+async def test_canceled_order_that_the_provider_has_not_met_is_asked_about_until_it_expires(
+    world: World,
+) -> None:
+    """Nobody can close it there, and the customer has been shown it."""
+    rule(world, "alipay", "notice", "lost_notice", probability=1.0)
+    payment = await world.pay("alipay")
+    canceled = await world.payments.cancel(MERCHANT, payment.id, None, NO_TRACE)
+
+    assert canceled.status == "canceled"
+    [attempt] = await attempts(world, payment)
+    assert (attempt.status, attempt.look_up_at) == ("waiting", attempt.expires_at)
+    await world.phone_pays("alipay", payment)
+    await world.until_paid(payment, sweep=True)
+    assert await world.balance(world.wallet) == 10_000
+    await world.assert_books_hold()
+
+
 async def test_cancel_that_comes_after_the_payer_is_refused(world: World) -> None:
     rule(world, "wechat_pay", "notice", "lost_notice", probability=1.0)
     payment = await world.pay("wechat_pay")

@@ -1,10 +1,16 @@
 """Case 49: a key used for something else, a key in use, a key whose request died half-way."""
 
 import asyncio
+from typing import Any
+
+import pytest
 
 from tests.hard_cases.deeds import nothing_moves, rule, truth
 from tests.serving import Client
 from tests.worlds import World
+from tillgate.api.app import Application
+from tillgate.runtime.db import CommitUnknown, DatabaseUnavailable
+from tillgate.runtime.idempotency import Asked, Claimed, Stored
 
 BODY = "amount=5000&currency=usd&payment_method=pm_card_visa&confirm=true"
 INTENTS = "/v1/payment_intents"
@@ -52,3 +58,40 @@ async def test_decline_is_the_answer_for_ever(world: World, client: Client) -> N
     assert (first.status, again.status) == (402, 402)
     assert first.body == again.body
     assert all(told.paid == 0 for told in (await truth(world, "card")).values())
+
+
+async def test_key_that_was_claimed_unheard_is_given_back(
+    client: Client, application: Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or whoever repeats the request would be told for a while that it is under way."""
+    made = (await client.post(INTENTS, "amount=5000&currency=usd")).json
+    claims = application.api.claims
+    claim = claims.claim
+
+    async def unheard(asked: Asked) -> Stored | Claimed:
+        await claim(asked)
+        raise CommitUnknown
+
+    with monkeypatch.context() as lost:
+        lost.setattr(claims, "claim", unheard)
+        first = await client.post(f"{INTENTS}/{made['id']}", "description=tea", key="k5")
+    again = await client.post(f"{INTENTS}/{made['id']}", "description=tea", key="k5")
+
+    assert (first.status, first.error["code"]) == (503, "commit_unknown")
+    assert (again.status, again.json["description"]) == (200, "tea"), again.body
+
+
+async def test_key_that_was_taken_before_the_database_went_is_given_back(
+    client: Client, world: World, application: Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*_: object) -> Any:
+        raise DatabaseUnavailable
+
+    with monkeypatch.context() as lost:
+        lost.setattr(world.payments, "charge", away)
+        lost.setattr(application.api.claims, "claim", away)
+        first = await client.post(INTENTS, BODY, key="k6")
+    again = await client.post(INTENTS, BODY, key="k6")
+
+    assert (first.status, first.error["code"]) == (503, "database_unavailable")
+    assert again.status == 200, again.body
