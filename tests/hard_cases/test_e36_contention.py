@@ -101,6 +101,21 @@ async def test_confirmation_of_what_was_changed_meanwhile_is_refused_for_now(
     assert [order["amount"] for order in orders] == ([1200] if told == 200 else [])
 
 
+async def test_confirmation_of_what_became_another_customers_is_refused_for_now(
+    client: Client, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whose method it may be paid with was decided for the customer it had."""
+    path = await _to_be_confirmed(client)
+    customer = (await client.post("/v1/customers", {"name": "Li"})).json["id"]
+
+    refused = await _confirmed_while_changed(
+        client, world, monkeypatch, path, {"customer": customer}
+    )
+
+    assert (refused.status, refused.error["code"]) == (409, "lock_timeout"), refused.body
+    assert (await client.post(f"{path}/confirm", WECHAT, key="k")).status == 200
+
+
 @pytest.mark.parametrize("change", [{"amount": 1300}, {"metadata[order]": "17"}])
 async def test_confirmation_beside_a_change_of_nothing_that_matters_to_it_is_made(
     client: Client, world: World, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any]
