@@ -27,6 +27,7 @@ from tillgate.web.operation import Table
 #: Refusals of what a payment has come to, or of the request as a whole: no parameter is to blame.
 NOBODY_TO_BLAME = {
     "charge_already_refunded",
+    "lock_timeout",
     "payment_intent_unexpected_state",
     "request_too_large",
     "request_unreadable",

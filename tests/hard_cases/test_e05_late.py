@@ -9,14 +9,18 @@ from tests.hard_cases.deeds import (
     WITH_PHONE,
     attempts,
     behave,
+    breaks,
     journals,
+    refunds,
     rule,
     simulator,
     truth,
 )
-from tests.worlds import MERCHANT, World
+from tests.worlds import CONFIRMATIONS, MERCHANT, World
+from tillgate.entry import doctor
 from tillgate.payments.errors import UnexpectedState
 from tillgate.payments.flows import NO_TRACE
+from tillgate.payments.model import Payment
 
 
 @pytest.mark.parametrize("method", WITH_PHONE)
@@ -51,6 +55,68 @@ async def test_overdue_order_is_closed_upstream_first(world: World, method: str)
     assert [each.status for each in await attempts(world, payment)] == ["closed"]
 
 
+@pytest.mark.parametrize("amount", [500_000, 800])
+async def test_late_payment_of_a_former_amount_is_given_back(world: World, amount: int) -> None:
+    payment = await _expired(world)
+    changed = await world.payments.update(MERCHANT, payment.id, {"amount": amount}, NO_TRACE)
+
+    await _paid_late_and_given_back(world, payment)
+
+    assert await world.payment(payment.id) == changed, "it is still to be paid"
+    assert await breaks(world) == ["former_amount"]
+    assert await world.balance_of("sales") == 0
+    await _assert_healthy_but_for_breaks(world)
+
+
+async def test_order_of_the_new_amount_can_be_paid_beside_a_late_one_of_the_former(
+    world: World,
+) -> None:
+    payment = await _expired(world)
+    await world.payments.update(MERCHANT, payment.id, {"amount": 500_000}, NO_TRACE)
+    payment = await world.payment(payment.id)
+    again = await world.payments.confirm(payment, CONFIRMATIONS["wechat_pay"], NO_TRACE)
+
+    await _paid_late_and_given_back(world, payment)
+    assert (await world.payment(payment.id)).open_attempt == again.latest_attempt
+    await world.phone_pays("wechat_pay", again)
+
+    paid = await world.until_paid(payment)
+    assert (paid.amount_received, paid.amount_refunded) == (500_000, 0)
+    assert await world.balance_of("sales") == 500_000
+    assert await breaks(world) == ["former_amount"]
+    await _assert_healthy_but_for_breaks(world)
+
+
+async def test_order_of_the_new_amount_that_was_paid_first_stays_the_only_one(world: World) -> None:
+    payment = await _expired(world)
+    await world.payments.update(MERCHANT, payment.id, {"amount": 500_000}, NO_TRACE)
+    again = await world.payments.confirm(
+        await world.payment(payment.id), CONFIRMATIONS["wechat_pay"], NO_TRACE
+    )
+    await world.phone_pays("wechat_pay", again)
+    paid = await world.until_paid(payment)
+
+    await _paid_late_and_given_back(world, payment)
+
+    assert await world.payment(payment.id) == paid
+    assert await world.balance_of("sales") == 500_000
+    assert await breaks(world) == ["second_payment"]
+    await _assert_healthy_but_for_breaks(world)
+
+
+async def test_late_payment_of_an_amount_that_was_changed_and_changed_back_is_taken(
+    world: World,
+) -> None:
+    payment = await _expired(world)
+    for amount in (500_000, 1_200):
+        await world.payments.update(MERCHANT, payment.id, {"amount": amount}, NO_TRACE)
+
+    await world.control("wechat_pay", f"orders/{payment.latest_attempt}/pay", {"late": True})
+
+    assert (await world.until_paid(payment)).amount_received == 1_200
+    assert await breaks(world) == []
+
+
 async def test_overdue_order_stays_open_while_closing_is_unknown(world: World) -> None:
     payment = await world.pay("wechat_pay")
     rule(world, "wechat_pay", "close", "http_500_before", probability=1.0)
@@ -64,6 +130,23 @@ async def test_overdue_order_stays_open_while_closing_is_unknown(world: World) -
     behave(world, "wechat_pay")
     await world.phone_pays("wechat_pay", payment)
     await world.until_paid(payment, sweep=True)
+
+
+async def test_canceled_order_that_the_provider_has_not_met_is_asked_about_until_it_expires(
+    world: World,
+) -> None:
+    """Nobody can close it there, and the customer has been shown it."""
+    rule(world, "alipay", "notice", "lost_notice", probability=1.0)
+    payment = await world.pay("alipay")
+    canceled = await world.payments.cancel(MERCHANT, payment.id, None, NO_TRACE)
+
+    assert canceled.status == "canceled"
+    [attempt] = await attempts(world, payment)
+    assert (attempt.status, attempt.look_up_at) == ("waiting", attempt.expires_at)
+    await world.phone_pays("alipay", payment)
+    await world.until_paid(payment, sweep=True)
+    assert await world.balance(world.wallet) == 10_000
+    await world.assert_books_hold()
 
 
 async def test_cancel_that_comes_after_the_payer_is_refused(world: World) -> None:
@@ -114,3 +197,34 @@ async def _make_overdue(world: World, payment_id: str) -> None:
             "UPDATE payments.attempts SET expires_at = '2001-01-01' WHERE payment_id = $1",
             payment_id,
         )
+
+
+async def _expired(world: World) -> Payment:
+    """A payment of 12 yuan of the merchant's own, whose order at WeChat Pay ran out, as far as we know."""
+    payment = await world.pay("wechat_pay", 1_200, pay_into=None)
+    await _make_overdue(world, payment.id)
+
+    async def ended() -> bool:
+        return (await world.payment(payment.id)).status == "requires_payment_method"
+
+    await world.until(ended, sweep=True)
+    return payment
+
+
+async def _paid_late_and_given_back(world: World, payment: Payment) -> None:
+    """The order that ran out is paid all the same, and the money goes back, once."""
+    order = payment.latest_attempt or ""
+    await world.control("wechat_pay", f"orders/{order}/pay", {"late": True})
+
+    async def given_back() -> bool:
+        return [refund.status for refund in await refunds(world, payment)] == ["succeeded"]
+
+    await world.until(given_back, sweep=True)
+    assert (await truth(world, "wechat_pay"))[order].refunds == (1_200,)
+    assert await world.balance_of("suspense:second_payment") == 0
+
+
+async def _assert_healthy_but_for_breaks(world: World) -> None:
+    await world.assert_books_hold()
+    findings = await doctor.examine(world.db, doctor.everything(world.clock.now()))
+    assert {one.check for one in findings if not one.is_healthy} == {"breaks_are_resolved"}

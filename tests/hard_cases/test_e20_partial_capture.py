@@ -9,6 +9,7 @@ from tests.serving import Client
 from tests.worlds import MERCHANT, World
 from tillgate.api.app import Application
 from tillgate.api.recovery import Recovery
+from tillgate.connectors import port
 from tillgate.payments.errors import CaptureTooLarge, RefundTooLarge, UnexpectedState
 from tillgate.payments.flows import NO_TRACE
 from tillgate.payments.model import Attempt
@@ -142,6 +143,26 @@ async def test_capture_whose_answer_was_lost_is_looked_up_before_anything_else(
     ):
         assert (told.status, told.error["message"]) == (400, words)
         assert told.error["code"] == "payment_intent_unexpected_state"
+    paid = await world.until_paid(await world.payment(held["id"]), sweep=True)
+    assert paid.amount_received == 6_000
+    await world.assert_books_hold()
+
+
+async def test_capture_whose_answer_was_lost_is_still_one_when_asked_again_in_vain(
+    world: World, client: Client
+) -> None:
+    """That no byte left us says nothing about the capture before it."""
+    held = (await client.post("/v1/payment_intents", RESERVED)).json
+    url = f"/v1/payment_intents/{held['id']}"
+    rule(world, "card", "*capture*", "reset_before", next=1)
+    assert (await client.post(f"{url}/capture", {"amount_to_capture": 6_000})).status == 200
+    attempt = await _attempt(world, held["id"])
+    assert (attempt.status, attempt.amount_to_capture) == ("authorised", 6_000)
+
+    await world.payments._hear(attempt, port.NotSent("refused"), NO_TRACE, capture=6_000)
+
+    assert (await _attempt(world, held["id"])).amount_to_capture == 6_000
+    assert (await client.post(f"{url}/cancel")).status == 400
     paid = await world.until_paid(await world.payment(held["id"]), sweep=True)
     assert paid.amount_received == 6_000
     await world.assert_books_hold()

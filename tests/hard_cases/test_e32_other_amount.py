@@ -2,12 +2,13 @@
 
 import pytest
 
-from tests.hard_cases.deeds import METHODS, attempts, breaks, journals
+from tests.hard_cases.deeds import METHODS, attempts, breaks, journals, paid, refunds, rule
 from tests.worlds import CONFIRMATIONS, MERCHANT, World
 from tillgate.connectors import port
 from tillgate.kernel.money import CNY, USD, Money
 from tillgate.payments.errors import UnexpectedState
 from tillgate.payments.flows import NO_TRACE
+from tillgate.payments.model import RefundHeard
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -95,4 +96,23 @@ async def test_late_and_wrong_money_of_an_old_order_does_not_block_the_new_one(
     assert await breaks(world) == ["amount"]
     assert (await world.facts(payment.id)).count("payment.mismatched") == 1
     assert await world.balance(world.wallet) == 10_000
+    await world.assert_books_hold()
+
+
+@pytest.mark.parametrize("given_back", [Money(3_000, USD), Money(2_999, CNY)])
+async def test_refund_of_another_amount_or_currency_is_not_believed(
+    world: World, given_back: Money
+) -> None:
+    payment = await paid(world, "wechat_pay")
+    rule(world, "wechat_pay", "notice", "lost_notice", probability=1.0)
+    refund = (await world.refund(payment, 3_000)).refund
+    heard = RefundHeard(
+        merchant_id=MERCHANT, refund_id=refund.id, outcome=port.Refunded("r", given_back)
+    )
+
+    await world.payments._refund_hearings.submit(heard)
+
+    assert await breaks(world) == ["amount"]
+    assert [one.status for one in await refunds(world, payment)] == ["pending"]
+    assert await journals(world, f"refund_made:{refund.id}") == 0
     await world.assert_books_hold()

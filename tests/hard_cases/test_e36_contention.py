@@ -1,10 +1,15 @@
 """Case 36: work that meets a lock waits or comes again; it is never dropped."""
 
 import asyncio
+from typing import Any
+
+import pytest
 
 from tests.hard_cases.deeds import simulator
+from tests.serving import Answered, Client
 from tests.worlds import World
 from tillgate.payments import jobs
+from tillgate.payments.commands import Route
 from tillgate.payments.flows import Payments
 from tillgate.runtime.db import Database
 
@@ -64,3 +69,92 @@ async def test_sweeps_and_notices_of_many_payments_never_lock_each_other_up(worl
     assert dead == 0
     assert await world.balance(world.wallet) == sum(1_000 + n for n in range(40))
     await world.assert_books_hold()
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"currency": "usd"}, 400),
+        ({"capture_method": "manual"}, 400),
+        ({"payment_method_types[]": "alipay"}, 400),
+        ({"payment_method": "pm_card_visa"}, 200),
+        ({"payment_method_options[wechat_pay][client]": "android"}, 200),
+    ],
+)
+async def test_confirmation_of_what_was_changed_meanwhile_is_refused_for_now(
+    client: Client,
+    world: World,
+    monkeypatch: pytest.MonkeyPatch,
+    change: dict[str, Any],
+    told: int,
+) -> None:
+    """Its route was chosen by what the payment was; asked again, it is chosen by what it is."""
+    path = await _to_be_confirmed(client)
+    refused = await _confirmed_while_changed(client, world, monkeypatch, path, change)
+    assert (refused.status, refused.error["code"]) == (409, "lock_timeout"), refused.body
+    assert (await world.books("wechat_pay"))["orders"] == []
+
+    again = await client.post(f"{path}/confirm", WECHAT, key="k")
+
+    assert again.status == told, again.body
+    orders = (await world.books("wechat_pay"))["orders"]
+    assert [order["amount"] for order in orders] == ([1200] if told == 200 else [])
+
+
+async def test_confirmation_of_what_became_another_customers_is_refused_for_now(
+    client: Client, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whose method it may be paid with was decided for the customer it had."""
+    path = await _to_be_confirmed(client)
+    customer = (await client.post("/v1/customers", {"name": "Li"})).json["id"]
+
+    refused = await _confirmed_while_changed(
+        client, world, monkeypatch, path, {"customer": customer}
+    )
+
+    assert (refused.status, refused.error["code"]) == (409, "lock_timeout"), refused.body
+    assert (await client.post(f"{path}/confirm", WECHAT, key="k")).status == 200
+
+
+@pytest.mark.parametrize("change", [{"amount": 1300}, {"metadata[order]": "17"}])
+async def test_confirmation_beside_a_change_of_nothing_that_matters_to_it_is_made(
+    client: Client, world: World, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any]
+) -> None:
+    path = await _to_be_confirmed(client)
+    confirmed = await _confirmed_while_changed(client, world, monkeypatch, path, change)
+
+    assert (confirmed.status, confirmed.json["status"]) == (200, "requires_action"), confirmed.body
+    [order] = (await world.books("wechat_pay"))["orders"]
+    assert order["amount"] == confirmed.json["amount"] == change.get("amount", 1200)
+
+
+WECHAT = {"payment_method_data[type]": "wechat_pay"}
+
+
+async def _to_be_confirmed(client: Client) -> str:
+    made = await client.post(
+        "/v1/payment_intents",
+        {"amount": 1200, "currency": "cny", "payment_method_types[]": "wechat_pay"},
+    )
+    return f"/v1/payment_intents/{made.json['id']}"
+
+
+async def _confirmed_while_changed(
+    client: Client,
+    world: World,
+    monkeypatch: pytest.MonkeyPatch,
+    path: str,
+    change: dict[str, Any],
+) -> Answered:
+    """Confirm, while somebody changes the payment between the choice of its route and its lock."""
+    route = world.payments.route
+
+    async def slowly(*given: Any) -> Route:
+        chosen = await route(*given)
+        changed = await client.post(path, change)
+        assert changed.status == 200, changed.body
+        return chosen
+
+    with monkeypatch.context() as patched:
+        patched.setattr(world.payments, "route", slowly)
+        return await client.post(f"{path}/confirm", WECHAT, key="k")

@@ -1,15 +1,19 @@
 """Case 49: a key used for something else, a key in use, a key whose request died half-way."""
 
 import asyncio
+from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from tests.hard_cases.deeds import nothing_moves, rule, truth
 from tests.serving import Client
 from tests.worlds import World
+from tillgate.api.app import Application
 from tillgate.kernel import ids
-from tillgate.runtime.db import Database
+from tillgate.runtime.db import CommitUnknown, Database, DatabaseUnavailable
+from tillgate.runtime.idempotency import Asked, Claimed, Stored
 
 BODY = "amount=5000&currency=usd&payment_method=pm_card_visa&confirm=true"
 INTENTS = "/v1/payment_intents"
@@ -124,3 +128,40 @@ async def test_request_whose_process_died_is_answered_with_what_it_had_done(
     assert (again.status, again.json["id"]) == (200, first.json["id"])
     assert again.json["status"] == "succeeded"
     assert [told.paid for told in (await truth(world, "card")).values()] == [5000]
+
+
+async def test_key_that_was_claimed_unheard_is_given_back(
+    client: Client, application: Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or whoever repeats the request would be told for a while that it is under way."""
+    made = (await client.post(INTENTS, "amount=5000&currency=usd")).json
+    claims = application.api.claims
+    claim = claims.claim
+
+    async def unheard(asked: Asked) -> Stored | Claimed:
+        await claim(asked)
+        raise CommitUnknown
+
+    with monkeypatch.context() as lost:
+        lost.setattr(claims, "claim", unheard)
+        first = await client.post(f"{INTENTS}/{made['id']}", "description=tea", key="k5")
+    again = await client.post(f"{INTENTS}/{made['id']}", "description=tea", key="k5")
+
+    assert (first.status, first.error["code"]) == (503, "commit_unknown")
+    assert (again.status, again.json["description"]) == (200, "tea"), again.body
+
+
+async def test_key_that_was_taken_before_the_database_went_is_given_back(
+    client: Client, world: World, application: Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*_: object) -> Any:
+        raise DatabaseUnavailable
+
+    with monkeypatch.context() as lost:
+        lost.setattr(world.payments, "charge", away)
+        lost.setattr(application.api.claims, "claim", away)
+        first = await client.post(INTENTS, BODY, key="k6")
+    again = await client.post(INTENTS, BODY, key="k6")
+
+    assert (first.status, first.error["code"]) == (503, "database_unavailable")
+    assert again.status == 200, again.body

@@ -9,6 +9,7 @@ import pytest
 from tillgate.kernel.clock import FixedClock, SystemClock
 from tillgate.kernel.errors import Kind, Refusal
 from tillgate.runtime import idempotency
+from tillgate.runtime.ahead import Draft
 from tillgate.runtime.db import Contended, Database, Tx
 from tillgate.runtime.idempotency import (
     Asked,
@@ -139,6 +140,35 @@ async def test_declines_and_failures_are_kept_and_conflicts_are_not(db, clock) -
     assert (await lane.submit(item("poor"))).body == poor.body == b"The money said no."
     assert (await lane.submit(item("bug"))).body == failed.body == b"oops"
     assert (await lane.submit(item("busy"))).body == b"made tea"
+    assert await orders(db) == 1
+
+
+class Foreseen:
+    """Decides ahead that everything has to come back later."""
+
+    def __init__(self) -> None:
+        self.results: list[str | Refusal] = []
+
+    async def draft(self, _: Tx, orders: Sequence[str]) -> Draft[str]:
+        self.results = [Busy() for _ in orders]
+        return self
+
+    async def write(self, tx: Tx) -> None:
+        """Nothing is written."""
+
+    def forget(self) -> None:
+        """Nothing is remembered."""
+
+
+async def test_an_answer_that_was_kept_comes_before_a_conflict_foreseen(db, clock) -> None:
+    first = await OnceLane(db, clock, Shop()).submit(item("k"))
+    lane = OnceLane(db, clock, Shop(), ahead=Foreseen())
+
+    again = await lane.submit(item("k"))
+
+    assert again == Stored(200, first.body, "req_1")
+    with pytest.raises(Busy):
+        await OnceLane(db, clock, Shop(), ahead=Foreseen()).submit(item("new"))
     assert await orders(db) == 1
 
 

@@ -7,8 +7,11 @@ by the worker, which asks the provider. An unknown outcome stays unknown until t
 
 Promises
 - One attempt of a payment can be open at a time, so a customer is never charged twice for it; a
-  second payment that comes in all the same is booked in suspense and refunded, again if need be;
-  doctor's `second_payments_go_back` names those that no try brought back.
+  second payment that comes in all the same, or one of an amount that the payment no longer has, is
+  booked in suspense and refunded, again if need be; doctor's `second_payments_go_back` names those
+  that no try brought back.
+- An attempt is opened for the payment that its route was chosen by: one that was changed meanwhile
+  is refused for now.
 - A payment into a wallet with a balance limit is asked for only where there is room; money that came
   is credited all the same.
 - The wallet (whatever `pay_into` names) is credited in the transaction that makes the payment paid.
@@ -21,7 +24,7 @@ Promises
 The lives of attempts and refunds are the grids in `machine`. Files: `booking` (which accounts, pure),
 `desk` (locked payments, changed in memory, written together), `breaks` (settled by a person;
 `break_store` is its SQL),
-`commands` (opening), `outcomes` and `refunds` (hearing), `surplus` (a second payment, given back),
+`commands` (opening), `outcomes` and `refunds` (hearing), `surplus` (what is paid too much, given back),
 `hearing` (providers' notices, from their arrival to their effect), `flows` (journeys), `jobs` (the
 worker), `providers` (who takes a charge), `orders` (what a provider is asked, pure), `methods` (which
 payment method a request means), `hosted` (the address of a payment's page), `shown` (what the API

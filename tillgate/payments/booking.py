@@ -4,7 +4,7 @@ paid            debit provider:…:receivable      credit pay_into (or sales)   
 refund opened   debit pay_into (or sales)        credit provider:…:refunds      + gifts back
 refund made     debit provider:…:refunds         credit provider:…:receivable
 refund failed   the refund's lines, the other way round
-paid twice      debit provider:…:receivable      credit suspense:second_payment, then refunded
+surplus         debit provider:…:receivable      credit suspense:second_payment, then refunded
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def sales(currency: str) -> AccountTerms:
 
 
 def second_payments(currency: str) -> AccountTerms:
-    """Money paid twice for the same order, on its way back."""
+    """Money paid twice for the same order, or for its former amount, on its way back."""
     return AccountTerms("suspense:second_payment", currency, "credit")
 
 
@@ -87,7 +87,7 @@ def settlement(payment: Payment, attempt: Attempt, chart: Chart) -> Journal:
 
 
 def surplus(attempt: Attempt, chart: Chart) -> Journal:
-    """The journal of a second payment for the same order: held in suspense."""
+    """The journal of a surplus: held in suspense."""
     line = Line(chart.receivable, chart.second, attempt.amount_captured)
     return Journal(attempt.merchant_id, f"payment:{attempt.id}", (line,))
 

@@ -22,6 +22,7 @@ from tillgate.payments.errors import (
     CaptureTooLarge,
     NotNow,
     PaidIntoWallet,
+    PaymentChanged,
     PaymentNotFound,
     UnexpectedState,
 )
@@ -41,6 +42,11 @@ from tillgate.wallets.model import Wallet
 
 #: What the books of a wallet, and the bonus given with it, depend on.
 _BOOKED_AS = frozenset({"amount", "currency"})
+#: What of a payment decides how it is confirmed and through which account. Not its amount: any account
+#: takes any, and what is asked for is what stands in the locked row.
+_CHOSEN_BY = (
+    "currency", "method_types", "capture_method", "customer_id", "payment_method", "method_options",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +81,8 @@ class Opening:
 class Confirming:
     """A payment to attempt now, as it stands with these changes."""
 
-    merchant_id: int
-    payment_id: str
+    #: As it was when its route and confirmation were chosen.
+    payment: Payment
     confirmation: Confirmation
     route: Route
     trace: Trace
@@ -129,11 +135,12 @@ async def open_attempts(
     tx: Tx, items: Sequence[Confirming], *, at: datetime, look_ups: LookUps
 ) -> list[Charge | Refusal]:
     """Open an attempt of each payment, if it may have one now."""
-    desk = await desk_of_payments(tx, [(i.merchant_id, i.payment_id) for i in items], at)
+    keys = [(item.payment.merchant_id, item.payment.id) for item in items]
+    desk = await desk_of_payments(tx, keys, at)
     full = await _without_room(tx, desk)
     results = [
-        full.get((item.merchant_id, item.payment_id)) or _confirm(desk, item, look_ups)
-        for item in items
+        full.get(key) or _confirm(desk, item, look_ups)
+        for key, item in zip(keys, items, strict=True)
     ]
     await desk.close(tx)
     return results
@@ -182,6 +189,8 @@ async def change(
     """Change what a merchant may change of a payment while it is not under way.
 
     `metadata` and `method_options` are changes of keys, merged with what stands there now.
+    The amount may be changed between two attempts: an order of the former amount that is paid all
+    the same is a surplus. The currency may not, once there has been an attempt.
     """
     desk = await desk_of_payments(tx, [(merchant_id, payment_id)], at)
     payment = desk.payments.get((merchant_id, payment_id))
@@ -270,13 +279,15 @@ async def _without_room(tx: Tx, desk: Desk) -> dict[tuple[int, str], Refusal]:
 
 
 def _confirm(desk: Desk, item: Confirming, look_ups: LookUps) -> Charge | Refusal:
-    payment = desk.payments.get((item.merchant_id, item.payment_id))
+    payment = desk.payments.get((item.payment.merchant_id, item.payment.id))
     if payment is None:
-        return PaymentNotFound(item.payment_id)
+        return PaymentNotFound(item.payment.id)
     if payment.status not in machine.CONFIRMABLE or payment.open_attempt is not None:
         return UnexpectedState("confirm", payment.status, payment)
     if payment.expires_at is not None and payment.expires_at <= desk.at:
         return NotNow("confirm", "because it has expired", payment)
+    if any(getattr(payment, name) != getattr(item.payment, name) for name in _CHOSEN_BY):
+        return PaymentChanged()
     if item.changes:
         changed = _change(desk, payment, item.changes)
         if isinstance(changed, Refusal):

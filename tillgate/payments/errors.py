@@ -66,6 +66,13 @@ class NotNow(UnexpectedState):
         Refusal.__init__(self, verb=verb, why=why)
 
 
+class PaymentChanged(Refusal):
+    """This PaymentIntent was changed while it was being confirmed; please try again, with the same Idempotency-Key."""  # noqa: E501  a message is one line
+
+    kind = Kind.CONFLICT
+    code = "lock_timeout"
+
+
 class MethodNotOffered(Refusal):
     """No provider of this merchant takes {method} ({presentation}) in {currency}."""
 

@@ -95,11 +95,15 @@ class Payments:
         trace: Trace,
         changes: dict[str, Any] | None = None,
     ) -> Payment:
-        """Charge a payment that has no attempt under way, changing it first, or not at all."""
+        """Charge a payment that has no attempt under way, changing it first, or not at all.
+
+        The route is chosen by the payment as the caller read it; `PaymentChanged` where it has
+        become another one since.
+        """
         changed = msgspec.structs.replace(payment, **changes or {})
         route = await self.route(payment.merchant_id, confirmation, changed)
         charge = await self._confirmings.submit(
-            Confirming(payment.merchant_id, payment.id, confirmation, route, trace, changes or {})
+            Confirming(payment, confirmation, route, trace, changes or {})
         )
         return await self.charge(charge, trace)
 
@@ -341,7 +345,7 @@ class Payments:
         opened = await commands.open_attempts(tx, items, at=at, look_ups=self.look_ups)
         made = zip(items, opened, strict=True)
         idempotency.attach(
-            tx, [(i.trace.claim, i.payment_id) for i, one in made if isinstance(one, Charge)], at
+            tx, [(i.trace.claim, i.payment.id) for i, one in made if isinstance(one, Charge)], at
         )
         return opened
 

@@ -120,7 +120,7 @@ class Refund(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     reference: str | None = None
     #: The ledger lines (debit, credit, amount) that took the money back at creation.
     take_back: list[tuple[int, int, int]] = []
-    #: A second payment of the same order given back: it does not count against the payment.
+    #: A second payment, or one of a former amount, given back: it does not count against the payment.
     surplus: bool = False
     metadata: dict[str, str] = {}
     look_up_at: datetime | None = None

@@ -348,7 +348,13 @@ def _carry_ended(desk: Desk, attempt: Attempt, payment: Payment, trace: Trace) -
 
 
 def _carry_paid(desk: Desk, attempt: Attempt, payment: Payment, trace: Trace) -> Payment:
-    if payment.status == PaymentStatus.SUCCEEDED:
+    """The payment has succeeded, unless the money is a surplus.
+
+    A payment's amount may be changed between two attempts, as everywhere in Stripe's dialect (a
+    basket changes after a decline). So an old order that is paid late may be of another amount: it
+    pays for what nobody wants any more, and a newer order that is open must stay payable.
+    """
+    if payment.status == PaymentStatus.SUCCEEDED or attempt.amount != payment.amount:
         surplus.take_in(desk, attempt, payment, trace)
         return payment
     other = payment.open_attempt

@@ -1,4 +1,5 @@
-"""A second payment of the same order: taken in, told, and given back, anew if that fails.
+"""A surplus: a second payment of the same order, or one of an amount that the payment had before it
+was changed. Taken in, told, and given back, anew if that fails.
 
 Each try is a refund with a number of its own, ordered only once the one before it has failed for
 certain; a unique index allows one at a time. What no try brings back stays in suspense, and a
@@ -16,7 +17,7 @@ from tillgate.ledger.machine import Books
 from tillgate.ledger.model import Journal
 from tillgate.payments import booking, store
 from tillgate.payments.desk import Desk
-from tillgate.payments.machine import RefundStatus
+from tillgate.payments.machine import PaymentStatus, RefundStatus
 from tillgate.payments.model import Attempt, Payment, Refund, RefundView, Trace
 from tillgate.runtime.db import Tx
 
@@ -25,7 +26,7 @@ WAITS: Final = (60, 300, 1_800, 7_200, 21_600, 43_200, 86_400, 86_400)
 
 
 def take_in(desk: Desk, attempt: Attempt, payment: Payment, trace: Trace) -> None:
-    """Book what was paid a second time into suspense, tell, and order that it goes back."""
+    """Book what no payment is owed into suspense, tell, and order that it goes back."""
     desk.book(
         attempt,
         payment,
@@ -34,7 +35,10 @@ def take_in(desk: Desk, attempt: Attempt, payment: Payment, trace: Trace) -> Non
     )
     _order(desk, attempt, payment, trace)
     desk.open_break(
-        "second_payment", attempt, {"payment": payment.id}, {"reference": attempt.reference}
+        "second_payment" if payment.status == PaymentStatus.SUCCEEDED else "former_amount",
+        attempt,
+        {"payment": payment.id, "amount": payment.amount},
+        {"reference": attempt.reference, "amount": attempt.amount_captured},
     )
 
 
@@ -84,7 +88,7 @@ def _order(desk: Desk, attempt: Attempt, payment: Payment, trace: Trace) -> None
             amount=attempt.amount_captured,
             currency=attempt.currency,
             status=RefundStatus.CREATED.value,
-            reason="duplicate",
+            reason="duplicate" if payment.status == PaymentStatus.SUCCEEDED else None,
             take_back=lines,
             surplus=True,
             look_up_at=desk.at,
