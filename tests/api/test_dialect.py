@@ -2,6 +2,10 @@
 
 import pytest
 
+from tests.hard_cases.deeds import attempts
+from tillgate.connectors import port
+from tillgate.payments.flows import NO_TRACE
+
 CARD = {"amount": 1200, "currency": "usd", "payment_method": "pm_card_visa", "confirm": "true"}
 
 
@@ -63,3 +67,70 @@ async def test_what_is_no_text_is_refused_as_that(client) -> None:
 
         assert told(refused) == (400, "parameter_invalid_string", "name")
         assert refused.error["message"].startswith("Invalid string: ")
+
+
+async def _paid(client) -> dict:
+    return (await client.post("/v1/payment_intents", CARD)).json
+
+
+async def test_a_refund_too_many_names_the_charge_as_the_api_does(client) -> None:
+    charge = (await _paid(client))["latest_charge"]
+    await client.post("/v1/refunds", {"charge": charge})
+
+    again = await client.post("/v1/refunds", {"charge": charge})
+
+    assert again.error["message"] == f"Charge {charge} has already been refunded."
+
+
+async def test_a_released_authorisation_stays_a_charge_that_succeeded(client) -> None:
+    held = (await client.post("/v1/payment_intents", {**CARD, "capture_method": "manual"})).json
+    await client.post(f"/v1/payment_intents/{held['id']}/cancel")
+
+    charge = (await client.get(f"/v1/charges/{held['latest_charge']}")).json
+
+    assert (charge["status"], charge["paid"], charge["captured"]) == ("succeeded", True, False)
+    assert (charge["refunded"], charge["amount_refunded"]) == (True, 1200)
+    assert (charge["amount"], charge["amount_captured"]) == (1200, 0)
+    assert (charge["failure_code"], charge["failure_message"]) == (None, None)
+    assert charge["outcome"]["type"] == "authorized"
+    assert charge["balance_transaction"] is None
+    listed = (await client.get(f"/v1/charges?payment_intent={held['id']}")).json["data"]
+    assert listed == [charge]
+
+
+async def test_an_authorisation_that_the_provider_lets_go_is_told_as_it_is_shown(
+    client, world
+) -> None:
+    held = (await client.post("/v1/payment_intents", {**CARD, "capture_method": "manual"})).json
+    [attempt] = await attempts(world, await world.payment(held["id"]))
+    await world.payments._hear(attempt, port.Closed(), NO_TRACE)
+
+    charge = (await client.get(f"/v1/charges/{held['latest_charge']}")).json
+
+    assert (charge["status"], charge["refunded"], charge["failure_code"]) == (
+        "succeeded", True, None
+    )  # fmt: skip
+    told_of = (await client.get("/v1/events?type=charge.*")).json["data"]
+    assert [one["type"] for one in told_of] == ["charge.expired", "charge.succeeded"]
+    assert told_of[0]["data"]["object"] == charge
+
+
+async def test_an_order_that_nobody_paid_is_no_charge_of_a_list(client) -> None:
+    order = {"amount": 500, "currency": "cny", "payment_method": "wechat_pay", "confirm": "true"}
+    made = (await client.post("/v1/payment_intents", order)).json
+    await client.post(f"/v1/payment_intents/{made['id']}/cancel")
+
+    assert (await client.get("/v1/charges")).json["data"] == []
+
+
+async def test_a_code_to_scan_runs_out_at_a_moment_like_all_others(client, world) -> None:
+    order = {"amount": 500, "currency": "cny", "payment_method": "wechat_pay", "confirm": "true"}
+    made = (await client.post("/v1/payment_intents", order)).json
+
+    shown = made["next_action"]["wechat_pay_display_qr_code"]
+
+    now = int(world.clock.now().timestamp())
+    assert type(shown["expires_at"]) is int
+    assert now < shown["expires_at"] <= now + 7200
+    event = (await client.get("/v1/events?type=payment_intent.requires_action")).json["data"][0]
+    assert event["data"]["object"]["next_action"] == made["next_action"]

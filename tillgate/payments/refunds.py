@@ -16,6 +16,7 @@ from msgspec import UnsetType
 from tillgate.connectors import port
 from tillgate.kernel import metadata
 from tillgate.kernel.errors import Refusal
+from tillgate.kernel.ids import with_prefix
 from tillgate.kernel.metadata import MetadataKeys
 from tillgate.ledger.machine import Books
 from tillgate.ledger.model import Journal
@@ -121,7 +122,7 @@ class _Order:
         if order.amount is not None and order.amount <= 0:
             self._refusal = AmountNotPositive("amount")
         elif left == 0:
-            self._refusal = AlreadyRefunded(self._attempt.id)
+            self._refusal = AlreadyRefunded(with_prefix("ch", self._attempt.id))
         elif amount > left:
             self._refusal = RefundTooLarge(amount, left)
         elif amount == 0:
