@@ -134,3 +134,30 @@ async def test_a_code_to_scan_runs_out_at_a_moment_like_all_others(client, world
     assert now < shown["expires_at"] <= now + 7200
     event = (await client.get("/v1/events?type=payment_intent.requires_action")).json["data"][0]
     assert event["data"]["object"]["next_action"] == made["next_action"]
+
+
+@pytest.mark.parametrize(
+    ("path", "filters"),
+    [
+        ("/v1/customers", "created, email"),
+        ("/v1/payment_intents", "created, customer"),
+        ("/v1/charges", "created, customer, payment_intent"),
+    ],
+)
+async def test_searching_is_not_offered_and_says_what_is(client, path: str, filters: str) -> None:
+    refused = await client.get(f"{path}/search?query=email:'li@example.com'")
+
+    assert told(refused) == (404, None, None)
+    assert refused.error["type"] == "invalid_request_error"
+    assert refused.error["message"].startswith(f"Unrecognized request URL (GET: {path}/search).")
+    assert f"GET {path} can be narrowed by {filters}." in refused.error["message"]
+
+
+async def test_a_method_that_a_path_does_not_have_is_an_unknown_url(client) -> None:
+    refused = await client.ask("PUT", "/v1/customers")
+
+    assert told(refused) == (404, None, None)
+    assert refused.error["type"] == "invalid_request_error"
+    message = refused.error["message"]
+    assert message.startswith("Unrecognized request URL (PUT: /v1/customers).")
+    assert "GET, POST" in message
