@@ -161,3 +161,45 @@ async def test_a_method_that_a_path_does_not_have_is_an_unknown_url(client) -> N
     message = refused.error["message"]
     assert message.startswith("Unrecognized request URL (PUT: /v1/customers).")
     assert "GET, POST" in message
+
+
+_LISTS = {
+    "/v1/customers": "cus",
+    "/v1/payment_intents": "pi",
+    "/v1/charges": "ch",
+    "/v1/refunds": "re",
+    "/v1/events": "evt",
+    "/v1/wallets": "wal",
+    "/v1/webhook_endpoints": "we",
+    "/v1/balance_transactions": "txn",
+    "/v1/ledger_accounts": "la",
+    "/v1/ledger_entries?account=la_00000001": "le",
+}
+
+
+@pytest.mark.parametrize("path", _LISTS)
+@pytest.mark.parametrize("param", ["starting_after", "ending_before"])
+async def test_a_cursor_is_an_id_of_the_lists_objects(client, path: str, param: str) -> None:
+    sign = "&" if "?" in path else "?"
+    foreign = "pi_01hzzz" if _LISTS[path] != "pi" else "cus_01hzzz"
+    for cursor in (foreign, "zzz", "_", _LISTS[path], "%C3%A9"):
+        refused = await client.get(f"{path}{sign}{param}={cursor}")
+        assert told(refused) == (400, "resource_missing", param), cursor
+
+
+async def test_a_foreign_cursor_is_refused_in_the_words_of_its_list(client) -> None:
+    wallet = await _wallet(client)
+    customer = (await client.get(f"/v1/wallets/{wallet}")).json["customer"]
+    for path, name in (
+        ("/v1/customers", "customer"),
+        ("/v1/payment_intents", "payment_intent"),
+        (f"/v1/payment_methods?customer={customer}", "PaymentMethod"),
+        (f"/v1/top_ups?wallet={wallet}", "top_up"),
+        (f"/v1/wallets/{wallet}/transactions", "wallet transaction"),
+        (f"/v1/wallets/{wallet}/holds", "wallet hold"),
+    ):
+        sign = "&" if "?" in path else "?"
+        refused = await client.get(f"{path}{sign}starting_after=zzz")
+        assert refused.error["message"] == f"No such {name}: 'zzz'"
+    unknown = await client.get("/v1/customers?starting_after=cus_01hzzzzzzzzzzzzzzzzzzzzzzz")
+    assert unknown.status == 200

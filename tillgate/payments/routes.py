@@ -147,10 +147,9 @@ class Routes:
         return shown.show_intent(await self._payment(call, payment_id), livemode=call.livemode)
 
     async def list(self, call: Call, body: wire.ListIntents) -> ListOf[shown.ShownIntent]:
+        page = read_page(body, "pi", "payment_intent")
         async with self._db.transaction(readonly=True) as tx:
-            rows = await queries.payment_page(
-                tx, call.merchant_id, read_page(body), customer_id=body.customer
-            )
+            rows = await queries.payment_page(tx, call.merchant_id, page, customer_id=body.customer)
         return show_list(call, rows, lambda one: shown.show_intent(one, livemode=call.livemode))
 
     async def resume(self, call: Call, object_id: str) -> shown.ShownIntent | Answer:
@@ -254,7 +253,7 @@ class Routes:
         return _show_charge(charge, booked, call)
 
     async def list_charges(self, call: Call, body: wire.ListCharges) -> ListOf[shown.ShownCharge]:
-        page = read_page(body)
+        page = read_page(body, "ch", "charge")
         async with self._db.transaction(readonly=True) as tx:
             rows = await queries.charge_page(
                 tx,
@@ -343,7 +342,7 @@ class Routes:
             rows = await queries.refund_page(
                 tx,
                 call.merchant_id,
-                read_page(body),
+                read_page(body, "re", "refund"),
                 payment_id=body.payment_intent,
                 attempt_id=attempt_id,
             )

@@ -65,10 +65,10 @@ def read_page(request: CursorRequest, prefix: str, name: str) -> Page:
         raise FieldRefused(
             "ending_before", "starting_after and ending_before cannot be given together."
         )
-    for name in ("starting_after", "ending_before"):
-        value = getattr(request, name)
-        if value is not None and not value.isascii():
-            raise FieldRefused(name, f"No such object: '{value}'", code="resource_missing")
+    for param in ("starting_after", "ending_before"):
+        cursor = getattr(request, param)
+        if cursor is not None and not (cursor.startswith(f"{prefix}_") and cursor.isascii()):
+            raise FieldRefused(param, f"No such {name}: '{cursor}'", code="resource_missing")
     created = request.created if isinstance(request, ListRequest) else None
     if isinstance(created, int):
         created = Range(gte=created, lte=created)
