@@ -203,3 +203,38 @@ async def test_a_foreign_cursor_is_refused_in_the_words_of_its_list(client) -> N
         assert refused.error["message"] == f"No such {name}: 'zzz'"
     unknown = await client.get("/v1/customers?starting_after=cus_01hzzzzzzzzzzzzzzzzzzzzzzz")
     assert unknown.status == 200
+
+
+async def test_a_detached_payment_method_is_not_used_again(client) -> None:
+    customer = (await client.post("/v1/customers", {"name": "Li"})).json["id"]
+    order = {**CARD, "customer": customer}
+    attached = await client.post("/v1/payment_methods/pm_card_visa/attach", {"customer": customer})
+    card = attached.json["id"]
+    waiting = {"amount": 5, "currency": "usd", "customer": customer, "payment_method": card}
+    made = (await client.post("/v1/payment_intents", waiting)).json
+    assert (await client.post(f"/v1/payment_methods/{card}/detach")).json["customer"] is None
+    wallet = await _wallet(client)
+    top_up = {"wallet": wallet, "amount": 5, "currency": "cny", "payment_method": card}
+
+    for path, body in (
+        ("/v1/payment_intents", {**order, "payment_method": card}),
+        ("/v1/payment_intents", {**CARD, "payment_method": card}),
+        (f"/v1/payment_intents/{made['id']}", {"payment_method": card}),
+        (f"/v1/payment_intents/{made['id']}/confirm", {}),
+        (f"/v1/payment_methods/{card}/attach", {"customer": customer}),
+        ("/v1/customers", {"payment_method": card}),
+        ("/v1/top_ups", top_up),
+    ):
+        refused = await client.post(path, body)
+        assert told(refused) == (400, "payment_method_unexpected_state", "payment_method"), path
+    assert (await client.get(f"/v1/payment_methods/{card}")).json["customer"] is None
+    assert (await client.post("/v1/payment_intents", order)).json["status"] == "succeeded"
+
+
+async def test_a_payment_method_of_nobody_can_be_used(client) -> None:
+    card = {"type": "card", "card[token]": "tok_visa"}
+    made = (await client.post("/v1/payment_methods", card)).json["id"]
+
+    paid = await client.post("/v1/payment_intents", {**CARD, "payment_method": made})
+
+    assert paid.json["status"] == "succeeded"

@@ -12,6 +12,7 @@ from tillgate.customers import store
 from tillgate.customers.errors import (
     CustomerNotFound,
     MethodAttached,
+    MethodDetached,
     MethodNotAttached,
     MethodNotFound,
     NotOfCustomer,
@@ -240,7 +241,9 @@ def _move(desk: _Desk, change: Change) -> PaymentMethod:
     if owner is not None and owner.default_payment_method == method.id:
         cleared = msgspec.structs.replace(owner, default_payment_method=None)
         _put_changed(desk, owner, cleared, "customer.updated", change)
-    after = msgspec.structs.replace(method, customer_id=None, sequence=method.sequence + 1)
+    after = msgspec.structs.replace(
+        method, customer_id=None, detached_at=desk.at, sequence=method.sequence + 1
+    )
     desk.put(after, "payment_method.detached", change, {"customer_id": method.customer_id})
     return after
 
@@ -251,6 +254,8 @@ def _to_attach(desk: _Desk, merchant_id: int, method_id: str, customer_id: str) 
     if method is not None:
         if method.customer_id not in {None, customer_id}:
             raise MethodAttached(method_id)
+        if method.detached_at is not None:
+            raise MethodDetached(method_id)
         return msgspec.structs.replace(
             method, customer_id=customer_id, sequence=method.sequence + 1
         )

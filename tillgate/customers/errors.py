@@ -47,6 +47,16 @@ class MethodNotAttached(Refusal):
         super().__init__(method_id=method_id)
 
 
+class MethodDetached(Refusal):
+    """The payment method {method_id} was detached from a customer, so it may not be used again."""
+
+    code = "payment_method_unexpected_state"
+    param = "payment_method"
+
+    def __init__(self, method_id: str) -> None:
+        super().__init__(method_id=method_id)
+
+
 class NotOfCustomer(Refusal):
     """The payment method {method_id} does not belong to the customer {customer_id}."""
 
