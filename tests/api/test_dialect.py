@@ -238,3 +238,48 @@ async def test_a_payment_method_of_nobody_can_be_used(client) -> None:
     paid = await client.post("/v1/payment_intents", {**CARD, "payment_method": made})
 
     assert paid.json["status"] == "succeeded"
+
+
+async def test_a_refusal_names_the_parameter_as_its_request_does(client) -> None:
+    """Not as the room where it was found calls it: the SDKs hand it to who sent it."""
+    customer = (await client.post("/v1/customers", {"name": "Li"})).json["id"]
+    other = (await client.post("/v1/customers", {"name": "Wang"})).json["id"]
+    attached = await client.post("/v1/payment_methods/pm_card_visa/attach", {"customer": other})
+    theirs = attached.json["id"]
+    intent = (await client.post("/v1/payment_intents", {"amount": 5, "currency": "usd"})).json["id"]
+    endpoint = {"url": "http://127.0.0.1:9/hooks", "enabled_events[]": "*"}
+    hook = (await client.post("/v1/webhook_endpoints", endpoint)).json["id"]
+    setting = "invoice_settings[default_payment_method]"
+    order = {"amount": 5, "currency": "usd"}
+    for path, body, status, param in (
+        ("/v1/refunds", {"payment_intent": "pi_nope"}, 404, "payment_intent"),
+        ("/v1/refunds", {"charge": "ch_nope"}, 404, "charge"),
+        ("/v1/refunds", {"charge": "nope"}, 404, "charge"),
+        ("/v1/payment_intents", {**order, "customer": "cus_nope"}, 404, "customer"),
+        ("/v1/payment_intents", {**order, "payment_method": "pm_nope"}, 404, "payment_method"),
+        (f"/v1/payment_intents/{intent}", {"customer": "cus_nope"}, 404, "customer"),
+        (f"/v1/payment_intents/{intent}", {"payment_method": "pm_nope"}, 404, "payment_method"),
+        (f"/v1/payment_intents/{intent}/confirm", {"payment_method": "x"}, 404, "payment_method"),
+        ("/v1/payment_intents/pi_nope/cancel", {}, 404, "intent"),
+        ("/v1/customers", {"payment_method": "pm_nope"}, 404, "payment_method"),
+        ("/v1/customers", {"payment_method": theirs}, 400, "payment_method"),
+        (f"/v1/customers/{customer}", {setting: "pm_nope"}, 404, setting),
+        (f"/v1/customers/{customer}", {setting: theirs}, 400, setting),
+        (f"/v1/payment_methods/{theirs}/attach", {"customer": customer}, 400, "payment_method"),
+        (f"/v1/payment_methods/{theirs}/attach", {"customer": "cus_nope"}, 404, "customer"),
+        ("/v1/payment_methods/pm_nope/detach", {}, 404, "payment_method"),
+        ("/v1/wallets", {"customer": "cus_nope", "currency": "cny"}, 404, "customer"),
+        ("/v1/top_ups", {**CARD, "wallet": "wal_nope"}, 404, "wallet"),
+        (f"/v1/webhook_endpoints/{hook}/replay", {"event": "evt_nope"}, 404, "event"),
+    ):
+        refused = await client.post(path, body)
+        assert (refused.status, refused.error["param"]) == (status, param), (path, body)
+    for path, param in (
+        ("/v1/ledger_entries?account=la_9", "account"),
+        ("/v1/ledger_entries?account=nope", "account"),
+        ("/v1/payment_methods?customer=cus_nope", "customer"),
+        ("/v1/top_ups?wallet=wal_nope", "wallet"),
+        ("/v1/ledger_accounts/nope", "id"),
+    ):
+        refused = await client.get(path)
+        assert (refused.status, refused.error["param"]) == (404, param), path

@@ -331,17 +331,17 @@ def change_of(movement: Movement) -> int:
 
 
 async def _account(tx: Tx, merchant_id: int, name: str, *, param: str = "id") -> Account:
-    number = _number("la", name)
+    number = _number("la", name, param=param)
     try:
         return await ledger.account(tx, merchant_id, number)
     except AccountNotFound:
         raise NoSuchObject(name, param=param) from None
 
 
-def _number(prefix: str, name: str) -> int:
+def _number(prefix: str, name: str, *, param: str = "id") -> int:
     found = re.fullmatch(rf"{prefix}_([0-9]{{1,15}})", name)
     if found is None:
-        raise NoSuchObject(name)
+        raise NoSuchObject(name, param=param)
     return int(found.group(1))
 
 

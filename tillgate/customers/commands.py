@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -30,6 +30,8 @@ Thing = Customer | PaymentMethod
 Key = tuple[int, str]
 Value = TypeVar("Value", Customer, PaymentMethod)
 
+#: What the API calls a customer's default payment method.
+_DEFAULT: Final = "invoice_settings[default_payment_method]"
 _encode = msgspec.json.Encoder().encode
 
 
@@ -178,9 +180,9 @@ def _change_customer(desk: _Desk, change: Change) -> Customer:
     if default is not None:
         method = desk.methods.get((change.merchant_id, default))
         if method is None:
-            raise MethodNotFound(default)
+            raise MethodNotFound(default, param=_DEFAULT)
         if method.customer_id != change.id:
-            raise NotOfCustomer(default, change.id)
+            raise NotOfCustomer(default, change.id, param=_DEFAULT)
     after = msgspec.structs.replace(before, **_merged(before, change.changes))
     return _put_changed(desk, before, after, "customer.updated", change)
 
@@ -252,10 +254,10 @@ def _to_attach(desk: _Desk, merchant_id: int, method_id: str, customer_id: str) 
     """Return a method as the customer's: one of ours, or a fresh one of a test token."""
     method = desk.methods.get((merchant_id, method_id))
     if method is not None:
-        if method.customer_id not in {None, customer_id}:
-            raise MethodAttached(method_id)
         if method.detached_at is not None:
             raise MethodDetached(method_id)
+        if method.customer_id not in {None, customer_id}:
+            raise MethodAttached(method_id)
         return msgspec.structs.replace(
             method, customer_id=customer_id, sequence=method.sequence + 1
         )

@@ -93,7 +93,7 @@ class _Order:
         order = item.order
         payment = desk.payments.get((order.merchant_id, order.payment_id))
         if payment is None:
-            self._refusal = PaymentNotFound(order.payment_id)
+            self._refusal = PaymentNotFound(order.payment_id, param="payment_intent")
             return
         attempt = desk.attempts.get((order.merchant_id, payment.latest_attempt or ""))
         if attempt is None or payment.status != PaymentStatus.SUCCEEDED:

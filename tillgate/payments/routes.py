@@ -267,15 +267,15 @@ class Routes:
             booked = await ledger.journals_of(tx, call.merchant_id, causes)
         return show_list(call, rows, lambda one: _show_charge(one, booked, call))
 
-    async def _charge(self, tx: Tx, call: Call, charge_id: str) -> Charge:
+    async def _charge(self, tx: Tx, call: Call, charge_id: str, param: str = "id") -> Charge:
         if not charge_id.startswith("ch_"):
-            raise ChargeNotFound(charge_id)
+            raise ChargeNotFound(charge_id, param=param)
         try:
             charge = await queries.charge(tx, call.merchant_id, with_prefix("att", charge_id))
         except ChargeNotFound:
-            raise ChargeNotFound(charge_id) from None
+            raise ChargeNotFound(charge_id, param=param) from None
         if charge.attempt.status not in (*shown.CHARGED, "closed"):
-            raise ChargeNotFound(charge_id)
+            raise ChargeNotFound(charge_id, param=param)
         return charge
 
     # Refunds -----------------------------------------------------------------------------------
@@ -305,7 +305,7 @@ class Routes:
         if body.charge is None:
             return body.payment_intent or ""
         async with self._db.transaction(readonly=True) as tx:
-            charge = await self._charge(tx, call, body.charge)
+            charge = await self._charge(tx, call, body.charge, "charge")
         if body.payment_intent not in {None, charge.payment.id}:
             raise FieldRefused("charge", "The charge does not belong to this payment_intent.")
         return charge.payment.id
