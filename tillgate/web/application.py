@@ -30,8 +30,8 @@ from tillgate.web.params import read_body, read_form
 from tillgate.web.reading import read
 from tillgate.web.refusals import (
     BodyTooLarge,
-    MethodNotOffered,
     SearchNotOffered,
+    UnknownMethod,
     UnknownPath,
     render_failure,
     render_refusal,
@@ -232,7 +232,7 @@ class Api:
     def _not_found(self, scope: Scope, allowed: set[str]) -> Refusal:
         method, path = scope["method"], scope["path"]
         if allowed:
-            return MethodNotOffered(method, path, ", ".join(sorted(allowed)))
+            return UnknownMethod(method, path, ", ".join(sorted(allowed)))
         listed = path.removesuffix(f"/{SEARCH}")
         found = self.table.find("GET", listed)
         if listed != path and not isinstance(found, set):

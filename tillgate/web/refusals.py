@@ -51,7 +51,7 @@ class UnknownPath(Refusal):
         super().__init__(method=method, path=path[:200].replace("\x00", ""))
 
 
-class MethodNotOffered(Refusal):
+class UnknownMethod(Refusal):
     """Unrecognized request URL ({method}: {path}). Possible there: {allowed}."""
 
     kind = Kind.NOT_FOUND
