@@ -34,6 +34,7 @@ CREATE TABLE customers.payment_methods (
     metadata jsonb NOT NULL DEFAULT '{}'::jsonb,
     sequence bigint NOT NULL DEFAULT 1,
     created_at timestamp with time zone NOT NULL,
+    detached_at timestamp with time zone,
     CONSTRAINT payment_methods_pkey PRIMARY KEY (merchant_id, id)
 );
 CREATE INDEX payment_methods_of_customer ON customers.payment_methods USING btree (merchant_id, customer_id, id) WHERE (customer_id IS NOT NULL);

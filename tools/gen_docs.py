@@ -36,7 +36,7 @@ from tillgate.runtime.settings import Settings
 from tillgate.topups import commands as topups
 from tillgate.wallets import machine as wallets
 from tillgate.web.operation import Operation
-from tillgate.web.refusals import STATUS, MethodNotAllowed
+from tillgate.web.refusals import STATUS
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "docs" / "reference"
@@ -235,8 +235,6 @@ def refusals(kind: type[Refusal]) -> Iterator[type[Refusal]]:
 
 def refusal_row(refusal: type[Refusal]) -> Row:
     status, _ = STATUS[refusal.kind]
-    if refusal is MethodNotAllowed:
-        status = 405
     code = f"`{refusal.code}`" if refusal.code else "–"
     if refusal is FieldRefused:
         code = "see below"

@@ -22,6 +22,7 @@ from tillgate.web.reading import (
 class Inner(Request, frozen=True, kw_only=True):
     size: int
     name: Text | None = None
+    warm: bool | None = None
 
 
 class Order(Request, frozen=True, kw_only=True):
@@ -31,6 +32,9 @@ class Order(Request, frozen=True, kw_only=True):
     note: Text | UnsetType | None = UNSET
     tags: tuple[Annotated[str, Meta(max_length=5)], ...] = ()
     inner: Inner | None = None
+    sizes: list[int] = []
+    parts: list[Inner] = []
+    until: Inner | int | None = None
     metadata: MetadataChange | UnsetType = UNSET
 
 
@@ -53,6 +57,16 @@ def test_what_is_read() -> None:
         ("amount=", "amount", "parameter_invalid_empty"),
         ("amount=x", "amount", "parameter_invalid_integer"),
         ("amount=1.5", "amount", "parameter_invalid_integer"),
+        ("amount=1.0", "amount", "parameter_invalid_integer"),
+        ("amount=1e2", "amount", "parameter_invalid_integer"),
+        ("amount=1&inner[size]=2.0", "inner[size]", "parameter_invalid_integer"),
+        ("amount=1&sizes[]=1&sizes[]=2.0", "sizes[1]", "parameter_invalid_integer"),
+        ("amount=1&parts[0][size]=2.0", "parts[0][size]", "parameter_invalid_integer"),
+        ("amount=1&until=2.0", "until", "parameter_invalid_integer"),
+        ("amount=1&until=x", "until", "parameter_invalid_integer"),
+        ("amount=1&until[size]=2.0", "until[size]", "parameter_invalid_integer"),
+        ("amount=1&inner[size]=2&inner[warm]=x", "inner[warm]", "parameter_invalid_boolean"),
+        ("amount[x]=1", "amount", "parameter_invalid_object"),
         ("amount=0", "amount", "parameter_invalid_integer"),
         ("amount=-1", "amount", "parameter_invalid_integer"),
         ("amount=9999999999999", "amount", "amount_too_large"),
@@ -73,6 +87,11 @@ def test_each_error_names_its_parameter(text: str, param: str, code: str) -> Non
         read(read_form(text), Order)
 
     assert (refused.value.param, refused.value.field_code) == (param, code)
+
+
+def test_metadata_may_hold_any_number() -> None:
+    for value in (1.5, 10.0, 7):
+        assert read({"amount": 1, "metadata": {"n": value}}, Order).metadata == {"n": value}
 
 
 def test_metadata_is_merged_key_by_key() -> None:

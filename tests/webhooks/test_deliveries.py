@@ -19,6 +19,7 @@ from tillgate.runtime.secrets import Vault
 from tillgate.webhooks import commands, queries
 from tillgate.webhooks.dispatcher import Dispatcher
 from tillgate.webhooks.model import Delivery, EndpointChanges
+from tillgate.webhooks.wire import ShownEvent
 
 
 async def deliveries(db: Database, **filters: str) -> list[Delivery]:
@@ -44,6 +45,9 @@ async def test_both_signatures_are_verified_by_the_official_libraries(
     assert event.type == "payment_intent.succeeded"
     assert event.data.object["amount"] == 100
     assert event.request is not None
+    assert list(json.loads(got.body)) == [
+        name for name in ShownEvent.__struct_fields__ if name != "account"
+    ]
     standard = standardwebhooks.Webhook(secret).verify(got.body, got.headers)
     assert standard["id"] == got.headers["webhook-id"] == fact.id
     with pytest.raises(stripe.SignatureVerificationError):

@@ -162,7 +162,7 @@ class Routes:
     async def list_transactions(
         self, call: Call, body: ListBalanceTransactions
     ) -> ListOf[ShownBalanceTransaction]:
-        page = read_page(body)
+        page = read_page(body, "txn", "balance_transaction")
         async with self._db.transaction(readonly=True) as tx:
             numbers = [
                 account.number
@@ -188,7 +188,7 @@ class Routes:
         return show_transaction(found[0])
 
     async def accounts(self, call: Call, body: ListAccounts) -> ListOf[ShownAccount]:
-        page = read_page(body)
+        page = read_page(body, "la", "ledger_account")
         after, before = _cursors("la", page)
         async with self._db.transaction(readonly=True) as tx:
             wanted = AccountsWanted(
@@ -224,7 +224,7 @@ class Routes:
         )
 
     async def entries(self, call: Call, body: ListEntries) -> ListOf[ShownEntry]:
-        page = read_page(body)
+        page = read_page(body, "le", "ledger_entry")
         older, newer = _cursors("le", page)
         async with self._db.transaction(readonly=True) as tx:
             account = await _account(tx, call.merchant_id, body.account, param="account")
@@ -331,17 +331,17 @@ def change_of(movement: Movement) -> int:
 
 
 async def _account(tx: Tx, merchant_id: int, name: str, *, param: str = "id") -> Account:
-    number = _number("la", name)
+    number = _number("la", name, param=param)
     try:
         return await ledger.account(tx, merchant_id, number)
     except AccountNotFound:
         raise NoSuchObject(name, param=param) from None
 
 
-def _number(prefix: str, name: str) -> int:
+def _number(prefix: str, name: str, *, param: str = "id") -> int:
     found = re.fullmatch(rf"{prefix}_([0-9]{{1,15}})", name)
     if found is None:
-        raise NoSuchObject(name)
+        raise NoSuchObject(name, param=param)
     return int(found.group(1))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -12,6 +12,7 @@ from tillgate.customers import store
 from tillgate.customers.errors import (
     CustomerNotFound,
     MethodAttached,
+    MethodDetached,
     MethodNotAttached,
     MethodNotFound,
     NotOfCustomer,
@@ -29,6 +30,8 @@ Thing = Customer | PaymentMethod
 Key = tuple[int, str]
 Value = TypeVar("Value", Customer, PaymentMethod)
 
+#: What the API calls a customer's default payment method.
+_DEFAULT: Final = "invoice_settings[default_payment_method]"
 _encode = msgspec.json.Encoder().encode
 
 
@@ -177,9 +180,9 @@ def _change_customer(desk: _Desk, change: Change) -> Customer:
     if default is not None:
         method = desk.methods.get((change.merchant_id, default))
         if method is None:
-            raise MethodNotFound(default)
+            raise MethodNotFound(default, param=_DEFAULT)
         if method.customer_id != change.id:
-            raise NotOfCustomer(default, change.id)
+            raise NotOfCustomer(default, change.id, param=_DEFAULT)
     after = msgspec.structs.replace(before, **_merged(before, change.changes))
     return _put_changed(desk, before, after, "customer.updated", change)
 
@@ -240,7 +243,9 @@ def _move(desk: _Desk, change: Change) -> PaymentMethod:
     if owner is not None and owner.default_payment_method == method.id:
         cleared = msgspec.structs.replace(owner, default_payment_method=None)
         _put_changed(desk, owner, cleared, "customer.updated", change)
-    after = msgspec.structs.replace(method, customer_id=None, sequence=method.sequence + 1)
+    after = msgspec.structs.replace(
+        method, customer_id=None, detached_at=desk.at, sequence=method.sequence + 1
+    )
     desk.put(after, "payment_method.detached", change, {"customer_id": method.customer_id})
     return after
 
@@ -249,6 +254,8 @@ def _to_attach(desk: _Desk, merchant_id: int, method_id: str, customer_id: str) 
     """Return a method as the customer's: one of ours, or a fresh one of a test token."""
     method = desk.methods.get((merchant_id, method_id))
     if method is not None:
+        if method.detached_at is not None:
+            raise MethodDetached(method_id)
         if method.customer_id not in {None, customer_id}:
             raise MethodAttached(method_id)
         return msgspec.structs.replace(

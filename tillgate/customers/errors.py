@@ -23,15 +23,15 @@ class MethodNotFound(Refusal):
     code = "resource_missing"
     param = "payment_method"
 
-    def __init__(self, method_id: str) -> None:
-        super().__init__(method_id=method_id)
+    def __init__(self, method_id: str, *, param: str | None = None) -> None:
+        super().__init__(method_id=method_id, param=param)
 
 
 class MethodAttached(Refusal):
     """The payment method {method_id} has already been attached to a customer."""
 
     code = "payment_method_already_attached"
-    param = "customer"
+    param = "payment_method"
 
     def __init__(self, method_id: str) -> None:
         super().__init__(method_id=method_id)
@@ -47,11 +47,20 @@ class MethodNotAttached(Refusal):
         super().__init__(method_id=method_id)
 
 
+class MethodDetached(Refusal):
+    """The payment method {method_id} was detached from a customer, so it may not be used again."""
+
+    code = "payment_method_unexpected_state"
+    param = "payment_method"
+
+    def __init__(self, method_id: str) -> None:
+        super().__init__(method_id=method_id)
+
+
 class NotOfCustomer(Refusal):
     """The payment method {method_id} does not belong to the customer {customer_id}."""
 
     code = "payment_method_customer_mismatch"
-    param = "payment_method"
 
-    def __init__(self, method_id: str, customer_id: str) -> None:
-        super().__init__(method_id=method_id, customer_id=customer_id)
+    def __init__(self, method_id: str, customer_id: str, *, param: str) -> None:
+        super().__init__(method_id=method_id, customer_id=customer_id, param=param)

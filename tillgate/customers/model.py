@@ -41,6 +41,8 @@ class PaymentMethod(msgspec.Struct, frozen=True, kw_only=True):
     metadata: dict[str, str] = {}
     sequence: int = 1
     created_at: datetime
+    #: When it was taken from its customer; it is never used again.
+    detached_at: datetime | None = None
 
 
 class Trace(msgspec.Struct, frozen=True):

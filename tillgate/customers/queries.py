@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tillgate.customers import store
-from tillgate.customers.errors import CustomerNotFound, MethodNotFound
+from tillgate.customers.errors import CustomerNotFound, MethodDetached, MethodNotFound
 from tillgate.customers.model import Customer, PaymentMethod
 from tillgate.kernel.paging import Page, Rows
 from tillgate.runtime.db import Tx
@@ -39,6 +39,14 @@ async def method(tx: Tx, merchant_id: int, method_id: str) -> PaymentMethod:
     found = await store.select_method(tx, merchant_id, method_id)
     if found is None:
         raise MethodNotFound(method_id)
+    return found
+
+
+async def usable_method(tx: Tx, merchant_id: int, method_id: str) -> PaymentMethod:
+    """Return one payment method to be paid with, which one that was detached never is again."""
+    found = await method(tx, merchant_id, method_id)
+    if found.detached_at is not None:
+        raise MethodDetached(method_id)
     return found
 
 

@@ -62,8 +62,9 @@ class Routes:
         return wire.show_present_or_deleted(customer, livemode=call.livemode)
 
     async def list(self, call: Call, body: wire.ListCustomers) -> ListOf[wire.ShownCustomer]:
+        page = read_page(body, "cus", "customer")
         async with self._db.transaction(readonly=True) as tx:
-            rows = await queries.customers(tx, call.merchant_id, read_page(body), email=body.email)
+            rows = await queries.customers(tx, call.merchant_id, page, email=body.email)
         return show_list(call, rows, lambda one: wire.show_customer(one, livemode=call.livemode))
 
     async def create_method(self, call: Call, body: wire.CreateMethod) -> Answer:
@@ -129,7 +130,7 @@ class Routes:
                 tx,
                 call.merchant_id,
                 customer_id,
-                read_page(body),
+                read_page(body, "pm", "PaymentMethod"),
                 kind=body.type,
                 redisplay=body.allow_redisplay,
             )

@@ -94,7 +94,8 @@ async def update_methods(tx: Tx, methods: Sequence[PaymentMethod]) -> None:
     await tx.run(
         """
         UPDATE customers.payment_methods m SET customer_id = u.customer_id, details = u.details,
-            billing_details = u.billing_details, metadata = u.metadata, sequence = u.sequence
+            billing_details = u.billing_details, metadata = u.metadata, sequence = u.sequence,
+            detached_at = u.detached_at
         FROM jsonb_populate_recordset(NULL::customers.payment_methods, $1::text::jsonb) u
         WHERE m.merchant_id = u.merchant_id AND m.id = u.id
         """,

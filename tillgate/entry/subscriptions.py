@@ -92,6 +92,8 @@ CATALOGUE: Catalogue = {
             "attempt.succeeded": "charge.succeeded",
             "attempt.captured": "charge.captured",
             "attempt.failed": "charge.failed",
+            # The provider has let go of what was reserved: a charge that succeeded and ran out.
+            "attempt.released": "charge.expired",
             "attempt.refunded": "charge.refunded",
         },
     ),

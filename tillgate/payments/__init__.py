@@ -33,7 +33,7 @@ These names are this room's own; the rest is as everywhere.
 
 Tables: `payments.payments attempts refunds breaks`.
 Facts: `payment.created requires_action processing amount_capturable_updated succeeded
-attempt_failed canceled mismatched`, `attempt.authorised succeeded captured failed refunded`,
+attempt_failed canceled mismatched`, `attempt.authorised succeeded captured failed released refunded`,
 `refund.created updated failed`.
 
 `methods.py`: which method a request means, and how the customer is brought to its provider.

@@ -271,11 +271,12 @@ async def _without_room(tx: Tx, desk: Desk) -> dict[tuple[int, str], Refusal]:
         tx,
         [(wallet, one.amount + sum(gift.amount for gift in one.gifts)) for one, wallet in asked],
     )
-    return {
-        (payment.merchant_id, payment.id): refusal
-        for (payment, _), refusal in zip(asked, refusals, strict=True)
-        if refusal is not None
-    }
+    full: dict[tuple[int, str], Refusal] = {}
+    for (payment, _), refusal in zip(asked, refusals, strict=True):
+        if refusal is not None:
+            refusal.param = "intent"  # its amount is the one at fault; this request names none
+            full[payment.merchant_id, payment.id] = refusal
+    return full
 
 
 def _confirm(desk: Desk, item: Confirming, look_ups: LookUps) -> Charge | Refusal:

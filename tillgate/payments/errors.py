@@ -12,8 +12,8 @@ class PaymentNotFound(Refusal):
     code = "resource_missing"
     param = "intent"
 
-    def __init__(self, payment_id: str) -> None:
-        super().__init__(payment_id=payment_id)
+    def __init__(self, payment_id: str, *, param: str | None = None) -> None:
+        super().__init__(payment_id=payment_id, param=param)
 
 
 class NotConfirmed(Refusal):
@@ -43,8 +43,8 @@ class ChargeNotFound(Refusal):
     code = "resource_missing"
     param = "id"
 
-    def __init__(self, charge_id: str) -> None:
-        super().__init__(charge_id=charge_id)
+    def __init__(self, charge_id: str, *, param: str | None = None) -> None:
+        super().__init__(charge_id=charge_id, param=param)
 
 
 class UnexpectedState(Refusal):

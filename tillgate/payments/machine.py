@@ -207,6 +207,11 @@ def payment_status(attempt: str, *, on: str, canceling: bool) -> PaymentStatus:
             return PaymentStatus.PROCESSING
 
 
+def is_released(attempt: str, authorised: int) -> bool:
+    """Whether an attempt's money was reserved and let go: the wire's charge succeeded all the same."""
+    return attempt == Status.CLOSED and authorised > 0
+
+
 def next_look_up(
     now: datetime,
     look_ups: int,

@@ -64,7 +64,7 @@ class Methods:
         if token is not None:
             return Method("card", token, token)
         async with self._db.transaction(readonly=True) as tx:
-            found = await customers.method(tx, call.merchant_id, name)
+            found = await customers.usable_method(tx, call.merchant_id, name)
         return Method(found.type, found.provider_token, found.id)
 
     async def types(

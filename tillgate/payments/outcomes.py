@@ -342,7 +342,9 @@ def _carry_ended(desk: Desk, attempt: Attempt, payment: Payment, trace: Trace) -
     if canceling:
         desk.say_payment("payment.canceled", payment, trace)
         return payment
-    desk.say_charge("attempt.failed", attempt, payment, trace)
+    is_released = machine.is_released(attempt.status, attempt.amount_authorised)
+    name = "attempt.released" if is_released else "attempt.failed"
+    desk.say_charge(name, attempt, payment, trace)
     desk.say_payment("payment.attempt_failed", payment, trace)
     return payment
 

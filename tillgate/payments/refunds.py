@@ -94,7 +94,7 @@ class _Order:
         order = item.order
         payment = desk.payments.get((order.merchant_id, order.payment_id))
         if payment is None:
-            self._refusal = PaymentNotFound(order.payment_id)
+            self._refusal = PaymentNotFound(order.payment_id, param="payment_intent")
             return
         attempt = desk.attempts.get((order.merchant_id, payment.latest_attempt or ""))
         if attempt is None or payment.status != PaymentStatus.SUCCEEDED:
@@ -126,7 +126,7 @@ class _Order:
         if order.amount is not None and order.amount <= 0:
             self._refusal = AmountNotPositive("amount")
         elif left == 0:
-            self._refusal = AlreadyRefunded(self._attempt.id)
+            self._refusal = AlreadyRefunded(with_prefix("ch", self._attempt.id))
         elif amount > left:
             self._refusal = RefundTooLarge(amount, left)
         elif amount == 0:

@@ -147,10 +147,9 @@ class Routes:
         return shown.show_intent(await self._payment(call, payment_id), livemode=call.livemode)
 
     async def list(self, call: Call, body: wire.ListIntents) -> ListOf[shown.ShownIntent]:
+        page = read_page(body, "pi", "payment_intent")
         async with self._db.transaction(readonly=True) as tx:
-            rows = await queries.payment_page(
-                tx, call.merchant_id, read_page(body), customer_id=body.customer
-            )
+            rows = await queries.payment_page(tx, call.merchant_id, page, customer_id=body.customer)
         return show_list(call, rows, lambda one: shown.show_intent(one, livemode=call.livemode))
 
     async def resume(self, call: Call, object_id: str) -> shown.ShownIntent | Answer:
@@ -254,7 +253,7 @@ class Routes:
         return _show_charge(charge, booked, call)
 
     async def list_charges(self, call: Call, body: wire.ListCharges) -> ListOf[shown.ShownCharge]:
-        page = read_page(body)
+        page = read_page(body, "ch", "charge")
         async with self._db.transaction(readonly=True) as tx:
             rows = await queries.charge_page(
                 tx,
@@ -268,15 +267,15 @@ class Routes:
             booked = await ledger.journals_of(tx, call.merchant_id, causes)
         return show_list(call, rows, lambda one: _show_charge(one, booked, call))
 
-    async def _charge(self, tx: Tx, call: Call, charge_id: str) -> Charge:
+    async def _charge(self, tx: Tx, call: Call, charge_id: str, param: str = "id") -> Charge:
         if not charge_id.startswith("ch_"):
-            raise ChargeNotFound(charge_id)
+            raise ChargeNotFound(charge_id, param=param)
         try:
             charge = await queries.charge(tx, call.merchant_id, with_prefix("att", charge_id))
         except ChargeNotFound:
-            raise ChargeNotFound(charge_id) from None
+            raise ChargeNotFound(charge_id, param=param) from None
         if charge.attempt.status not in (*shown.CHARGED, "closed"):
-            raise ChargeNotFound(charge_id)
+            raise ChargeNotFound(charge_id, param=param)
         return charge
 
     # Refunds -----------------------------------------------------------------------------------
@@ -308,7 +307,7 @@ class Routes:
         if body.charge is None:
             return body.payment_intent or "", None
         async with self._db.transaction(readonly=True) as tx:
-            charge = await self._charge(tx, call, body.charge)
+            charge = await self._charge(tx, call, body.charge, "charge")
         if body.payment_intent not in {None, charge.payment.id}:
             raise FieldRefused("charge", "The charge does not belong to this payment_intent.")
         return charge.payment.id, charge.attempt.id
@@ -345,7 +344,7 @@ class Routes:
             rows = await queries.refund_page(
                 tx,
                 call.merchant_id,
-                read_page(body),
+                read_page(body, "re", "refund"),
                 payment_id=body.payment_intent,
                 attempt_id=attempt_id,
             )

@@ -6,6 +6,7 @@ another prefix.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -13,6 +14,7 @@ import msgspec
 from tillgate.customers.wire import show_card
 from tillgate.kernel.clock import unix
 from tillgate.kernel.ids import with_prefix
+from tillgate.payments import machine
 from tillgate.payments.machine import CONFIRMABLE, PaymentStatus, Status
 from tillgate.payments.model import Attempt, Charge, Payment, Refund, RefundView
 
@@ -266,7 +268,7 @@ def _show_qr(step: dict[str, Any]) -> dict[str, Any]:
         "type": kind,
         kind: {
             "data": step["content"],
-            "expires_at": step["expires_at"],
+            "expires_at": _moment(step["expires_at"]),
             "hosted_instructions_url": step.get("hosted_url"),
             # `data` is drawn by who shows it, or by the hosted page.
             "image_data_url": None,
@@ -274,6 +276,10 @@ def _show_qr(step: dict[str, Any]) -> dict[str, Any]:
             "image_url_svg": None,
         },
     }
+
+
+def _moment(text: str | None) -> int | None:
+    return None if text is None else unix(datetime.fromisoformat(text))
 
 
 # Charges ---------------------------------------------------------------------------------------
@@ -292,14 +298,15 @@ def show_charge(
 ) -> ShownCharge:
     """Show an attempt as a charge."""
     attempt, payment = charge.attempt, charge.payment
+    is_released = machine.is_released(attempt.status, attempt.amount_authorised)
     has_failed = attempt.status in {Status.DECLINED, Status.NOT_SENT, Status.CLOSED}
-    error = attempt.error if has_failed and attempt.error else {}
+    error = attempt.error if has_failed and not is_released and attempt.error else {}
     billing: dict[str, Any] = dict.fromkeys(("address", "email", "name", "phone", "tax_id"))
     return ShownCharge(
         id=with_prefix("ch", attempt.id),
         amount=attempt.amount,
         amount_captured=attempt.amount_captured,
-        amount_refunded=attempt.amount_refunded,
+        amount_refunded=attempt.amount if is_released else attempt.amount_refunded,
         balance_transaction=balance_transaction,
         billing_details=billing,
         calculated_statement_descriptor=payment.statement_descriptor,
@@ -314,13 +321,13 @@ def show_charge(
         livemode=livemode,
         metadata=payment.metadata,
         outcome=_outcome(attempt, error),
-        paid=attempt.status in {Status.PAID, Status.AUTHORISED},
+        paid=_charge_status(attempt) == "succeeded",
         payment_intent=payment.id,
         payment_method=payment.payment_method or attempt.payment_method,
         payment_method_details=_instrument(attempt),
         radar_options={},
         receipt_email=payment.receipt_email,
-        refunded=0 < attempt.amount_captured <= attempt.amount_refunded,
+        refunded=is_released or 0 < attempt.amount_captured <= attempt.amount_refunded,
         shipping=payment.shipping,
         statement_descriptor=payment.statement_descriptor,
         statement_descriptor_suffix=payment.statement_descriptor_suffix,
@@ -330,21 +337,23 @@ def show_charge(
 
 
 def _charge_status(attempt: Attempt) -> str:
-    if attempt.status in {Status.PAID, Status.AUTHORISED}:
+    if attempt.status in {Status.PAID, Status.AUTHORISED} or machine.is_released(
+        attempt.status, attempt.amount_authorised
+    ):
         return "succeeded"
     is_open = attempt.status in {Status.CREATED, Status.WAITING, Status.UNKNOWN, Status.MISMATCHED}
     return "pending" if is_open else "failed"
 
 
 def _outcome(attempt: Attempt, error: dict[str, Any]) -> Outcome | None:
+    if _charge_status(attempt) == "succeeded":
+        return Outcome(
+            network_status="approved_by_network",
+            reason=None,
+            seller_message="Payment complete.",
+            type="authorized",
+        )
     match attempt.status:
-        case Status.PAID | Status.AUTHORISED:
-            return Outcome(
-                network_status="approved_by_network",
-                reason=None,
-                seller_message="Payment complete.",
-                type="authorized",
-            )
         case Status.DECLINED:
             return Outcome(
                 network_status="declined_by_network",

@@ -337,12 +337,14 @@ async def select_attempt_page(
     payment_id: str | None,
     customer_id: str | None,
 ) -> Rows[Attempt]:
-    """Read a page of attempts in one of these states.
+    """Read a page of attempts in one of these states, or that had reserved money and let it go.
 
     A payment or a customer narrows them down to few; each stands bare in its statement, so that
     its index is used whatever was asked before.
     """
-    filters: LiteralString = " AND status = ANY($7::text[])"
+    filters: LiteralString = (
+        " AND (status = ANY($7::text[]) OR status = 'closed' AND amount_authorised > 0)"
+    )
     values: list[object] = [list(statuses)]
     if payment_id is not None:
         values.append(payment_id)

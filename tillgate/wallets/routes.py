@@ -128,7 +128,7 @@ class Routes:
         return wire.show_wallet(found, livemode=call.livemode)
 
     async def list(self, call: Call, body: wire.ListWallets) -> ListOf[wire.ShownWallet]:
-        page = read_page(body)
+        page = read_page(body, "wal", "wallet")
         async with self._db.transaction(readonly=True) as tx:
             found = await queries.wallets(
                 tx,
@@ -142,7 +142,7 @@ class Routes:
         return show_list(call, cut(found, page), lambda w: wire.show_wallet(w, livemode=livemode))
 
     async def statement(self, call: Call, body: CursorRequest) -> ListOf[wire.ShownTransaction]:
-        page = read_page(body)
+        page = read_page(body, "wtx", "wallet transaction")
         async with self._db.transaction(readonly=True) as tx:
             found = await queries.statement(
                 tx,
@@ -181,7 +181,7 @@ class Routes:
         return await self.transaction(call, Nothing())
 
     async def holds(self, call: Call, body: CursorRequest) -> ListOf[wire.ShownHold]:
-        page = read_page(body)
+        page = read_page(body, "hold", "wallet hold")
         async with self._db.transaction(readonly=True) as tx:
             found = await queries.holds(
                 tx,

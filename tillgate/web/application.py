@@ -24,13 +24,15 @@ from tillgate.runtime.idempotency import TRANSIENT, Claimed, Claims, KeyTaken, S
 from tillgate.web.answering import send_whole
 from tillgate.web.auth import KeyMayNot, KeyRing, OtherAccount
 from tillgate.web.expansion import Expander
-from tillgate.web.operation import Answer, Call, Handled, Operation, Table, answer_of
+from tillgate.web.listing import filters_of
+from tillgate.web.operation import SEARCH, Answer, Call, Handled, Operation, Table, answer_of
 from tillgate.web.params import read_body, read_form
 from tillgate.web.reading import read
 from tillgate.web.refusals import (
     BodyCutOff,
     BodyTooLarge,
-    MethodNotAllowed,
+    SearchNotOffered,
+    UnknownMethod,
     UnknownPath,
     render_failure,
     render_refusal,
@@ -91,7 +93,7 @@ class Api:
         call: Call | None = None
         try:
             if isinstance(found, set):
-                raise _not_found(scope, found)
+                raise self._not_found(scope, found)
             call = Call(found[0], found[1], request_id)
             answer = await self._answer(call, scope, headers, receive)
         except Refusal as refusal:
@@ -228,6 +230,18 @@ class Api:
                 await self.claims.replace(call.asked, answer.body)
         return answer
 
+    def _not_found(self, scope: Scope, allowed: set[str]) -> Refusal:
+        method, path = scope["method"], scope["path"]
+        if allowed:
+            return UnknownMethod(method, path, ", ".join(sorted(allowed)))
+        listed = path.removesuffix(f"/{SEARCH}")
+        found = self.table.find("GET", listed)
+        if listed != path and not isinstance(found, set):
+            filters = filters_of(found[0].request)
+            if filters:
+                return SearchNotOffered(method, path, listed, ", ".join(filters))
+        return UnknownPath(method, path)
+
     def _report(
         self,
         scope: Scope,
@@ -260,12 +274,6 @@ def _headers(scope: Scope) -> dict[bytes, bytes]:
 
 def _query(scope: Scope) -> str:
     return scope["query_string"].decode("latin-1")
-
-
-def _not_found(scope: Scope, allowed: set[str]) -> Refusal:
-    if allowed:
-        return MethodNotAllowed(scope["method"], scope["path"], ", ".join(sorted(allowed)))
-    return UnknownPath(scope["method"], scope["path"])
 
 
 def _read_expand(value: object) -> list[str]:

@@ -51,16 +51,24 @@ class ListOf(msgspec.Struct, Generic[Shown], frozen=True):
     data: list[Shown]
 
 
-def read_page(request: CursorRequest) -> Page:
-    """Return the page a list request asks for."""
+def filters_of(request: type[msgspec.Struct]) -> list[str]:
+    """Return by what a list can be narrowed; nothing of what is no list."""
+    if not issubclass(request, CursorRequest):
+        return []
+    names = {field.name for field in msgspec.structs.fields(request)}
+    return sorted(names.difference(CursorRequest.__struct_fields__))
+
+
+def read_page(request: CursorRequest, prefix: str, name: str) -> Page:
+    """Return the page a list request asks for; its objects' ids have `prefix`, and `name` is theirs."""
     if request.starting_after is not None and request.ending_before is not None:
         raise FieldRefused(
             "ending_before", "starting_after and ending_before cannot be given together."
         )
-    for name in ("starting_after", "ending_before"):
-        value = getattr(request, name)
-        if value is not None and not value.isascii():
-            raise FieldRefused(name, f"No such object: '{value}'", code="resource_missing")
+    for param in ("starting_after", "ending_before"):
+        cursor = getattr(request, param)
+        if cursor is not None and not (cursor.startswith(f"{prefix}_") and cursor.isascii()):
+            raise FieldRefused(param, f"No such {name}: '{cursor}'", code="resource_missing")
     created = request.created if isinstance(request, ListRequest) else None
     if isinstance(created, int):
         created = Range(gte=created, lte=created)

@@ -236,6 +236,8 @@ def operation(  # noqa: PLR0913  a row has columns
     )
 
 
+#: Stripe's segment for searching, where an id may stand: it is none.
+SEARCH: Final = "search"
 _NOBODY: Final = Caller(0, "", livemode=False, key_id="", kind="publishable")
 
 
@@ -248,6 +250,7 @@ class Table:
         self._root = _Node()
         for row in operations:
             self._root.add(row.path.strip("/").split("/"), row)
+        self._root.keep_apart(SEARCH)
 
     def find(self, method: str, path: str) -> tuple[Operation, list[str]] | set[str]:
         """Return the operation and the path's values, or the methods that would be possible."""
@@ -285,3 +288,12 @@ class _Node:
             self.any.add(rest, row)
         else:
             self.fixed.setdefault(head, _Node()).add(rest, row)
+
+    def keep_apart(self, word: str) -> None:
+        """Let no id be this word."""
+        below = [*self.fixed.values()]
+        if self.any is not None:
+            below.append(self.any)
+            self.fixed.setdefault(word, _Node())
+        for node in below:
+            node.keep_apart(word)

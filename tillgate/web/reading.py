@@ -12,6 +12,7 @@ from tillgate.kernel import metadata
 from tillgate.kernel.errors import FieldRefused
 from tillgate.kernel.money import MAX_MINOR
 from tillgate.runtime.redaction import holds_card_number
+from tillgate.web.integers import require_integers
 
 Body = TypeVar("Body", bound=msgspec.Struct)
 
@@ -54,15 +55,18 @@ MetadataChange = Annotated[
 
 _AT = re.compile(r"^(.*?)(?: - at (?:`(\$[^`]*)`|(key) in `(\$[^`]*)`))?$", re.DOTALL)
 _FIELD = re.compile(r"field `([^`]*)`")
+_EXPECTED = re.compile(r"Expected `([^`]*)`")
 _STEP = re.compile(r"\.([A-Za-z0-9_]+)|\[(\d+|\.\.\.)\]")
 
 
 def read(tree: dict[str, Any], shape: type[Body]) -> Body:
     """Return the tree as `shape`, or refuse it naming the parameter."""
     try:
-        return msgspec.convert(tree, shape, strict=False)
+        body = msgspec.convert(tree, shape, strict=False)
     except msgspec.ValidationError as error:
         raise _refusal(str(error), tree) from None
+    require_integers(tree, shape)
+    return body
 
 
 def read_metadata(change: dict[str, Any] | UnsetType | None) -> dict[str, str]:
@@ -119,12 +123,15 @@ def _refusal(message: str, tree: dict[str, Any]) -> FieldRefused:
 #: What msgspec says, what we say and which code it has; the first that fits.
 _COMPLAINTS: Final = (
     ("enum value", "Invalid {param}: {shown}", "parameter_invalid_enum"),
-    ("`bool`", "Invalid boolean: {shown}", "parameter_invalid_boolean"),
+    ("Expected `bool`", "Invalid boolean: {shown}", "parameter_invalid_boolean"),
+    ("Expected `bool | null`", "Invalid boolean: {shown}", "parameter_invalid_boolean"),
     ("length <=", "Invalid string: {param} is too long.", "parameter_too_long"),
     ("regex", "Not a valid value for {param}: {shown}", "url_invalid"),
     ("Expected `object", "Invalid object: {shown}", "parameter_invalid_object"),
     ("Expected `array", "Invalid array: {shown}", "parameter_invalid_array"),
     ("got `object`", "{param} takes no nested values.", "parameter_invalid_object"),
+    ("`str`, got", "Invalid string: {shown}", "parameter_invalid_string"),
+    ("`str | null`, got", "Invalid string: {shown}", "parameter_invalid_string"),
     ("", "Invalid value for {param}: {shown}", "parameter_invalid_string"),
 )
 
@@ -138,10 +145,16 @@ def _wrong_value(text: str, param: str, value: object) -> FieldRefused:
             " cannot be unset; leave it out instead.",
             code="parameter_invalid_empty",
         )
-    if "`int`" in text and "`bool`" not in text:
+    if _is_integer_expected(text) and shown != "an object":
         return _wrong_integer(text, param, shown)
     message, code = next((say, code) for said, say, code in _COMPLAINTS if said in text)
     return FieldRefused(param, message.format(param=param, shown=shown), code=code)
+
+
+def _is_integer_expected(text: str) -> bool:
+    match = _EXPECTED.match(text)
+    expected = match.group(1).split(" | ") if match else []
+    return "int" in expected and "str" not in expected
 
 
 def _wrong_integer(text: str, param: str, shown: str) -> FieldRefused:

@@ -51,14 +51,12 @@ class UnknownPath(Refusal):
         super().__init__(method=method, path=path[:200].replace("\x00", ""))
 
 
-class MethodNotAllowed(Refusal):
-    """{method} is not possible here ({path}); possible are: {allowed}."""
+class UnknownMethod(Refusal):
+    """Unrecognized request URL ({method}: {path}). Possible there: {allowed}."""
 
     kind = Kind.NOT_FOUND
-    code = "method_not_allowed"
 
     def __init__(self, method: str, path: str, allowed: str) -> None:
-        self.allowed = allowed
         super().__init__(method=method, path=path[:200], allowed=allowed)
 
 
@@ -66,6 +64,15 @@ class BodyCutOff(Refusal):
     """The connection ended before the request body did; nothing was done."""
 
     code = "request_unreadable"
+
+
+class SearchNotOffered(Refusal):
+    """Unrecognized request URL ({method}: {path}). Searching is not offered; GET {listed} can be narrowed by {filters}."""  # noqa: E501  a message is one line
+
+    kind = Kind.NOT_FOUND
+
+    def __init__(self, method: str, path: str, listed: str, filters: str) -> None:
+        super().__init__(method=method, path=path[:200], listed=listed[:200], filters=filters)
 
 
 class BodyTooLarge(Refusal):
@@ -84,8 +91,6 @@ def error_of(refusal: Refusal, request_id: str) -> tuple[int, ErrorBody]:
     """Return the HTTP status and the error of a refusal."""
     status, kind = STATUS[refusal.kind]
     code = refusal.field_code if isinstance(refusal, FieldRefused) else refusal.code
-    if isinstance(refusal, MethodNotAllowed):
-        status = 405
     return status, ErrorBody(
         type=kind,
         message=refusal.message,

@@ -208,7 +208,7 @@ async def replay_event(
     await lock_endpoint(tx, merchant_id, endpoint_id)
     facts = await fact_log.select_facts(tx, merchant_id, [event_id])
     if event_id not in facts or facts[event_id].name not in catalogue:
-        raise EventNotFound(event_id)
+        raise EventNotFound(event_id, param="event")
     owed = [store.Owed(merchant_id, new_id("whd"), endpoint_id, event_id)]
     await store.insert_or_restart(tx, owed, at=at)
 

@@ -23,8 +23,8 @@ class EventNotFound(Refusal):
     code = "resource_missing"
     param = "id"
 
-    def __init__(self, event_id: str) -> None:
-        super().__init__(event_id=event_id)
+    def __init__(self, event_id: str, *, param: str | None = None) -> None:
+        super().__init__(event_id=event_id, param=param)
 
 
 class TooManyEndpoints(Refusal):

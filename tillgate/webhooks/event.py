@@ -24,6 +24,7 @@ def draw(
         "id": fact.id,
         "object": "event",
         "api_version": api_version or API_VERSION,
+        "context": None,
         "created": unix(fact.at),
         "data": data,
         "livemode": livemode,

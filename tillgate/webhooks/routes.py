@@ -125,7 +125,7 @@ class Routes:
             return wire.show_endpoint(await queries.endpoint(tx, call.merchant_id, call.id))
 
     async def list(self, call: Call, body: CursorRequest) -> ListOf[wire.ShownEndpoint]:
-        page = read_page(body)
+        page = read_page(body, "we", "webhook endpoint")
         async with self._db.transaction(readonly=True) as tx:
             found = await queries.endpoints(tx, call.merchant_id)
         low, high = page.bounds("we")
@@ -139,7 +139,7 @@ class Routes:
             rows = await queries.deliveries(
                 tx,
                 call.merchant_id,
-                read_page(body),
+                read_page(body, "whd", "webhook_delivery"),
                 endpoint_id=call.id,
                 event_id=body.event,
                 status=body.status,
@@ -158,7 +158,7 @@ class Routes:
                 tx,
                 self._catalogue,
                 call.merchant_id,
-                read_page(body),
+                read_page(body, "evt", "event"),
                 types=wire.read_types(body),
                 object_id=body.object_id,
             )
