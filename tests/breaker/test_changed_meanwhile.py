@@ -1,0 +1,134 @@
+"""What a payment has been changed to between looking at it and locking it."""
+
+import asyncio
+from typing import Any
+
+from tests.hard_cases.deeds import breaks, simulator
+from tillgate.runtime.db import DatabaseUnavailable
+from tillgate.runtime.idempotency import Claims
+
+CARD = {"amount": 1200, "currency": "usd", "payment_method": "pm_card_visa", "confirm": "true"}
+
+#: What the provider refuses to capture.
+TOO_LITTLE = {"amount_to_capture": 10}
+
+
+def _keys(letter: str, count: int) -> dict[str, str]:
+    return {f"metadata[{letter}{n}]": "1" for n in range(count)}
+
+
+async def test_capture_that_was_made_is_not_answered_as_refused(
+    client, world, monkeypatch
+) -> None:
+    """Its words do not fit beside those that somebody else wrote while it was made."""
+    held = await client.post("/v1/payment_intents", {**CARD, "capture_method": "manual"})
+    path = f"/v1/payment_intents/{held.json['id']}"
+    capture = world.payments.capture
+
+    async def slowly(*given: Any) -> Any:
+        made = await capture(*given)
+        changed = await client.post(path, _keys("b", 30))
+        assert changed.status == 200, changed.body
+        return made
+
+    monkeypatch.setattr(world.payments, "capture", slowly)
+    answered = await client.post(f"{path}/capture", _keys("a", 30), key="c")
+    again = await client.post(f"{path}/capture", _keys("a", 30), key="c")
+
+    assert (await client.get(path)).json["status"] == "succeeded"
+    assert (answered.status, again.status) == (200, 200), answered.body
+
+
+async def test_confirmation_of_what_was_dollars_asks_for_no_yuan(
+    client, world, monkeypatch
+) -> None:
+    """The account was chosen for the currency there was; the order is made in the one there is."""
+    made = await client.post(
+        "/v1/payment_intents",
+        {"amount": 1200, "currency": "cny", "payment_method_types[]": "wechat_pay"},
+    )
+    path = f"/v1/payment_intents/{made.json['id']}"
+    route = world.payments.route
+
+    async def slowly(*given: Any) -> Any:
+        found = await route(*given)
+        changed = await client.post(path, {"currency": "usd"})
+        assert changed.status == 200, changed.body
+        return found
+
+    monkeypatch.setattr(world.payments, "route", slowly)
+    confirmed = await client.post(
+        f"{path}/confirm", {"payment_method_data[type]": "wechat_pay"}, key="k"
+    )
+    ordered = [(o["amount"], o["currency"]) for o in (await world.books("wechat_pay"))["orders"]]
+    shown = (await client.get(path)).json
+    assert all((shown["amount"], shown["currency"].upper()) == o for o in ordered), (
+        ordered,
+        shown["currency"],
+        confirmed.status,
+    )
+
+
+async def test_late_payment_of_a_smaller_order_does_not_pay_for_a_greater_one(
+    client, world
+) -> None:
+    made = await client.post(
+        "/v1/payment_intents",
+        {"amount": 1200, "currency": "cny", "payment_method_types[]": "wechat_pay",
+         "confirm": "true", "payment_method_data[type]": "wechat_pay"},
+    )  # fmt: skip
+    assert made.status == 200, made.body
+    path = f"/v1/payment_intents/{made.json['id']}"
+    first = await world.payment(made.json["id"])
+    simulator(world, "wechat_pay").open_order(first.latest_attempt or "")
+    async with world.db.transaction() as tx:  # its order runs out
+        await tx.run("UPDATE payments.attempts SET expires_at = now() - interval '1 hour'")
+
+    async def ended() -> bool:
+        return (await world.payment(first.id)).status == "requires_payment_method"
+
+    await world.until(ended, sweep=True)
+    assert (await client.post(path, {"amount": 500_000})).status == 200
+
+    await world.control("wechat_pay", f"orders/{first.latest_attempt}/pay", {"late": True})
+    await asyncio.sleep(1)
+    await world.sweep()
+
+    shown = (await client.get(path)).json
+    paid = (shown["status"], shown["amount"], shown["amount_received"])
+    assert paid != ("succeeded", 500_000, 1_200), await breaks(world)
+
+
+async def test_words_of_a_capture_are_not_lost_with_its_answer(client, world, monkeypatch) -> None:
+    held = await client.post("/v1/payment_intents", {**CARD, "capture_method": "manual"})
+    path = f"/v1/payment_intents/{held.json['id']}/capture"
+
+    async def away(*_: object) -> Any:
+        raise DatabaseUnavailable
+
+    with monkeypatch.context() as patched:
+        patched.setattr(world.payments, "update", away)
+        assert (await client.post(path, {"metadata[order]": "17"}, key="c")).status == 503
+    captured = await client.post(path, {"metadata[order]": "17"}, key="c")
+
+    assert (captured.status, captured.json["status"]) == (200, "succeeded")
+    assert captured.json["metadata"] == {"order": "17"}
+
+
+async def test_capture_that_was_refused_stays_refused(client, world, monkeypatch) -> None:
+    """Its answer was lost, and somebody changed another word of the payment meanwhile."""
+    held = await client.post("/v1/payment_intents", {**CARD, "capture_method": "manual"})
+    path = f"/v1/payment_intents/{held.json['id']}"
+
+    async def away(*_: object) -> Any:
+        raise DatabaseUnavailable
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Claims, "finish", away)
+        assert (await client.post(f"{path}/capture", TOO_LITTLE, key="c")).status == 503
+    assert (await client.get(path)).json["status"] == "requires_capture"
+    assert (await client.post(path, {"description": "tea"})).status == 200
+
+    told = await client.post(f"{path}/capture", TOO_LITTLE, key="c")
+
+    assert told.status == 402, (told.status, told.json["status"], told.json["last_payment_error"])
