@@ -17,28 +17,6 @@ def _keys(letter: str, count: int) -> dict[str, str]:
     return {f"metadata[{letter}{n}]": "1" for n in range(count)}
 
 
-async def test_capture_that_was_made_is_not_answered_as_refused(
-    client, world, monkeypatch
-) -> None:
-    """Its words do not fit beside those that somebody else wrote while it was made."""
-    held = await client.post("/v1/payment_intents", {**CARD, "capture_method": "manual"})
-    path = f"/v1/payment_intents/{held.json['id']}"
-    capture = world.payments.capture
-
-    async def slowly(*given: Any) -> Any:
-        made = await capture(*given)
-        changed = await client.post(path, _keys("b", 30))
-        assert changed.status == 200, changed.body
-        return made
-
-    monkeypatch.setattr(world.payments, "capture", slowly)
-    answered = await client.post(f"{path}/capture", _keys("a", 30), key="c")
-    again = await client.post(f"{path}/capture", _keys("a", 30), key="c")
-
-    assert (await client.get(path)).json["status"] == "succeeded"
-    assert (answered.status, again.status) == (200, 200), answered.body
-
-
 async def test_confirmation_of_what_was_dollars_asks_for_no_yuan(
     client, world, monkeypatch
 ) -> None:
@@ -97,22 +75,6 @@ async def test_late_payment_of_a_smaller_order_does_not_pay_for_a_greater_one(
     shown = (await client.get(path)).json
     paid = (shown["status"], shown["amount"], shown["amount_received"])
     assert paid != ("succeeded", 500_000, 1_200), await breaks(world)
-
-
-async def test_words_of_a_capture_are_not_lost_with_its_answer(client, world, monkeypatch) -> None:
-    held = await client.post("/v1/payment_intents", {**CARD, "capture_method": "manual"})
-    path = f"/v1/payment_intents/{held.json['id']}/capture"
-
-    async def away(*_: object) -> Any:
-        raise DatabaseUnavailable
-
-    with monkeypatch.context() as patched:
-        patched.setattr(world.payments, "update", away)
-        assert (await client.post(path, {"metadata[order]": "17"}, key="c")).status == 503
-    captured = await client.post(path, {"metadata[order]": "17"}, key="c")
-
-    assert (captured.status, captured.json["status"]) == (200, "succeeded")
-    assert captured.json["metadata"] == {"order": "17"}
 
 
 async def test_capture_that_was_refused_stays_refused(client, world, monkeypatch) -> None:

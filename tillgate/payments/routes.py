@@ -121,17 +121,14 @@ class Routes:
     async def capture(self, call: Call, body: wire.CaptureIntent) -> shown.ShownIntent | Answer:
         if not body.final_capture:
             raise FieldRefused("final_capture", "There is one capture; it releases the rest.")
-        words = wire.read_words(await self._payment(call, call.id), body)
-        return await self._shown(call, self._captured(call, body.amount_to_capture, words))
-
-    async def _captured(self, call: Call, amount: int | None, words: dict[str, Any]) -> Payment:
-        """Capture, then change the words: a capture that is refused changes nothing."""
-        trace = wire.trace_of(call)
-        payment = await self._payments.capture(call.merchant_id, call.id, amount, trace)
-        if not words:
-            return payment
-        trace = msgspec.structs.replace(trace, claim=None)
-        return await self._payments.update(call.merchant_id, payment.id, words, trace)
+        capturing = self._payments.capture(
+            call.merchant_id,
+            call.id,
+            body.amount_to_capture,
+            wire.trace_of(call),
+            wire.read_words(body),
+        )
+        return await self._shown(call, capturing)
 
     async def cancel(self, call: Call, body: wire.CancelIntent) -> shown.ShownIntent | Answer:
         reason = body.cancellation_reason or "requested"
