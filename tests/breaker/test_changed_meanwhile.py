@@ -4,17 +4,6 @@ import asyncio
 from typing import Any
 
 from tests.hard_cases.deeds import breaks, simulator
-from tillgate.runtime.db import DatabaseUnavailable
-from tillgate.runtime.idempotency import Claims
-
-CARD = {"amount": 1200, "currency": "usd", "payment_method": "pm_card_visa", "confirm": "true"}
-
-#: What the provider refuses to capture.
-TOO_LITTLE = {"amount_to_capture": 10}
-
-
-def _keys(letter: str, count: int) -> dict[str, str]:
-    return {f"metadata[{letter}{n}]": "1" for n in range(count)}
 
 
 async def test_confirmation_of_what_was_dollars_asks_for_no_yuan(
@@ -75,22 +64,3 @@ async def test_late_payment_of_a_smaller_order_does_not_pay_for_a_greater_one(
     shown = (await client.get(path)).json
     paid = (shown["status"], shown["amount"], shown["amount_received"])
     assert paid != ("succeeded", 500_000, 1_200), await breaks(world)
-
-
-async def test_capture_that_was_refused_stays_refused(client, world, monkeypatch) -> None:
-    """Its answer was lost, and somebody changed another word of the payment meanwhile."""
-    held = await client.post("/v1/payment_intents", {**CARD, "capture_method": "manual"})
-    path = f"/v1/payment_intents/{held.json['id']}"
-
-    async def away(*_: object) -> Any:
-        raise DatabaseUnavailable
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Claims, "finish", away)
-        assert (await client.post(f"{path}/capture", TOO_LITTLE, key="c")).status == 503
-    assert (await client.get(path)).json["status"] == "requires_capture"
-    assert (await client.post(path, {"description": "tea"})).status == 200
-
-    told = await client.post(f"{path}/capture", TOO_LITTLE, key="c")
-
-    assert told.status == 402, (told.status, told.json["status"], told.json["last_payment_error"])

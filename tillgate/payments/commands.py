@@ -354,6 +354,7 @@ def _begin_capture(desk: Desk, item: Capturing, look_ups: LookUps) -> Capture | 
     attempt = desk.change_attempt(
         attempt,
         amount_to_capture=amount,
+        error=None,
         look_up_at=desk.at + timedelta(seconds=look_ups.calling_seconds),
         look_ups=0,
     )
