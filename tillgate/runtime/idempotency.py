@@ -23,6 +23,7 @@ import msgspec
 
 from tillgate.kernel.clock import Clock
 from tillgate.kernel.errors import Kind, Refusal
+from tillgate.kernel.ids import new_id
 from tillgate.runtime.db import Contended, Database, Tx
 from tillgate.runtime.lane import Lane
 from tillgate.runtime.writes import Notebook
@@ -133,7 +134,7 @@ class Claims:
         return await self._claims.submit(asked)
 
     async def finish(self, asked: Asked, answer: Stored) -> None:
-        """Store the answer, unless somebody else has taken over."""
+        """Store the answer; `ClaimLost` where somebody else has taken over, whose answer it is then."""
         await self._finishes.submit((asked, answer))
 
     async def release(self, asked: Asked) -> None:
@@ -158,7 +159,10 @@ class Claims:
             )
 
     async def abandoned(self, limit: int = 100) -> list[tuple[Asked, str]]:
-        """Take over requests whose process died after it had committed an object; drop the others."""
+        """Take over requests whose process died after it had committed an object; drop the others.
+
+        One that was only slow has lost its claim: its request's id stands there with this turn behind.
+        """
         now = self._clock.now()
         async with self._db.transaction() as tx:
             await tx.run(
@@ -168,7 +172,8 @@ class Claims:
             )
             rows = await tx.all(
                 """
-                UPDATE runtime.idempotency i SET locked_at = $2
+                UPDATE runtime.idempotency i
+                SET locked_at = $2, request_id = split_part(i.request_id, ':', 1) || ':' || $4::text
                 FROM (SELECT merchant_id, key FROM runtime.idempotency
                     WHERE status IS NULL AND object_id IS NOT NULL AND locked_at < $1
                     ORDER BY merchant_id, key LIMIT $3 FOR UPDATE SKIP LOCKED) old
@@ -186,14 +191,13 @@ class Claims:
         now = self._clock.now()
         ours = await insert_started(tx, items, now)
         rest = [item for item in items if (item.merchant_id, item.key) not in ours]
+                new_id("turn"),
         known = await select_rows(tx, rest)
         answers: list[Stored | Claimed | Refusal] = []
         for item in items:
-            if (item.merchant_id, item.key) in ours:
-                answers.append(Claimed(None))
-                continue
+            is_ours = (item.merchant_id, item.key) in ours
             row = known.get((item.merchant_id, item.key or ""))
-            answers.append(await self._other(tx, item, row, now))
+            answers.append(Claimed(None) if is_ours else await self._other(tx, item, row, now))
         return answers
 
     async def _other(
@@ -220,7 +224,8 @@ class Claims:
         return earlier if taken is None else Claimed(taken["object_id"])
 
     async def _finish(self, tx: Tx, items: Sequence[tuple[Asked, Stored]]) -> list[None]:
-        tx.later(FINISH, [_answer_row(asked, answer) for asked, answer in items])
+        rows = [_answer_row(asked, answer) for asked, answer in items]
+        tx.later(FINISH, rows, rows=len(rows), otherwise=ClaimLost())
         return [None] * len(items)
 
     async def _release(self, tx: Tx, items: Sequence[Asked]) -> list[Refusal | None]:
@@ -474,9 +479,14 @@ def key_of(asked: Asked) -> tuple[int, str] | None:
 def earlier_answer(asked: Asked, row: Row | None) -> Stored | Refusal | None:
     """Return what the key's earlier use says about this request."""
     if row is None:
+def request_of(holder: str) -> str:
+    """Return the request that an answer is of, whoever held its key in the end."""
+    return holder.partition(":")[0]
+
+
         return None
     if row.request_hash != asked.request_hash:
         return KeyMismatch(asked.key or "")
     if row.status is None or row.body is None:
         return KeyInUse(asked.key or "")
-    return Stored(row.status, row.body, row.request_id)
+    return Stored(row.status, row.body, request_of(row.request_id))
