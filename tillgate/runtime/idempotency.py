@@ -48,8 +48,8 @@ class KeyMismatch(Refusal):
     kind = Kind.IDEMPOTENCY
     param = "Idempotency-Key"
 
-    def __init__(self, key: str) -> None:
-        super().__init__(key=key)
+    def __init__(self, asked: Asked) -> None:
+        super().__init__(key=asked.given_key or asked.key or "")
 
 
 class KeyInUse(Refusal):
@@ -59,8 +59,8 @@ class KeyInUse(Refusal):
     code = "idempotency_key_in_use"
     param = "Idempotency-Key"
 
-    def __init__(self, key: str) -> None:
-        super().__init__(key=key)
+    def __init__(self, asked: Asked) -> None:
+        super().__init__(key=asked.given_key or asked.key or "")
 
 
 class ClaimLost(Refusal):
@@ -79,7 +79,8 @@ class Asked(msgspec.Struct, frozen=True):
     """Who asks for what: the key, the digest of the decoded request, and the request's id.
 
     A claim remembers the operation and what is to be expanded, so that whoever finishes it after a
-    crash answers as it would have been answered.
+    crash answers as it would have been answered. `given_key` is what the caller calls the key, where
+    it is kept under another name.
     """
 
     merchant_id: int
@@ -88,6 +89,7 @@ class Asked(msgspec.Struct, frozen=True):
     request_id: str
     operation: str | None = None
     expand: Sequence[str] = ()
+    given_key: str | None = None
 
 
 class Stored(msgspec.Struct, frozen=True):
@@ -206,7 +208,7 @@ class Claims:
         """Answer for a key that was there already."""
         earlier = earlier_answer(item, row)
         if row is None or not isinstance(earlier, KeyInUse):
-            return earlier or KeyInUse(item.key or "")
+            return earlier or KeyInUse(item)
         if row.request_id == item.request_id:
             return Claimed(None)
         if row.locked_at >= now - self._abandoned_after:
@@ -486,7 +488,7 @@ def request_of(holder: str) -> str:
 
         return None
     if row.request_hash != asked.request_hash:
-        return KeyMismatch(asked.key or "")
+        return KeyMismatch(asked)
     if row.status is None or row.body is None:
-        return KeyInUse(asked.key or "")
+        return KeyInUse(asked)
     return Stored(row.status, row.body, request_of(row.request_id))

@@ -286,11 +286,23 @@ def _note_key(call: Call, headers: dict[bytes, bytes], body: msgspec.Struct) -> 
     call.request_hash = digest.digest()
 
 
+    if call.caller.kind == "publishable":
+        call.kept_key = _key_of_browser(call.idempotency_key, body)
 async def _receive_body(receive: Receive, headers: dict[bytes, bytes], limit: int) -> bytes:
     length = headers.get(b"content-length", b"0")
     if not length.isdigit() or int(length) > limit:
         raise BodyTooLarge(limit)
     message = await receive()
+def _key_of_browser(key: str, body: msgspec.Struct) -> str:
+    """Return under what a key is kept that came with a publishable key, which anybody may have.
+
+    It is none of the shop's keys (a header has no such letter), nor of whoever does not know the same
+    client_secret: so a stored answer is given only to those who may read what is in it.
+    """
+    secret: str | None = getattr(body, "client_secret", None)
+    return "pk→" + hashlib.sha256(_hashable((secret, key))).hexdigest()
+
+
     body: bytes = message.get("body", b"")
     while message.get("more_body"):
         if len(body) > limit:
