@@ -148,17 +148,22 @@ class Claims:
         """
         await self._releases.submit(asked)
 
-    async def replace(self, asked: Asked, body: bytes) -> None:
-        """Store the answer as it was really given, with objects expanded in it."""
+    async def replace(self, asked: Asked, stored: bytes, given: bytes) -> bytes:
+        """Store an answer as it is really given, with objects expanded in it; return what is kept.
+
+        Whoever does so first, the request or a repetition of it, decides for all that come after.
+        """
         async with self._db.transaction() as tx:
-            await tx.run(
-                "UPDATE runtime.idempotency SET body = $4"
-                " WHERE merchant_id = $1 AND key = $2 AND request_id = $3",
+            kept: bytes | None = await tx.value(
+                "UPDATE runtime.idempotency SET body = CASE WHEN body = $4 THEN $5 ELSE body END"
+                " WHERE merchant_id = $1 AND key = $2 AND request_hash = $3 RETURNING body",
                 asked.merchant_id,
                 asked.key,
-                asked.request_id,
-                body,
+                asked.request_hash,
+                stored,
+                given,
             )
+        return given if kept is None else kept
 
     async def abandoned(self, limit: int = 100) -> list[tuple[Asked, str]]:
         """Take over requests whose process died after it had committed an object; drop the others.
@@ -186,6 +191,7 @@ class Claims:
                 now - self._abandoned_after,
                 now,
                 limit,
+                new_id("turn"),
             )
         return [(_asked(row), row["object_id"]) for row in rows]
 
@@ -193,7 +199,6 @@ class Claims:
         now = self._clock.now()
         ours = await insert_started(tx, items, now)
         rest = [item for item in items if (item.merchant_id, item.key) not in ours]
-                new_id("turn"),
         known = await select_rows(tx, rest)
         answers: list[Stored | Claimed | Refusal] = []
         for item in items:
@@ -474,6 +479,11 @@ def _asked(row: asyncpg.Record) -> Asked:
     )
 
 
+def request_of(holder: str) -> str:
+    """Return the request that an answer is of, whoever held its key in the end."""
+    return holder.partition(":")[0]
+
+
 def key_of(asked: Asked) -> tuple[int, str] | None:
     return None if asked.key is None else (asked.merchant_id, asked.key)
 
@@ -481,11 +491,6 @@ def key_of(asked: Asked) -> tuple[int, str] | None:
 def earlier_answer(asked: Asked, row: Row | None) -> Stored | Refusal | None:
     """Return what the key's earlier use says about this request."""
     if row is None:
-def request_of(holder: str) -> str:
-    """Return the request that an answer is of, whoever held its key in the end."""
-    return holder.partition(":")[0]
-
-
         return None
     if row.request_hash != asked.request_hash:
         return KeyMismatch(asked)

@@ -159,6 +159,7 @@ class Api:
                 return await self._kept(call, answer)
         held = await self._claim(call)
         if isinstance(held, Stored):
+            call.expand = []  # it was kept as it was given
             return answer_of(held)
         call.is_held = True
         if held.object_id is not None:
@@ -220,11 +221,15 @@ class Api:
                 return
 
     async def _expanded(self, call: Call, answer: Answer) -> Answer:
-        """Expand what a lane has answered, and keep the answer as it is given."""
+        """Expand what a lane has answered, and keep the answer as it is given.
+
+        One that was given before is expanded already, unless its process died before it could keep
+        it so: then the first repetition does.
+        """
         if call.expand and answer.status == 200:
-            answer.body = await self.expand(call, answer.body)
-            if call.idempotency_key is not None and answer.original_request is None:
-                await self.claims.replace(call.asked, answer.body)
+            stored, answer.body = answer.body, await self.expand(call, answer.body)
+            if call.idempotency_key is not None and answer.body != stored:
+                answer.body = await self.claims.replace(call.asked, stored, answer.body)
         return answer
 
     def _report(
@@ -281,18 +286,13 @@ def _note_key(call: Call, headers: dict[bytes, bytes], body: msgspec.Struct) -> 
     if len(key) > 255:
         raise FieldRefused("Idempotency-Key", "Idempotency-Key has at most 255 characters.")
     call.idempotency_key = key.decode("latin-1")
+    if call.caller.kind == "publishable":
+        call.kept_key = _key_of_browser(call.idempotency_key, body)
     digest = hashlib.sha256(call.path.encode("utf-8", "replace"))
     digest.update(_hashable((type(body).__name__, body, call.expand)))
     call.request_hash = digest.digest()
 
 
-    if call.caller.kind == "publishable":
-        call.kept_key = _key_of_browser(call.idempotency_key, body)
-async def _receive_body(receive: Receive, headers: dict[bytes, bytes], limit: int) -> bytes:
-    length = headers.get(b"content-length", b"0")
-    if not length.isdigit() or int(length) > limit:
-        raise BodyTooLarge(limit)
-    message = await receive()
 def _key_of_browser(key: str, body: msgspec.Struct) -> str:
     """Return under what a key is kept that came with a publishable key, which anybody may have.
 
@@ -303,6 +303,11 @@ def _key_of_browser(key: str, body: msgspec.Struct) -> str:
     return "pk→" + hashlib.sha256(_hashable((secret, key))).hexdigest()
 
 
+async def _receive_body(receive: Receive, headers: dict[bytes, bytes], limit: int) -> bytes:
+    length = headers.get(b"content-length", b"0")
+    if not length.isdigit() or int(length) > limit:
+        raise BodyTooLarge(limit)
+    message = await receive()
     body: bytes = message.get("body", b"")
     while message.get("more_body"):
         if len(body) > limit:
