@@ -176,3 +176,24 @@ async def test_publishable_key_reads_no_customer_and_decides_no_capture(client, 
     assert b"li@teahouse.test" not in seen.body
     assert (held.status, held.error["code"]) == (403, "secret_key_required")
     assert (await client.get(url)).json["status"] == "requires_confirmation"
+
+
+@pytest.mark.parametrize("path", ["/v1/payment_intents", "/v1/top_ups"])
+async def test_decline_whose_answer_was_lost_stays_one_though_the_payment_was_changed(
+    client, db, path: str
+) -> None:
+    customer = (await client.post("/v1/customers", {"name": "Li"})).json["id"]
+    wallet = await client.post("/v1/wallets", {"customer": customer, "currency": "usd"})
+    body = {**DECLINED}
+    if path == "/v1/top_ups":
+        del body["confirm"]
+        body["wallet"] = wallet.json["id"]
+    declined = await client.post(path, body, key="k")
+    await _died(db, "k")
+    payment = declined.error["payment_intent"]["id"]
+    changed = await client.post(f"/v1/payment_intents/{payment}", {"description": "tea"})
+    assert (changed.status, changed.json["last_payment_error"]) == (200, None)
+
+    again = await client.post(path, body, key="k")
+
+    assert (again.status, again.error["code"]) == (402, "card_declined"), again.body

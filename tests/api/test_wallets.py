@@ -195,7 +195,7 @@ async def _balances_of_the_past_add_up(client, account, entries) -> None:
     assert (await client.get(f"/v1/ledger_accounts/la_00099999/balance?at={last}")).status == 404
 
 
-async def test_a_link_is_given_once_under_a_key(client) -> None:
+async def test_a_link_is_given_once_under_a_key_and_kept_sealed(client, db) -> None:
     wallet = await _wallet(client)
     url = f"/v1/wallets/{wallet['id']}/link"
     given = await client.post(url, {"expires_in": 3600}, key="link")
@@ -206,4 +206,9 @@ async def test_a_link_is_given_once_under_a_key(client) -> None:
     other = await client.post(url, {"expires_in": 7200}, key="link")
     assert other.status == 400
     assert other.json["error"]["type"] == "idempotency_error"
-    assert (await client.post("/v1/wallets/wal_none/link", {}, key="none")).status == 404
+    for _ in range(2):
+        assert (await client.post("/v1/wallets/wal_none/link", {}, key="none")).status == 404
+    async with db.transaction(readonly=True) as tx:
+        kept = await tx.value("SELECT body FROM runtime.idempotency WHERE key = 'link'")
+    assert given.json["url"].encode() not in kept
+    assert wallet["id"].encode() not in kept

@@ -3,11 +3,13 @@
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from datetime import datetime
+from typing import Any
 
 import asyncpg
 import pytest
 import pytest_asyncio
 
+from tillgate.entry import relay as relaying
 from tillgate.entry.relay import BATCH, Shown, Table, Told, move_over, relay
 from tillgate.kernel.clock import FixedClock, SystemClock
 from tillgate.kernel.facts import Fact, Headline
@@ -126,6 +128,32 @@ async def test_a_parked_fact_is_tried_again_with_back_off_and_heard_in_the_end(
     assert await relay(db, clock, table) == 1
 
     assert ear.heard == [poison]
+    assert await parked(db) == []
+
+
+@pytest.mark.parametrize("after", ["_park", "_put_off"])
+async def test_a_fact_that_another_relay_has_heard_meanwhile_is_not_heard_again(
+    db: Database, clock: FixedClock, monkeypatch: pytest.MonkeyPatch, after: str
+) -> None:
+    """It failed here; the other had its turn before this one could put it aside."""
+    ear, other = Ear(), Ear()
+    (fact,) = await publish(db, clock, 1)
+    ear.fails_on = {fact}
+    if after == "_put_off":
+        await relay(db, clock, (Told(CUP, ear),))
+        clock.advance(minutes=1)
+    put_aside = getattr(relaying, after)
+
+    async def late(*given: Any) -> None:
+        assert await relay(db, clock, (Told(CUP, other),)) == 1
+        await put_aside(*given)
+
+    monkeypatch.setattr(relaying, after, late)
+    assert await relay(db, clock, (Told(CUP, ear),)) == 0
+    clock.advance(hours=2)
+    assert await relay(db, clock, (Told(CUP, other),)) == 0
+
+    assert other.heard == [fact]
     assert await parked(db) == []
 
 

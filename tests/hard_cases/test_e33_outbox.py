@@ -1,10 +1,16 @@
 """Case 33: a fact stands exactly when what it tells is true, and is heard by one relay at a time."""
 
+from typing import Any
+
 import asyncpg
 import pytest
 
 from tests.hard_cases.deeds import nothing_moves, paid
+from tests.serving import Client
 from tests.worlds import MERCHANT, World
+from tillgate.entry import relay as relaying
+from tillgate.entry.relay import Shown, relay
+from tillgate.entry.subscriptions import TABLE
 from tillgate.kernel.errors import Refusal
 from tillgate.runtime import outbox
 
@@ -47,3 +53,38 @@ async def test_two_relays_share_the_facts_out(world: World) -> None:
     assert len(mine) >= 2
     assert theirs
     assert not {fact.id for fact in mine} & {fact.id for fact in theirs}
+
+
+async def test_top_up_succeeds_once_though_a_relay_failed_on_it(
+    world: World, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    customer = (await client.post("/v1/customers", {"name": "Li"})).json["id"]
+    wallet = (await client.post("/v1/wallets", {"customer": customer, "currency": "usd"})).json[
+        "id"
+    ]
+    top_up = {"wallet": wallet, "amount": 5000, "currency": "usd", "payment_method": "pm_card_visa"}
+    made = await client.post("/v1/top_ups", top_up)
+    assert made.json["status"] == "succeeded"
+
+    async def fail(*_: object) -> None:
+        raise RuntimeError("a statement took too long")
+
+    failing = (*TABLE, Shown({"payment.succeeded"}, fail))
+    park = relaying._park
+
+    async def parks_late(*given: Any) -> None:
+        # The other worker has its turn after this one's batch was rolled back.
+        await relay(world.db, world.clock, TABLE)
+        await park(*given)
+
+    monkeypatch.setattr(relaying, "_park", parks_late)
+    await relay(world.db, world.clock, failing)
+    monkeypatch.undo()
+    async with world.db.transaction() as tx:
+        await tx.run("UPDATE runtime.parked_facts SET next_at = now() - interval '1 minute'")
+    await relay(world.db, world.clock, TABLE)
+    await relay(world.db, world.clock, TABLE)
+
+    told = await world.facts(made.json["id"])
+    assert told.count("top_up.succeeded") == 1, told
+    await world.assert_books_hold()

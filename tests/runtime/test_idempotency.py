@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -230,7 +231,8 @@ async def test_a_dead_request_is_taken_over_with_what_it_had_made(db, clock) -> 
     assert await claims.claim(asked("made", request="req_2")) == Claimed("pi_1")
     with pytest.raises(KeyInUse):
         await claims.claim(asked("made", request="req_3"))
-    await claims.finish(asked("made"), Stored(200, b"too late"))
+    with pytest.raises(ClaimLost):
+        await claims.finish(asked("made"), Stored(200, b"too late"))
     await claims.finish(asked("made", request="req_2"), Stored(200, b"the truth"))
     assert (await claims.claim(asked("made", request="req_3"))) == Stored(
         200, b"the truth", "req_2"
@@ -332,11 +334,13 @@ async def test_an_answer_is_kept_once_and_by_who_holds_the_key(db, clock) -> Non
     clock.advance(seconds=60)
     assert await claims.claim(asked("k", request="req_2")) == Claimed(None)
 
-    await claims.finish(asked("k"), Stored(200, b"too late"))
+    with pytest.raises(ClaimLost):
+        await claims.finish(asked("k"), Stored(200, b"too late"))
     with pytest.raises(KeyInUse):
         await claims.claim(asked("k", request="req_3"))
     await claims.finish(asked("k", request="req_2"), Stored(200, b"tea"))
-    await claims.finish(asked("k", request="req_2"), Stored(500, b"cake"))
+    with pytest.raises(ClaimLost):
+        await claims.finish(asked("k", request="req_2"), Stored(500, b"cake"))
 
     assert await claims.claim(asked("k", request="req_3")) == Stored(200, b"tea", "req_2")
 
@@ -380,3 +384,78 @@ async def test_keys_are_found_one_by_one_though_statistics_see_none_open(
     steps = "\n".join(row[0] for row in plan)
     assert "idempotency_pkey" in steps
     assert "idempotency_open" not in steps
+
+
+async def test_one_of_two_takes_over_what_both_have_seen_abandoned(db, clock, monkeypatch) -> None:
+    claims, others = Claims(db, clock), Claims(db, clock)
+    await claims.claim(asked("k"))
+    clock.advance(seconds=60)
+    both = asyncio.Barrier(2)
+    select = idempotency.select_rows
+
+    async def together(tx: Tx, items: Sequence[Asked]) -> Any:
+        rows = await select(tx, items)
+        await both.wait()
+        return rows
+
+    monkeypatch.setattr(idempotency, "select_rows", together)
+    answers = await asyncio.gather(
+        claims.claim(asked("k", request="req_2")),
+        others.claim(asked("k", request="req_3")),
+        return_exceptions=True,
+    )
+
+    assert {type(answer) for answer in answers} == {Claimed, KeyInUse}
+
+
+async def test_key_works_on_one_object(db, clock) -> None:
+    await Claims(db, clock).claim(asked("k"))
+    for _ in range(2):
+        async with db.transaction() as tx:
+            idempotency.attach(tx, [(held("k"), "pi_1")], clock.now())
+
+    with pytest.raises(ClaimLost):
+        async with db.transaction() as tx:
+            idempotency.attach(tx, [(held("k"), "pi_2")], clock.now())
+
+
+async def test_what_was_never_answered_is_not_forgotten(db, clock) -> None:
+    async with db.transaction() as tx:
+        idempotency.attach(tx, [(taking("k"), "pi_1")], clock.now())
+    clock.advance(hours=48)
+
+    async with db.transaction() as tx:
+        assert await idempotency.prune(tx, clock.now() - timedelta(hours=24)) == 0
+
+    assert await Claims(db, clock).claim(asked("k", request="req_2")) == Claimed("pi_1")
+
+
+async def test_one_that_was_only_slow_has_lost_its_key_to_the_worker(db, clock) -> None:
+    claims = Claims(db, clock)
+    for key in ("k", "l"):
+        await claims.claim(asked(key))
+        async with db.transaction() as tx:
+            idempotency.attach(tx, [(held(key), "pi_1")], clock.now())
+    clock.advance(seconds=60)
+    first = await claims.abandoned()
+    clock.advance(seconds=60)
+    second = await claims.abandoned()
+
+    for late in (asked("k"), first[0][0]):
+        with pytest.raises(ClaimLost):
+            await claims.finish(late, Stored(200, b"late"))
+        await claims.release(late)
+    with pytest.raises(ClaimLost):
+        async with db.transaction() as tx:
+            idempotency.attach(tx, [(held("k"), "pi_1")], clock.now())
+    answers = await asyncio.gather(
+        claims.finish(second[0][0], Stored(200, b"tea")),
+        claims.finish(asked("l"), Stored(200, b"late")),
+        return_exceptions=True,
+    )
+
+    assert answers[0] is None
+    assert isinstance(answers[1], ClaimLost)
+    assert await claims.claim(asked("k", request="req_3")) == Stored(200, b"tea", "req_1")
+    with pytest.raises(KeyInUse):
+        await claims.claim(asked("l", request="req_3"))

@@ -172,11 +172,12 @@ async def test_frozen_wallet_still_receives_money(world: World) -> None:
     assert (await wallet_of(world, wallet)).principal == 10_000
 
 
-async def follow_all(world: World) -> None:
+async def follow_all(world: World, *, times: int = 1) -> None:
     async with world.db.transaction() as tx:
         happened = [fact.id for fact in await outbox.claim(tx, MERCHANT, 100)]
         facts = await fact_log.select_facts(tx, MERCHANT, happened)
-        await commands.follow(tx, [facts[each] for each in happened])
+        for _ in range(times):
+            await commands.follow(tx, [facts[each] for each in happened])
 
 
 async def test_following_payments_publishes_the_top_ups_facts(world: World) -> None:
@@ -188,6 +189,19 @@ async def test_following_payments_publishes_the_top_ups_facts(world: World) -> N
     await follow_all(world)
 
     assert await world.facts(view.top_up.id) == ["top_up.created", "top_up.succeeded"]
+
+
+async def test_payment_heard_of_twice_makes_a_top_up_succeed_once(world: World) -> None:
+    wallet = await open_wallet(world)
+    views = [await top_up(world, wallet) for _ in range(2)]
+    for view in views:
+        await world.phone_pays("wechat_pay", view.payment)
+        await world.until_paid(view.payment)
+
+    await follow_all(world, times=2)
+
+    for view in views:
+        assert await world.facts(view.top_up.id) == ["top_up.created", "top_up.succeeded"]
 
 
 @pytest.mark.parametrize("changes", [{"amount": 100}, {"currency": "usd"}])

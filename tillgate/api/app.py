@@ -115,7 +115,7 @@ def api_of(parts: Parts, *, observe: Observe | None = None) -> Api:
     customers = CustomerRoutes(parts.db, parts.clock)
     payments = PaymentRoutes(parts.payments)
     top_ups = TopUpRoutes(parts.payments, parts.top_ups)
-    wallets = WalletRoutes(parts.db, parts.clock, parts.link, parts.payments.memory)
+    wallets = WalletRoutes(parts.db, parts.clock, parts.vault, parts.link, parts.payments.memory)
     books = BookRoutes(parts.db)
     webhooks = WebhookRoutes(
         parts.db,

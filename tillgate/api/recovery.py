@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from tillgate.kernel.errors import Refusal
-from tillgate.runtime.idempotency import TRANSIENT, Asked, Stored
+from tillgate.runtime.idempotency import TRANSIENT, Asked, ClaimLost, Stored, request_of
 from tillgate.web.application import Api
 from tillgate.web.auth import Caller
 from tillgate.web.operation import Answer, Call, Resume
@@ -47,7 +47,7 @@ class Recovery:
         if row is None or row.resume is None:
             _log.error("an abandoned request on %s is of no operation we know: %r", object_id, name)
             return
-        call = Call(row, [object_id], asked.request_id)
+        call = Call(row, [object_id], request_of(asked.request_id))
         call.idempotency_key = asked.key
         call.expand = list(asked.expand)
         call.caller = Caller(
@@ -58,11 +58,14 @@ class Recovery:
         except Refusal as refusal:
             if refusal.kind in TRANSIENT:
                 return  # it is abandoned again after a while
-            answer = Answer(*render_refusal(refusal, asked.request_id))
+            answer = Answer(*render_refusal(refusal, call.request_id))
         except Exception:  # noqa: BLE001  one that cannot be finished must not hold up the others
             _log.exception("an abandoned request on %s could not be finished", object_id)
             return
-        await self._claims.finish(asked, Stored(answer.status, answer.body))
+        try:
+            await self._claims.finish(asked, Stored(answer.status, answer.body))
+        except ClaimLost:
+            _log.warning("an abandoned request on %s was taken over by a repetition", object_id)
 
     async def _answered(self, call: Call, resume: Resume, object_id: str) -> Answer:
         handled = await resume(call, object_id)

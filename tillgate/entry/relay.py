@@ -153,14 +153,18 @@ async def _tell(
 async def _park(
     db: Database, clock: Clock, merchant_id: int, fact_id: str, error: Exception
 ) -> None:
-    """Take a fact out of the others' way; it counts as relayed, and stands on the shelf."""
+    """Take a fact out of the others' way; it counts as relayed, and stands on the shelf.
+
+    Unless another relay has heard it since it failed here.
+    """
     at = clock.now()
     parked = ParkedFact(
         merchant_id, fact_id, 1, at + timedelta(seconds=FIRST_WAIT_SECONDS), _note(error)
     )
     async with db.transaction() as tx:
+        if not await outbox.drop(tx, merchant_id, fact_id):
+            return
         await fact_log.park(tx, parked, at=at)
-        await outbox.drop(tx, merchant_id, fact_id)
     telemetry.FACTS_PARKED.inc()
     _log.error("fact %s is parked: %s", fact_id, parked.note, exc_info=error)
 
@@ -194,7 +198,7 @@ async def _put_off(db: Database, clock: Clock, parked: ParkedFact, error: Except
         _note(error),
     )
     async with db.transaction() as tx:
-        await fact_log.park(tx, again, at=at)
+        await fact_log.put_off(tx, again)
 
 
 def _note(error: Exception) -> str:

@@ -97,6 +97,8 @@ class Capturing:
     payment_id: str
     amount: int | None
     trace: Trace
+    #: What it changes of the payment's words, as in `change`.
+    words: dict[str, Any] = field(default_factory=dict[str, Any])
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +166,10 @@ async def require_room(tx: Tx, wanted: Sequence[tuple[Wallet, int]]) -> list[Ref
 async def begin_captures(
     tx: Tx, items: Sequence[Capturing], *, at: datetime, look_ups: LookUps
 ) -> list[Capture | Refusal]:
-    """Note what is to be captured, before the provider is asked to."""
+    """Note what is to be captured, before the provider is asked to, and the words that go with it.
+
+    Words that do not fit are raised: nobody may be charged for what is then refused.
+    """
     desk = await desk_of_payments(tx, [(i.merchant_id, i.payment_id) for i in items], at)
     await lay_open_attempts(tx, desk)
     results = [_begin_capture(desk, item, look_ups) for item in items]
@@ -353,11 +358,15 @@ def _begin_capture(desk: Desk, item: Capturing, look_ups: LookUps) -> Capture | 
     if attempt.amount_to_capture not in (None, amount):
         return NotNow("capture", "while another amount of it is being captured", payment)
     is_first = attempt.amount_to_capture is None
+    changes: dict[str, Any] = {**item.words, **_merged(payment, item.words)}
     if payment.last_error is not None:
-        desk.change_payment(payment, last_error=None)
+        changes["last_error"] = None
+    if changes:
+        desk.change_payment(payment, **changes)
     attempt = desk.change_attempt(
         attempt,
         amount_to_capture=amount,
+        error=None,
         look_up_at=desk.at + timedelta(seconds=look_ups.calling_seconds),
         look_ups=0,
     )

@@ -145,10 +145,18 @@ class Payments:
         return changed
 
     async def capture(
-        self, merchant_id: int, payment_id: str, amount: int | None, trace: Trace
+        self,
+        merchant_id: int,
+        payment_id: str,
+        amount: int | None,
+        trace: Trace,
+        words: dict[str, Any] | None = None,
     ) -> Payment:
-        """Take reserved money, all or part of it; the rest is released."""
-        item = Capturing(merchant_id, payment_id, amount, trace)
+        """Take reserved money, all or part of it; the rest is released.
+
+        The payment's words are changed before the money moves, and stay so where it does not.
+        """
+        item = Capturing(merchant_id, payment_id, amount, trace, words or {})
         async with self.db.transaction() as tx:
             at = self.clock.now()
             begun = _first(await commands.begin_captures(tx, [item], at=at, look_ups=self.look_ups))

@@ -163,13 +163,19 @@ def _is_taken_back(attempt: Attempt, item: Heard) -> bool:
 def _take_back(
     desk: Desk, attempt: Attempt, payment: Payment, outcome: Any, look_ups: LookUps
 ) -> Charge:
-    """The money stays reserved: it can be captured anew, or let go."""
+    """The money stays reserved: it can be captured anew, or let go.
+
+    Why, the attempt keeps until the next capture, for whoever repeats this one: the payment's last
+    error is gone as soon as anything else of it is changed.
+    """
+    error = _capture_error(outcome)
     attempt = desk.change_attempt(
         attempt,
         amount_to_capture=None,
+        error=error,
         look_up_at=_next_look_up(desk, attempt, outcome, look_ups),
     )
-    return Charge(attempt, desk.change_payment(payment, last_error=_capture_error(outcome)))
+    return Charge(attempt, desk.change_payment(payment, last_error=error))
 
 
 def _listen_on(desk: Desk, attempt: Attempt, outcome: Any, look_ups: LookUps) -> Attempt:

@@ -42,6 +42,8 @@ _WORDS = (
     "statement_descriptor",
     "statement_descriptor_suffix",
 )
+#: How a payment stands whose capture came to nothing: still reserved, or let go since.
+_NOT_CAPTURED = CONFIRMABLE | {PaymentStatus.REQUIRES_CAPTURE, PaymentStatus.CANCELED}
 _CLEARED = {name: name for name in ("payment_method", "shipping")} | {"customer": "customer_id"}
 
 
@@ -121,17 +123,9 @@ class Routes:
     async def capture(self, call: Call, body: wire.CaptureIntent) -> shown.ShownIntent | Answer:
         if not body.final_capture:
             raise FieldRefused("final_capture", "There is one capture; it releases the rest.")
-        words = wire.read_words(await self._payment(call, call.id), body)
-        return await self._shown(call, self._captured(call, body.amount_to_capture, words))
-
-    async def _captured(self, call: Call, amount: int | None, words: dict[str, Any]) -> Payment:
-        """Capture, then change the words: a capture that is refused changes nothing."""
-        trace = wire.trace_of(call)
-        payment = await self._payments.capture(call.merchant_id, call.id, amount, trace)
-        if not words:
-            return payment
-        trace = msgspec.structs.replace(trace, claim=None)
-        return await self._payments.update(call.merchant_id, payment.id, words, trace)
+        amount, words, trace = body.amount_to_capture, wire.read_words(body), wire.trace_of(call)
+        capturing = self._payments.capture(call.merchant_id, call.id, amount, trace, words)
+        return await self._shown(call, capturing)
 
     async def cancel(self, call: Call, body: wire.CancelIntent) -> shown.ShownIntent | Answer:
         reason = body.cancellation_reason or "requested"
@@ -170,18 +164,23 @@ class Routes:
         """Finish a capture whose process died; one that the provider refused stays refused."""
         payment = await self._payments.settle(call.merchant_id, object_id)
         assert isinstance(payment, Payment), "payments are attached to these requests"
-        return await self.answer(call, payment, CONFIRMABLE | {PaymentStatus.REQUIRES_CAPTURE})
+        return await self.answer(call, payment, _NOT_CAPTURED)
 
     async def answer(
         self, call: Call, payment: Payment, failed_in: Collection[str] = CONFIRMABLE
     ) -> shown.ShownIntent | Answer:
-        """Show a payment as the request that charged it would have been answered."""
-        ended = payment.status not in failed_in
-        if ended or payment.last_error is None or payment.latest_attempt is None:
+        """Show a payment as the request that charged it would have been answered.
+
+        What went wrong its latest attempt knows, whatever else of the payment was changed since.
+        """
+        charge = None
+        if payment.status in failed_in and payment.latest_attempt is not None:
+            async with self._db.transaction(readonly=True) as tx:
+                charge = await queries.charge(tx, call.merchant_id, payment.latest_attempt)
+        error = payment.last_error or (charge.attempt.error if charge else None)
+        if charge is None or error is None:
             return shown.show_intent(payment, livemode=call.livemode)
-        async with self._db.transaction(readonly=True) as tx:
-            charge = await queries.charge(tx, call.merchant_id, payment.latest_attempt)
-        return failed(charge, payment.last_error, call)
+        return failed(charge, error, call)
 
     async def _shown(self, call: Call, work: Any) -> shown.ShownIntent | Answer:
         try:
@@ -388,7 +387,7 @@ class Routes:
             ),
             operation(
                 "POST", one, wire.ChangeIntent, view, self.update, "Update a payment",
-                resume=self.resume, example={"metadata": {"order": "6735"}},
+                resume=self.show, example={"metadata": {"order": "6735"}},
             ),
             operation(
                 "POST", f"{one}/confirm", wire.ConfirmIntent, view, self.confirm,

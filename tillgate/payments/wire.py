@@ -9,9 +9,8 @@ from msgspec import UNSET, Meta, UnsetType
 
 from tillgate.connectors.port import Presentation
 from tillgate.customers.wire import BillingDetails, CardForm, Email, Shipping
-from tillgate.kernel import metadata
 from tillgate.kernel.errors import FieldRefused
-from tillgate.payments.model import Payment, Trace
+from tillgate.payments.model import Trace
 from tillgate.runtime.idempotency import Claim
 from tillgate.web.listing import ListRequest
 from tillgate.web.operation import Call
@@ -257,8 +256,8 @@ def without_redirects(types: list[str], body: CreateIntent, method: str | None) 
     return [kind for kind in types if kind != "alipay"] or ["card"]
 
 
-def read_words(payment: Payment, body: CaptureIntent) -> dict[str, Any]:
-    """Return what a capture changes of a payment's words; refused before anything is captured."""
+def read_words(body: CaptureIntent) -> dict[str, Any]:
+    """Return what a capture changes of a payment's words."""
     words: dict[str, Any] = {
         name: value
         for name in ("statement_descriptor", "statement_descriptor_suffix")
@@ -266,7 +265,6 @@ def read_words(payment: Payment, body: CaptureIntent) -> dict[str, Any]:
     }
     if body.metadata is not UNSET:
         words["metadata"] = read_metadata_change(body.metadata)
-        metadata.merge(payment.metadata, words["metadata"])
     return words
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -40,6 +40,26 @@ async def select_facts(tx: Tx, merchant_id: int, fact_ids: Sequence[str]) -> dic
     """
     rows = await tx.all(_BY_ID, merchant_id, list(fact_ids))
     return {row["id"]: Fact(*row) for row in rows}
+
+
+async def numbers_said(
+    tx: Tx, numbers: Collection[tuple[int, str, int]]
+) -> set[tuple[int, str, int]]:
+    """Return those of these numbers (merchant, object, sequence) that a fact bears already.
+
+    BETWEEN, ORDER BY and LIMIT leave no index to choose but the objects', as in `select_facts`.
+    """
+    rows = await tx.all(
+        """
+        SELECT f.* FROM unnest($1::bigint[], $2::text[], $3::bigint[]) k(merchant_id, object_id, number)
+        CROSS JOIN LATERAL (SELECT x.merchant_id, x.object_id, x.sequence FROM runtime.facts x
+            WHERE x.merchant_id = k.merchant_id AND x.object_id BETWEEN k.object_id AND k.object_id
+                AND x.sequence = k.number
+            ORDER BY x.object_id, x.sequence LIMIT 1) f
+        """,
+        *([one[place] for one in numbers] for place in range(3)),
+    )
+    return {(row["merchant_id"], row["object_id"], row["sequence"]) for row in rows}
 
 
 async def merchant_of(tx: Tx, fact_id: str) -> int | None:
@@ -94,13 +114,11 @@ _NAMED_BEFORE = _NAMED + ", id LIMIT $6) f ORDER BY f.id LIMIT $6"
 
 
 async def park(tx: Tx, parked: ParkedFact, *, at: datetime) -> None:
-    """Put a fact aside, or put it off again."""
+    """Put a fact aside."""
     await tx.run(
         """
         INSERT INTO runtime.parked_facts (merchant_id, fact_id, tries, next_at, note, parked_at)
         VALUES ($1, $2, $3, $4, $5, $6)
-        ON CONFLICT (merchant_id, fact_id) DO UPDATE
-        SET tries = excluded.tries, next_at = excluded.next_at, note = excluded.note
         """,
         parked.merchant_id,
         parked.fact_id,
@@ -108,6 +126,19 @@ async def park(tx: Tx, parked: ParkedFact, *, at: datetime) -> None:
         parked.next_at,
         parked.note,
         at,
+    )
+
+
+async def put_off(tx: Tx, parked: ParkedFact) -> None:
+    """Put a parked fact off again, unless it has been heard."""
+    await tx.run(
+        "UPDATE runtime.parked_facts SET tries = $3, next_at = $4, note = $5"
+        " WHERE merchant_id = $1 AND fact_id = $2",
+        parked.merchant_id,
+        parked.fact_id,
+        parked.tries,
+        parked.next_at,
+        parked.note,
     )
 
 

@@ -23,6 +23,7 @@ import msgspec
 
 from tillgate.kernel.clock import Clock
 from tillgate.kernel.errors import Kind, Refusal
+from tillgate.kernel.ids import new_id
 from tillgate.runtime.db import Contended, Database, Tx
 from tillgate.runtime.lane import Lane
 from tillgate.runtime.writes import Notebook
@@ -47,8 +48,8 @@ class KeyMismatch(Refusal):
     kind = Kind.IDEMPOTENCY
     param = "Idempotency-Key"
 
-    def __init__(self, key: str) -> None:
-        super().__init__(key=key)
+    def __init__(self, asked: Asked) -> None:
+        super().__init__(key=asked.given_key or asked.key or "")
 
 
 class KeyInUse(Refusal):
@@ -58,8 +59,8 @@ class KeyInUse(Refusal):
     code = "idempotency_key_in_use"
     param = "Idempotency-Key"
 
-    def __init__(self, key: str) -> None:
-        super().__init__(key=key)
+    def __init__(self, asked: Asked) -> None:
+        super().__init__(key=asked.given_key or asked.key or "")
 
 
 class ClaimLost(Refusal):
@@ -78,7 +79,8 @@ class Asked(msgspec.Struct, frozen=True):
     """Who asks for what: the key, the digest of the decoded request, and the request's id.
 
     A claim remembers the operation and what is to be expanded, so that whoever finishes it after a
-    crash answers as it would have been answered.
+    crash answers as it would have been answered. `given_key` is what the caller calls the key, where
+    it is kept under another name.
     """
 
     merchant_id: int
@@ -87,6 +89,7 @@ class Asked(msgspec.Struct, frozen=True):
     request_id: str
     operation: str | None = None
     expand: Sequence[str] = ()
+    given_key: str | None = None
 
 
 class Stored(msgspec.Struct, frozen=True):
@@ -133,7 +136,7 @@ class Claims:
         return await self._claims.submit(asked)
 
     async def finish(self, asked: Asked, answer: Stored) -> None:
-        """Store the answer, unless somebody else has taken over."""
+        """Store the answer; `ClaimLost` where somebody else has taken over, whose answer it is then."""
         await self._finishes.submit((asked, answer))
 
     async def release(self, asked: Asked) -> None:
@@ -145,20 +148,28 @@ class Claims:
         """
         await self._releases.submit(asked)
 
-    async def replace(self, asked: Asked, body: bytes) -> None:
-        """Store the answer as it was really given, with objects expanded in it."""
+    async def replace(self, asked: Asked, stored: bytes, given: bytes) -> bytes:
+        """Store an answer as it is really given, with objects expanded in it; return what is kept.
+
+        Whoever does so first, the request or a repetition of it, decides for all that come after.
+        """
         async with self._db.transaction() as tx:
-            await tx.run(
-                "UPDATE runtime.idempotency SET body = $4"
-                " WHERE merchant_id = $1 AND key = $2 AND request_id = $3",
+            kept: bytes | None = await tx.value(
+                "UPDATE runtime.idempotency SET body = CASE WHEN body = $4 THEN $5 ELSE body END"
+                " WHERE merchant_id = $1 AND key = $2 AND request_hash = $3 RETURNING body",
                 asked.merchant_id,
                 asked.key,
-                asked.request_id,
-                body,
+                asked.request_hash,
+                stored,
+                given,
             )
+        return given if kept is None else kept
 
     async def abandoned(self, limit: int = 100) -> list[tuple[Asked, str]]:
-        """Take over requests whose process died after it had committed an object; drop the others."""
+        """Take over requests whose process died after it had committed an object; drop the others.
+
+        One that was only slow has lost its claim: its request's id stands there with this turn behind.
+        """
         now = self._clock.now()
         async with self._db.transaction() as tx:
             await tx.run(
@@ -168,7 +179,8 @@ class Claims:
             )
             rows = await tx.all(
                 """
-                UPDATE runtime.idempotency i SET locked_at = $2
+                UPDATE runtime.idempotency i
+                SET locked_at = $2, request_id = split_part(i.request_id, ':', 1) || ':' || $4::text
                 FROM (SELECT merchant_id, key FROM runtime.idempotency
                     WHERE status IS NULL AND object_id IS NOT NULL AND locked_at < $1
                     ORDER BY merchant_id, key LIMIT $3 FOR UPDATE SKIP LOCKED) old
@@ -179,6 +191,7 @@ class Claims:
                 now - self._abandoned_after,
                 now,
                 limit,
+                new_id("turn"),
             )
         return [(_asked(row), row["object_id"]) for row in rows]
 
@@ -189,11 +202,9 @@ class Claims:
         known = await select_rows(tx, rest)
         answers: list[Stored | Claimed | Refusal] = []
         for item in items:
-            if (item.merchant_id, item.key) in ours:
-                answers.append(Claimed(None))
-                continue
+            is_ours = (item.merchant_id, item.key) in ours
             row = known.get((item.merchant_id, item.key or ""))
-            answers.append(await self._other(tx, item, row, now))
+            answers.append(Claimed(None) if is_ours else await self._other(tx, item, row, now))
         return answers
 
     async def _other(
@@ -202,7 +213,7 @@ class Claims:
         """Answer for a key that was there already."""
         earlier = earlier_answer(item, row)
         if row is None or not isinstance(earlier, KeyInUse):
-            return earlier or KeyInUse(item.key or "")
+            return earlier or KeyInUse(item)
         if row.request_id == item.request_id:
             return Claimed(None)
         if row.locked_at >= now - self._abandoned_after:
@@ -220,7 +231,8 @@ class Claims:
         return earlier if taken is None else Claimed(taken["object_id"])
 
     async def _finish(self, tx: Tx, items: Sequence[tuple[Asked, Stored]]) -> list[None]:
-        tx.later(FINISH, [_answer_row(asked, answer) for asked, answer in items])
+        rows = [_answer_row(asked, answer) for asked, answer in items]
+        tx.later(FINISH, rows, rows=len(rows), otherwise=ClaimLost())
         return [None] * len(items)
 
     async def _release(self, tx: Tx, items: Sequence[Asked]) -> list[Refusal | None]:
@@ -467,6 +479,11 @@ def _asked(row: asyncpg.Record) -> Asked:
     )
 
 
+def request_of(holder: str) -> str:
+    """Return the request that an answer is of, whoever held its key in the end."""
+    return holder.partition(":")[0]
+
+
 def key_of(asked: Asked) -> tuple[int, str] | None:
     return None if asked.key is None else (asked.merchant_id, asked.key)
 
@@ -476,7 +493,7 @@ def earlier_answer(asked: Asked, row: Row | None) -> Stored | Refusal | None:
     if row is None:
         return None
     if row.request_hash != asked.request_hash:
-        return KeyMismatch(asked.key or "")
+        return KeyMismatch(asked)
     if row.status is None or row.body is None:
-        return KeyInUse(asked.key or "")
-    return Stored(row.status, row.body, row.request_id)
+        return KeyInUse(asked)
+    return Stored(row.status, row.body, request_of(row.request_id))

@@ -82,7 +82,7 @@ class OnceLane(Generic[Payload, Result]):
                 raise
             except Exception as error:  # noqa: BLE001  it is answered, stored and logged by render
                 return await self._store_failure(item, error)
-        raise KeyInUse(item.asked.key or "")
+        raise KeyInUse(item.asked)
 
     async def _handle(
         self, tx: Tx, items: Sequence[OnceItem[Payload, Result]]

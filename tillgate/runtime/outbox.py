@@ -119,13 +119,14 @@ async def claim_these(tx: Tx, merchant_id: int, fact_ids: Sequence[str]) -> list
     return _headlines(merchant_id, rows)
 
 
-async def drop(tx: Tx, merchant_id: int, fact_id: str) -> None:
-    """Take out one fact that has a row of its own: it is kept elsewhere."""
-    await tx.run(
+async def drop(tx: Tx, merchant_id: int, fact_id: str) -> bool:
+    """Take out one fact that has a row of its own, to be kept elsewhere; False: it was heard."""
+    dropped = await tx.run(
         "DELETE FROM runtime.unrelayed WHERE merchant_id = $1 AND id = $2 AND cardinality(ids) = 1",
         merchant_id,
         fact_id,
     )
+    return dropped > 0
 
 
 def _headlines(merchant_id: int, rows: Sequence[asyncpg.Record]) -> list[Headline]:

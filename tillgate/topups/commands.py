@@ -18,7 +18,7 @@ from tillgate.ledger.model import AccountTerms
 from tillgate.payments import commands as payments
 from tillgate.payments.commands import LookUps, Opening, Route
 from tillgate.payments.model import Charge, Gift, NewPayment, Payment, Trace
-from tillgate.runtime import outbox
+from tillgate.runtime import fact_log, outbox
 from tillgate.runtime.db import Tx
 from tillgate.topups import store
 from tillgate.topups.model import NewTopUp, TopUp, TopUpView
@@ -93,7 +93,7 @@ async def open_top_ups(
 
 
 async def follow(tx: Tx, facts: Sequence[Fact]) -> None:
-    """Publish what payments' facts mean for their top-ups. Call once per fact.
+    """Publish what payments' facts mean for their top-ups; hearing one twice does nothing more.
 
     A top-up stands where its payment stands, and so its events bear the payment's numbers: each
     its own, rising in the order of what happened, however many are heard at a time.
@@ -109,19 +109,23 @@ async def follow(tx: Tx, facts: Sequence[Fact]) -> None:
         return
     keys = {(fact.merchant_id, payment.subject or "") for fact, payment in followed}
     top_ups = {(top.merchant_id, top.id): top for top in await store.select_top_ups(tx, keys)}
-    outbox.publish(
-        tx,
-        [
-            _fact(
-                FOLLOWS[fact.name],
-                top_ups[fact.merchant_id, payment.subject or ""],
-                payment,
-                fact.at,
-                Trace(fact.request_id, fact.idempotency_key),
-            )
-            for fact, payment in followed
-        ],
-    )
+    following = [
+        _fact(
+            FOLLOWS[fact.name],
+            top_ups[fact.merchant_id, payment.subject or ""],
+            payment,
+            fact.at,
+            Trace(fact.request_id, fact.idempotency_key),
+        )
+        for fact, payment in followed
+    ]
+    said = await fact_log.numbers_said(tx, [_number(fact) for fact in following])
+    outbox.publish(tx, [fact for fact in following if _number(fact) not in said])
+
+
+def _number(fact: Fact) -> tuple[int, str, int]:
+    """What no two facts have in common."""
+    return fact.merchant_id, fact.object_id, fact.sequence
 
 
 async def _wallets(tx: Tx, orders: Sequence[NewTopUp]) -> list[Wallet | Refusal]:

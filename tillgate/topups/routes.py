@@ -97,12 +97,16 @@ class Routes:
     async def answer(self, call: Call, top_up_id: str) -> wire.ShownTopUp | Answer:
         """Show a top-up as the request that charged it would have been answered."""
         view = await self._view(call, top_up_id)
-        payment = view.payment
-        if payment.last_error is None or payment.latest_attempt is None:
+        payment, charge = view.payment, None
+        is_over = payment.open_attempt is None and payment.canceled_at is None
+        if payment.latest_attempt is not None and (is_over or payment.last_error is not None):
+            async with self._db.transaction(readonly=True) as tx:
+                charge = await payments.charge(tx, call.merchant_id, payment.latest_attempt)
+        # The payment's last error is gone as soon as anything else of it is changed.
+        error = payment.last_error or (charge.attempt.error if charge else None)
+        if charge is None or error is None:
             return wire.show_top_up(view, livemode=call.livemode)
-        async with self._db.transaction(readonly=True) as tx:
-            charge = await payments.charge(tx, call.merchant_id, payment.latest_attempt)
-        failure = payment_shown.show_failure(charge, payment.last_error, livemode=call.livemode)
+        failure = payment_shown.show_failure(charge, error, livemode=call.livemode)
         return Answer(402, _encode(wire.show_failure(failure, view, livemode=call.livemode)))
 
     async def _view(self, call: Call, top_up_id: str) -> TopUpView:

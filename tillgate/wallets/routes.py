@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from tillgate.customers import queries as customers
@@ -12,8 +13,9 @@ from tillgate.kernel.money import CURRENCIES, Currency, currency
 from tillgate.ledger.commands import Memory
 from tillgate.runtime.db import Database, Tx
 from tillgate.runtime.once import OnceLane
+from tillgate.runtime.secrets import Vault
 from tillgate.wallets import commands, queries, wire
-from tillgate.wallets.errors import HoldNotFound
+from tillgate.wallets.errors import HoldNotFound, WalletNotFound
 from tillgate.wallets.foresight import OrdersAhead
 from tillgate.wallets.machine import News
 from tillgate.wallets.model import AnyOrder, Held, Moved, Told
@@ -25,11 +27,20 @@ from tillgate.web.reading import Nothing, read_metadata_change
 Link = Callable[[int, str, datetime, timedelta], str]
 
 
+@dataclass(frozen=True, slots=True)
+class _Linking:
+    """A link to be made."""
+
+    merchant_id: int
+    wallet_id: str
+    lifetime: timedelta
+
+
 class Routes:
     """The handlers, over one lane of orders."""
 
     def __init__(
-        self, db: Database, clock: Clock, link: Link, memory: Memory | None = None
+        self, db: Database, clock: Clock, vault: Vault, link: Link, memory: Memory | None = None
     ) -> None:
         self._db = db
         self._clock = clock
@@ -37,6 +48,10 @@ class Routes:
         self._memory = memory
         self._lane: OnceLane[AnyOrder, Told | Moved | Held] = OnceLane(
             db, clock, self._carry_out, max_items=500, ahead=OrdersAhead()
+        )
+        # Whoever has a link may use it, so answers are kept sealed.
+        self._links: OnceLane[_Linking, wire.ShownLink] = OnceLane(
+            db, clock, self._make_links, vault=vault
         )
 
     async def _carry_out(
@@ -59,16 +74,23 @@ class Routes:
     async def update(self, call: Call, body: wire.ChangeWallet) -> Answer:
         return await self._order(call, wire.read_wallet_change(call, body, self._clock.now()))
 
-    async def link(self, call: Call, body: wire.LinkForm) -> wire.ShownLink:
-        async with self._db.transaction(readonly=True) as tx:
-            found = await queries.wallet_terms(tx, call.merchant_id, call.id)
-        now, lifetime = self._clock.now(), timedelta(seconds=body.expires_in)
-        url = self._link(call.merchant_id, found.id, now, lifetime)
-        return wire.ShownLink(wallet=found.id, url=url, expires_at=unix(now + lifetime))
+    async def link(self, call: Call, body: wire.LinkForm) -> Answer:
+        wanted = _Linking(call.merchant_id, call.id, timedelta(seconds=body.expires_in))
+        return await call.once(self._links, wanted, lambda made: made)
 
-    async def resume_link(self, call: Call, wallet_id: str) -> wire.ShownLink:
-        """A link attaches nothing to its key, so there is nothing to go on with."""
-        raise AssertionError(f"{call.request_id} left {wallet_id} to be resumed")
+    async def _make_links(
+        self, tx: Tx, items: Sequence[_Linking]
+    ) -> list[wire.ShownLink | Refusal]:
+        return [await self._make_link(tx, item) for item in items]
+
+    async def _make_link(self, tx: Tx, item: _Linking) -> wire.ShownLink | Refusal:
+        try:
+            found = await queries.wallet_terms(tx, item.merchant_id, item.wallet_id)
+        except WalletNotFound as refusal:
+            return refusal
+        now = self._clock.now()
+        url = self._link(item.merchant_id, found.id, now, item.lifetime)
+        return wire.ShownLink(wallet=found.id, url=url, expires_at=unix(now + item.lifetime))
 
     async def freeze(self, call: Call, _: Nothing) -> Answer:
         return await self._move(call, News.FROZEN)
@@ -230,7 +252,7 @@ class Routes:
             ),
             operation(
                 "POST", f"{one}/link", wire.LinkForm, wire.ShownLink, self.link,
-                "Link to a wallet's top-up pages", resume=self.resume_link,
+                "Link to a wallet's top-up pages",
                 example={"expires_in": 86400},
                 description="Give it to the wallet's holder: whoever has it may top the wallet up.",
             ),

@@ -162,6 +162,7 @@ class Api:
                 return await self._kept(call, answer)
         held = await self._claim(call)
         if isinstance(held, Stored):
+            call.expand = []  # it was kept as it was given
             return answer_of(held)
         call.is_held = True
         if held.object_id is not None:
@@ -223,11 +224,15 @@ class Api:
                 return
 
     async def _expanded(self, call: Call, answer: Answer) -> Answer:
-        """Expand what a lane has answered, and keep the answer as it is given."""
+        """Expand what a lane has answered, and keep the answer as it is given.
+
+        One that was given before is expanded already, unless its process died before it could keep
+        it so: then the first repetition does.
+        """
         if call.expand and answer.status == 200:
-            answer.body = await self.expand(call, answer.body)
-            if call.idempotency_key is not None and answer.original_request is None:
-                await self.claims.replace(call.asked, answer.body)
+            stored, answer.body = answer.body, await self.expand(call, answer.body)
+            if call.idempotency_key is not None and answer.body != stored:
+                answer.body = await self.claims.replace(call.asked, stored, answer.body)
         return answer
 
     def _not_found(self, scope: Scope, allowed: set[str]) -> Refusal:
@@ -290,9 +295,21 @@ def _note_key(call: Call, headers: dict[bytes, bytes], body: msgspec.Struct) -> 
     if len(key) > 255:
         raise FieldRefused("Idempotency-Key", "Idempotency-Key has at most 255 characters.")
     call.idempotency_key = key.decode("latin-1")
+    if call.caller.kind == "publishable":
+        call.kept_key = _key_of_browser(call.idempotency_key, body)
     digest = hashlib.sha256(call.path.encode("utf-8", "replace"))
     digest.update(_hashable((type(body).__name__, body, call.expand)))
     call.request_hash = digest.digest()
+
+
+def _key_of_browser(key: str, body: msgspec.Struct) -> str:
+    """Return under what a key is kept that came with a publishable key, which anybody may have.
+
+    It is none of the shop's keys (a header has no such letter), nor of whoever does not know the same
+    client_secret: so a stored answer is given only to those who may read what is in it.
+    """
+    secret: str | None = getattr(body, "client_secret", None)
+    return "pk→" + hashlib.sha256(_hashable((secret, key))).hexdigest()
 
 
 async def _receive_body(receive: Receive, headers: dict[bytes, bytes], limit: int) -> bytes:

@@ -8,7 +8,7 @@ from typing import Any, Final, cast, get_args, get_origin
 
 import msgspec
 
-from tillgate.kernel.errors import FieldRefused, Refusal
+from tillgate.kernel.errors import FieldRefused, Kind, Refusal
 from tillgate.web.listing import ListOf
 from tillgate.web.operation import Call
 
@@ -52,7 +52,10 @@ class Expander:
                 kind = target
 
     async def __call__(self, call: Call, body: bytes) -> bytes:
-        """Return the answer with everything expanded that the call asks for."""
+        """Return the answer with everything expanded that the call asks for.
+
+        What is expanded already stays as it is.
+        """
         tree = _decode(body)
         cache: dict[tuple[str, str], Any] = {}
         for path in call.expand:
@@ -82,7 +85,9 @@ class Expander:
         if found is None:
             try:
                 found = _decode(_encode(await self._loaders[target](call, identifier)))
-            except Refusal:
+            except Refusal as refusal:
+                if refusal.kind is not Kind.NOT_FOUND:
+                    raise  # nothing is known of the object, so there is no answer yet
                 # What is named does not exist any more, or never did: the id says all there is.
                 found = identifier
             cache[target, identifier] = found

@@ -66,6 +66,7 @@ class Call:
         "expand",
         "idempotency_key",
         "is_held",
+        "kept_key",
         "operation",
         "origin",
         "path",
@@ -83,6 +84,8 @@ class Call:
         self.client_ip: str | None = None
         self.caller: Caller = _NOBODY
         self.idempotency_key: str | None = None
+        #: Under what the key is kept, where that is not the key itself.
+        self.kept_key: str | None = None
         self.request_hash = b""
         self.expand: list[str] = []
         #: The key has been claimed; else the first thing that is committed takes it.
@@ -119,11 +122,12 @@ class Call:
         """The request as idempotency sees it."""
         return Asked(
             self.caller.merchant_id,
-            self.idempotency_key,
+            self.kept_key or self.idempotency_key,
             self.request_hash,
             self.request_id,
             self.operation.name,
             self.expand,
+            self.idempotency_key,
         )
 
     def render(

@@ -1,6 +1,5 @@
-"""What the worker finishes: these pass, and kill mutants that nothing else does."""
+"""What the worker finishes of what nobody asks about again."""
 
-import asyncio
 from typing import Any
 
 import pytest
@@ -8,7 +7,6 @@ import pytest
 from tillgate.api.recovery import Recovery
 from tillgate.payments.flows import Payments
 from tillgate.runtime.db import DatabaseUnavailable
-from tillgate.runtime.shared import Shared
 
 ORDER = {"amount": 1200, "currency": "usd"}
 
@@ -44,21 +42,3 @@ async def test_what_cannot_be_finished_now_is_not_answered_and_holds_up_no_other
     async with db.transaction(readonly=True) as tx:
         rows = await tx.all("SELECT key, status FROM runtime.idempotency ORDER BY key")
     assert [tuple(row) for row in rows] == [("a", None), ("b", 200), ("c", 200)]
-
-
-async def test_one_who_gives_up_does_not_end_it_for_the_others() -> None:
-    go = asyncio.Event()
-
-    async def read(key: str) -> str:
-        await go.wait()
-        return f"read {key}"
-
-    shared = Shared(read)
-    first, second = asyncio.create_task(shared("k")), asyncio.create_task(shared("k"))
-    await asyncio.sleep(0)
-    first.cancel()
-    await asyncio.sleep(0)
-    go.set()
-
-    assert await second == "read k"
-    assert first.cancelled()
