@@ -127,7 +127,7 @@ def test_a_file_in_the_place_of_the_folder_is_told_from_a_folder(
     for place in (file, file / "data"):
         done = tillgate(*command.split(), "--data", str(place))
 
-        assert done.returncode == 2
+        assert done.returncode == 3
         assert f"{place} cannot hold an installation: {file} is no folder" in done.stderr
         assert "--data" in done.stderr
 

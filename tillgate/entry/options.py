@@ -11,7 +11,8 @@ import click
 import msgspec
 
 from tillgate.entry.ports import with_kept, with_port
-from tillgate.runtime.settings import Settings, SettingsRefused, load
+from tillgate.runtime.embedded_errors import EmbeddedProblem
+from tillgate.runtime.settings import Settings, load
 
 Decorator = Callable[[Any], Any]
 
@@ -33,13 +34,17 @@ def _data_option() -> click.Option:
     )
 
 
+class NoFolder(EmbeddedProblem):
+    """Something else stands where the folder of the installation is to be."""
+
+
 def _check_folder(folder: Path) -> None:
     """Refuse a file in the place of the folder, which every step after would stumble over."""
     nearest = folder
     while not nearest.exists():
         nearest = nearest.parent
     if not nearest.is_dir():
-        raise SettingsRefused(
+        raise NoFolder(
             f"{folder} cannot hold an installation: {nearest} is no folder. Choose a folder with"
             " --data (the setting is TILLGATE_DATA_DIR)."
         )
