@@ -217,14 +217,7 @@ class Payments:
         unpaid = attempt.status in (Status.CREATED, Status.WAITING, Status.UNKNOWN)
         if attempt.closing or (overdue and unpaid):
             return await self._close(attempt, trace)
-        connector = await self.providers.connector(attempt.merchant_id, attempt.provider_account_id)
-        outcome = await connector.look_up(
-            attempt.id,
-            attempt.reference,
-            money(attempt.amount, attempt.currency),
-            since=attempt.created_at,
-            now=self.clock.now(),
-        )
+        outcome = await self.providers.look_up(attempt)
         called = attempt.status in (Status.CREATED, Status.UNKNOWN)
         if isinstance(outcome, port.NotFound) and called and not self._may_still_arrive(attempt):
             return await self._close(attempt, trace)

@@ -19,7 +19,6 @@ from tillgate.kernel.clock import Clock
 from tillgate.payments import outcomes, queries
 from tillgate.payments.errors import ChargeNotFound, NotConfirmed
 from tillgate.payments.model import Charge, Heard, RefundHeard, RefundView
-from tillgate.payments.orders import money
 from tillgate.payments.providers import Providers, account_of, read_notice
 from tillgate.runtime import notices, telemetry
 from tillgate.runtime.db import Database, Tx
@@ -177,14 +176,7 @@ class Hearing:
             attempt = (await queries.charge(tx, raw.merchant_id, attempt_id)).attempt
         if attempt.provider_account_id != raw.provider_account_id:
             raise ChargeNotFound(attempt_id)
-        connector = await self._providers.connector(raw.merchant_id, raw.provider_account_id)
-        outcome = await connector.look_up(
-            attempt.id,
-            attempt.reference,
-            money(attempt.amount, attempt.currency),
-            since=attempt.created_at,
-            now=self._clock.now(),
-        )
+        outcome = await self._providers.look_up(attempt)
         if not isinstance(outcome, port.Paid):
             raise NotConfirmed(attempt_id, type(outcome).__name__)
         return outcome

@@ -18,6 +18,8 @@ from tillgate.kernel.money import currency
 from tillgate.merchants.model import OpenedAccount
 from tillgate.payments.commands import Route
 from tillgate.payments.errors import CaptureNotOffered, MethodNotOffered
+from tillgate.payments.model import Attempt
+from tillgate.payments.orders import money
 from tillgate.runtime.shared import Shared
 
 #: The provider that takes each method.
@@ -90,6 +92,17 @@ class Providers:
             if opened.account.id == account_id:
                 return self._build(merchant_id, opened)
         raise ProviderAccountNotFound(account_id)
+
+    async def look_up(self, attempt: Attempt) -> port.Outcome | port.Closed | port.NotFound:
+        """Ask an attempt's provider where it stands."""
+        connector = await self.connector(attempt.merchant_id, attempt.provider_account_id)
+        return await connector.look_up(
+            attempt.id,
+            attempt.reference,
+            money(attempt.amount, attempt.currency),
+            since=attempt.created_at,
+            now=self._clock.now(),
+        )
 
     async def methods(self, merchant_id: int, currency: str) -> list[str]:
         """Return the methods this merchant can take in a currency, in order of account."""
