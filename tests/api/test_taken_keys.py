@@ -309,7 +309,7 @@ async def _dies(application, monkeypatch, what: str, path: str, body: Any, clien
         await asyncio.Event().wait()
 
     async def receive() -> Any:
-        return {"body": urlencode(body).encode()}
+        return {"type": "http.request", "body": urlencode(body).encode()}
 
     headers = {
         b"authorization": f"Bearer {client.key}".encode(),

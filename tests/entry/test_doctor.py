@@ -187,7 +187,7 @@ SABOTAGE = {
         "INSERT INTO payments.attempts (merchant_id, id, payment_id, provider_account_id, provider,"
         " presentation, amount, currency, status, look_up_at, created_at)"
         f" VALUES (3, '{new_id('att')}', 'pi_2', 'pa', 'alipay', 'qr', 1, 'cny', 'unknown',"
-        f" '{NOW}', '{OLD}')",
+        f" now() + interval '1 hour', '{OLD}')",
         {"nothing_is_unknown_for_long"},
     ),
     "nobody will ask about an open attempt": (
