@@ -68,10 +68,10 @@ def main() -> int:
             results.setdefault("taken", {})[name] = machine()["at"]
             results[name], succeeded = _run(name, words[chosen.how].split())
             failed = failed or not succeeded
-    # A quick run only shows that the measures run; its figures must not stand for real ones.
-    if chosen.how != "quick" or chosen.json != RESULTS:
-        chosen.json.write_text(json.dumps(results, indent=2) + "\n")
-        print(f"\nwritten to {chosen.json}")
+            # A quick run only shows that the measures run; its figures must not stand for real ones.
+            if chosen.how != "quick" or chosen.json != RESULTS:
+                chosen.json.write_text(json.dumps(results, indent=2) + "\n")
+                print(f"\nwritten to {chosen.json}")
     if chosen.how != "quick" and chosen.json == RESULTS:
         page.write(results)
     return int(failed and chosen.how != "quick")

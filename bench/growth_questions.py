@@ -84,7 +84,7 @@ async def balance_transactions(tx: Tx, size: Size, _: int) -> object:
 
 async def balance_transactions_after(tx: Tx, size: Size, number: int) -> object:
     journal = size.journals * number // size.payments
-    return await _balance_transactions(tx, size, Page(after=str(journal)))
+    return await _balance_transactions(tx, size, Page(after=f"txn_{journal:012d}"))
 
 
 async def _balance_transactions(tx: Tx, _: Size, page: Page) -> object:
