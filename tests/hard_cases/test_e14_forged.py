@@ -16,7 +16,7 @@ from tests.hard_cases.deeds import (
 )
 from tests.worlds import MERCHANT, World
 from tillgate.connectors import port
-from tillgate.kernel.money import CNY, Money
+from tillgate.kernel.money import CNY, USD, Money
 from tillgate.payments.errors import ChargeNotFound, RefundNotFound
 
 #: What the provider takes for "not accepted, send it again"; never our own failure.
@@ -138,4 +138,22 @@ async def test_of_a_large_amount_the_provider_is_asked_before_it_is_credited(
 
     [attempt] = await attempts(world, payment)
     assert attempt.status == "paid"
+    await world.assert_books_hold()
+
+
+@pytest.mark.parametrize("number", ["pi_of_another_order", None])
+async def test_large_notice_that_can_book_nothing_needs_no_answer_of_the_provider(
+    world: World, number: str | None
+) -> None:
+    """Of another order it opens its break at once; of what is paid already it says nothing new."""
+    payment = await paid(world, "card", 10_000)
+    [attempt] = await attempts(world, payment)
+    world.payments.notices.ask_from = 10_000
+    rule(world, "card", "query", "http_500_before", probability=1.0)
+    told = port.Paid(number or attempt.reference or "", Money(10_000, USD))
+    notice = port.AttemptNotice(attempt.id, told, number)
+
+    await world.payments.notices._hear(raw_notice(world, "pa_stripe"), notice, None)
+
+    assert await breaks(world) == (["reference"] if number else [])
     await world.assert_books_hold()

@@ -86,3 +86,18 @@ def test_a_cut_off_write_leaves_what_was_kept(
             ports.keep(ports.with_port(settings_in(tmp_path), 9000))
 
     assert ports.with_kept(settings_in(tmp_path), {}).http.port == 21080
+
+
+def test_what_another_user_keeps_is_no_matter_with_a_database_of_ones_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(_: Path) -> bytes:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_bytes", denied)
+    environ = {"TILLGATE_DATABASE_URL": "postgresql://db.example/tillgate"}
+    own = settings_in(tmp_path, **environ)
+
+    assert ports.with_kept(own, environ) == own
+    with pytest.raises(PermissionError):
+        ports.with_kept(settings_in(tmp_path), {})

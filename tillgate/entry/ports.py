@@ -77,7 +77,12 @@ def keep(settings: Settings) -> None:
 
 def with_kept(settings: Settings, environ: Mapping[str, str] | None = None) -> Settings:
     """Return the settings of this folder: what was kept of its ports stands below what is set."""
-    kept = _read(_file(settings.data_path))
+    try:
+        kept = _read(_file(settings.data_path))
+    except PermissionError:
+        if not settings.database.url:
+            raise
+        kept = {}  # with a database of one's own, what another user keeps here is none of ours
     return msgspec.structs.replace(load(environ, kept=kept), data_dir=settings.data_dir)
 
 

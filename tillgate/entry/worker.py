@@ -20,7 +20,7 @@ from datetime import timedelta
 import uvloop
 
 from tillgate.api.app import api_of
-from tillgate.api.recovery import Recovery
+from tillgate.api.recovery import AT_ONCE, Recovery
 from tillgate.entry import doctor, subscriptions
 from tillgate.entry.build import Core, open_core, spare_the_collector
 from tillgate.entry.health import Health, nothing_here
@@ -122,6 +122,6 @@ def chores(core: Core, dispatcher: Dispatcher) -> list[Chore]:
         Chore("heartbeat", beat, 2.0, 1),
         Chore("answers", forget_answers, 60.0, 10_000),
         Chore("old notices", forget_notices, 60.0, 10_000),
-        Chore("abandoned", Recovery(api_of(api_parts(core))).run, 5.0, 50),
+        Chore("abandoned", Recovery(api_of(api_parts(core))).run, 5.0, AT_ONCE),
         Chore("doctor", lambda: doctor.look(core.db, core.clock), 60.0, 1_000_000),
     ]

@@ -18,6 +18,7 @@ from tillgate.kernel import ids
 from tillgate.kernel.clock import Clock
 from tillgate.payments import outcomes, queries
 from tillgate.payments.errors import ChargeNotFound, NotConfirmed
+from tillgate.payments.machine import Status
 from tillgate.payments.model import Charge, Heard, RefundHeard, RefundView
 from tillgate.payments.providers import Providers, account_of, read_notice
 from tillgate.runtime import notices, telemetry
@@ -141,7 +142,7 @@ class Hearing:
         match notice:
             case port.AttemptNotice(attempt_id, outcome, told_of):
                 if isinstance(outcome, port.Paid) and self._is_large(outcome):
-                    outcome = await self._asked(raw, attempt_id)
+                    outcome = await self._asked(raw, notice)
                 heard = Heard(
                     merchant_id=raw.merchant_id,
                     attempt_id=attempt_id,
@@ -170,15 +171,24 @@ class Hearing:
     def _is_large(self, outcome: port.Paid) -> bool:
         return self.ask_from is not None and outcome.amount.minor >= self.ask_from
 
-    async def _asked(self, raw: RawNotice, attempt_id: str) -> port.Paid:
-        """Return what the provider says itself; raise `NotConfirmed` unless it has the money."""
+    async def _asked(
+        self, raw: RawNotice, notice: port.AttemptNotice
+    ) -> port.Outcome | port.Closed:
+        """Return what the provider says itself; raise `NotConfirmed` unless it has the money.
+
+        It is not asked where the notice can book nothing: of what is paid already, or of an order
+        that is not the attempt's.
+        """
         async with self._db.transaction(readonly=True) as tx:
-            attempt = (await queries.charge(tx, raw.merchant_id, attempt_id)).attempt
+            attempt = (await queries.charge(tx, raw.merchant_id, notice.attempt_id)).attempt
         if attempt.provider_account_id != raw.provider_account_id:
-            raise ChargeNotFound(attempt_id)
+            raise ChargeNotFound(notice.attempt_id)
+        is_of_another = notice.reference and attempt.reference not in {None, notice.reference}
+        if is_of_another or attempt.status == Status.PAID:
+            return notice.outcome
         outcome = await self._providers.look_up(attempt)
         if not isinstance(outcome, port.Paid):
-            raise NotConfirmed(attempt_id, type(outcome).__name__)
+            raise NotConfirmed(attempt.id, type(outcome).__name__)
         return outcome
 
     async def _store_notices(self, tx: Tx, items: Any) -> list[None]:
