@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import re
 import resource
-import shutil
 import statistics
 import subprocess
-import tempfile
 import time
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,6 +19,7 @@ from bench.processes import Meter
 from tillgate.runtime.embedded import EmbeddedPostgres
 from tillgate.runtime.embedded_binaries import discover
 from tillgate.runtime.embedded_conf import Tuning
+from tillgate.runtime.embedded_throwaway import throwaway_postgres
 
 #: Segments of WAL, of 16 MB, that are there to be used again, for each unit of pgbench's scale: at
 #: the usual scale more than a run writes.
@@ -35,8 +34,6 @@ def server(
     *, fsync: bool = True, extra: Mapping[str, str] | None = None
 ) -> Generator[EmbeddedPostgres]:
     """A PostgreSQL on a throw-away folder, durable unless said otherwise."""
-    home = Path(tempfile.mkdtemp(prefix="tillgate-bench-"))
-    home.chmod(0o755)
     settings = {
         "max_wal_size": "8GB",
         "min_wal_size": "4GB",
@@ -45,13 +42,8 @@ def server(
     }
     if not fsync:
         settings |= {"fsync": "off", "synchronous_commit": "off"}
-    postgres = EmbeddedPostgres(home / "postgres", tuning=Tuning(_SHARED_BUFFERS, 120, settings))
-    postgres.start()
-    try:
+    with throwaway_postgres("bench", Tuning(_SHARED_BUFFERS, 120, settings)) as (postgres, _):
         yield postgres
-    finally:
-        postgres.stop()
-        shutil.rmtree(home, ignore_errors=True)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ import asyncpg
 
 from tillgate.runtime.embedded import EmbeddedPostgres
 from tillgate.runtime.embedded_conf import Tuning
+from tillgate.runtime.embedded_throwaway import throwaway_postgres
 from tillgate.runtime.migrations import migrate
 
 FILE = Path(__file__).resolve().parents[1] / "schema.sql"
@@ -114,15 +114,8 @@ async def _of_a_new_database(postgres: EmbeddedPostgres) -> str:
 
 def main() -> int:
     """Write or compare; 1 where the file is not what the migrations add up to."""
-    with tempfile.TemporaryDirectory(prefix="tillgate-schema-") as folder:
-        home = Path(folder)
-        home.chmod(0o755)
-        postgres = EmbeddedPostgres(home / "postgres", tuning=Tuning(shared_buffers="32MB"))
-        postgres.start()
-        try:
-            text = asyncio.run(_of_a_new_database(postgres))
-        finally:
-            postgres.stop()
+    with throwaway_postgres("schema", Tuning(shared_buffers="32MB")) as (postgres, _):
+        text = asyncio.run(_of_a_new_database(postgres))
     if "--check" in sys.argv[1:]:
         return int(not FILE.exists() or FILE.read_text(encoding="utf-8") != text)
     FILE.write_text(text, encoding="utf-8")

@@ -23,6 +23,8 @@ import httptools
 from simulators.common.forms import read_form
 
 MAX_BODY_BYTES: Final = 1 << 20
+#: Turns of the loop between a socket's acceptance and `connection_made`: its task, then its call.
+_TURNS_TO_BE_MADE: Final = 3
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 _log = logging.getLogger("simulators")
 
@@ -138,9 +140,16 @@ class Server:
         if self._listener is None:
             return
         listener, self._listener = self._listener, None
-        listener.close()
-        for connection in list(self._connections):
-            connection.drop()
+        # asyncio would forget the socket of a connection that is being made, open, if the listener
+        # were closed under it: let nobody else in, and wait. uvloop lets one more in all the same.
+        for wire in listener.sockets:
+            asyncio.get_running_loop().remove_reader(wire.fileno())
+        for turn in range(2 * _TURNS_TO_BE_MADE):
+            if turn == _TURNS_TO_BE_MADE:
+                listener.close()
+            for connection in list(self._connections):
+                connection.drop()
+            await asyncio.sleep(0)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(listener.wait_closed(), 2)
 

@@ -12,6 +12,7 @@ from tillgate.web.operation import NoSuchObject
 
 ORDER = {"amount": 1200, "currency": "usd", "payment_method": "pm_card_visa"}
 CARD = {**ORDER, "confirm": "true"}
+SPEND = {"amount": 100, "currency": "usd", "expand[]": "wallet"}
 
 
 async def _away(*_: object) -> Any:
@@ -26,6 +27,15 @@ async def _wallet(client: Any) -> str:
     top_up = {"wallet": wallet, "amount": 5000, "currency": "usd", "payment_method": "pm_card_visa"}
     assert (await client.post("/v1/top_ups", top_up)).status == 200
     return wallet
+
+
+async def _lost_spend(client: Any, application: Any, monkeypatch: Any) -> str:
+    """The path of a spend under the key `s`, done, of which the database could not keep the answer."""
+    path = f"/v1/wallets/{await _wallet(client)}/spend"
+    with monkeypatch.context() as patched:
+        patched.setattr(application.api.claims, "replace", _away)
+        assert (await client.post(path, SPEND, key="s")).status == 503
+    return path
 
 
 # Expanded ------------------------------------------------------------------------------------
@@ -66,12 +76,9 @@ async def test_what_does_not_exist_stays_an_id(client, application, monkeypatch)
 
 
 async def test_one_spend_asked_for_at_once_is_answered_in_one_way(client) -> None:
-    wallet = await _wallet(client)
-    body = {"amount": 100, "currency": "usd", "expand[]": "wallet"}
+    path = f"/v1/wallets/{await _wallet(client)}/spend"
 
-    answers = await asyncio.gather(
-        *(client.post(f"/v1/wallets/{wallet}/spend", body, key="s") for _ in range(8))
-    )
+    answers = await asyncio.gather(*(client.post(path, SPEND, key="s") for _ in range(8)))
 
     assert {answer.status for answer in answers} == {200}
     assert len({answer.body for answer in answers}) == 1, {a.body for a in answers}
@@ -80,16 +87,11 @@ async def test_one_spend_asked_for_at_once_is_answered_in_one_way(client) -> Non
 async def test_expanded_answer_that_was_lost_is_the_same_from_the_first_repetition_on(
     client, application, monkeypatch
 ) -> None:
-    wallet = await _wallet(client)
-    body = {"amount": 100, "currency": "usd", "expand[]": "wallet"}
-    path = f"/v1/wallets/{wallet}/spend"
+    path = await _lost_spend(client, application, monkeypatch)
 
-    with monkeypatch.context() as patched:
-        patched.setattr(application.api.claims, "replace", _away)
-        assert (await client.post(path, body, key="s")).status == 503
-    first = await client.post(path, body, key="s")
-    await client.post(path, body, key="another")
-    again = await client.post(path, body, key="s")
+    first = await client.post(path, SPEND, key="s")
+    await client.post(path, SPEND, key="another")
+    again = await client.post(path, SPEND, key="s")
 
     assert first.headers["Idempotent-Replayed"] == "true"
     assert first.json["wallet"]["balance"] == 4900
@@ -99,19 +101,14 @@ async def test_expanded_answer_that_was_lost_is_the_same_from_the_first_repetiti
 async def test_repetitions_that_expand_at_once_give_what_one_of_them_has_kept(
     client, application, monkeypatch
 ) -> None:
-    wallet = await _wallet(client)
-    body = {"amount": 100, "currency": "usd", "expand[]": "wallet"}
-    path = f"/v1/wallets/{wallet}/spend"
+    path = await _lost_spend(client, application, monkeypatch)
     claims = application.api.claims
     replace = claims.replace
-    with monkeypatch.context() as patched:
-        patched.setattr(claims, "replace", _away)
-        assert (await client.post(path, body, key="s")).status == 503
 
     async def slowly(*given: Any) -> bytes:
         """Another repetition expands and keeps it before, and then the wallet goes on."""
         monkeypatch.setattr(claims, "replace", replace)
-        kept.append((await client.post(path, body, key="s")).body)
+        kept.append((await client.post(path, SPEND, key="s")).body)
         return await replace(*given)
 
     kept: list[bytes] = []
@@ -120,12 +117,12 @@ async def test_repetitions_that_expand_at_once_give_what_one_of_them_has_kept(
     async def older(*given: Any) -> Any:
         wallet_before = await load(*given)
         monkeypatch.setitem(application.api.expand._loaders, "wallet", load)
-        await client.post(path, body, key="another")
+        await client.post(path, SPEND, key="another")
         return wallet_before
 
     monkeypatch.setattr(claims, "replace", slowly)
     monkeypatch.setitem(application.api.expand._loaders, "wallet", older)
-    told = await client.post(path, body, key="s")
+    told = await client.post(path, SPEND, key="s")
 
     assert [told.body] == kept
     assert told.json["wallet"]["balance"] == 4800

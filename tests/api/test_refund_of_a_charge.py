@@ -1,7 +1,6 @@
 """A refund names a charge: it is that charge which is given back, or none."""
 
-from tests.hard_cases.deeds import attempts, refunds
-from tests.hard_cases.test_e06_two_channels import two_orders
+from tests.hard_cases.deeds import paid_twice
 from tillgate.kernel.ids import with_prefix
 
 CARD = {"amount": 1200, "currency": "usd", "confirm": "true"}
@@ -26,16 +25,7 @@ async def test_refund_of_a_charge_that_failed_gives_no_other_back(client) -> Non
 
 async def test_refund_of_a_second_payment_gives_the_first_one_not_back(client, world) -> None:
     """It has gone back by itself already: the customer would have paid nothing."""
-    payment = await two_orders(world)
-    first, second = await attempts(world, payment)
-    await world.control("wechat_pay", f"orders/{second.id}/pay")
-    await world.until_paid(payment)
-    await world.control("alipay", f"orders/{first.id}/pay", {"late": True})
-
-    async def given_back() -> bool:
-        return [r.status for r in await refunds(world, payment)] == ["succeeded"]
-
-    await world.until(given_back, sweep=True)
+    _, first, _ = await paid_twice(world)
     charge = (await client.get(f"/v1/charges/{with_prefix('ch', first.id)}")).json
     assert (charge["refunded"], charge["amount_refunded"]) == (True, 10_000)
 

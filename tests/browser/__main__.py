@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
+import contextlib
 import sys
-import tempfile
 from pathlib import Path
 
 from tests.browser.stage import Stage, open_stage
 from tests.worlds import make_keys
 from tillgate.runtime.embedded import EmbeddedPostgres
 from tillgate.runtime.embedded_conf import Tuning
+from tillgate.runtime.embedded_throwaway import throwaway_postgres
 from tillgate.runtime.migrations import migrate
 
 
@@ -23,27 +23,19 @@ async def show(stage: Stage) -> None:
     await asyncio.Event().wait()
 
 
-async def main(home: Path, port: int) -> None:
+async def main(server: EmbeddedPostgres, home: Path, port: int) -> None:
     """Run it all in one process."""
-    server = EmbeddedPostgres(home / "postgres", tuning=Tuning(shared_buffers="64MB"))
-    server.start()
-    try:
-        server.ensure_database("stage")
-        await migrate(server.dsn("stage"))
-        server.admit_application("stage")
-        url = server.dsn("stage", role="application")
-        async with open_stage(url, make_keys(home), home, port=port, speed=1.0) as stage:
-            await show(stage)
-    finally:
-        server.stop()
+    server.ensure_database("stage")
+    await migrate(server.dsn("stage"))
+    server.admit_application("stage")
+    url = server.dsn("stage", role="application")
+    async with open_stage(url, make_keys(home), home, port=port, speed=1.0) as stage:
+        await show(stage)
 
 
 if __name__ == "__main__":
-    folder = Path(tempfile.mkdtemp(prefix="tillgate-stage-"))
-    folder.chmod(0o755)
-    try:
-        asyncio.run(main(folder, int(sys.argv[1]) if len(sys.argv) > 1 else 0))
-    except KeyboardInterrupt:
-        pass
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with (
+        contextlib.suppress(KeyboardInterrupt),
+        throwaway_postgres("stage", Tuning(shared_buffers="64MB")) as (postgres, folder),
+    ):
+        asyncio.run(main(postgres, folder, int(sys.argv[1]) if len(sys.argv) > 1 else 0))

@@ -6,7 +6,6 @@ import argparse
 import asyncio
 import itertools
 import sys
-import tempfile
 import time
 from collections import Counter
 from pathlib import Path
@@ -17,6 +16,7 @@ from tests.simulation.harness import run_seeds
 from tests.simulation.test_simulation import keep
 from tillgate.runtime.embedded import EmbeddedPostgres
 from tillgate.runtime.embedded_conf import Tuning
+from tillgate.runtime.embedded_throwaway import throwaway_postgres
 from tillgate.runtime.migrations import migrate
 
 
@@ -30,15 +30,8 @@ def main() -> int:
     done: Counter[str] = Counter()
     is_well = True
     for turn in itertools.count(chosen.seed):
-        with tempfile.TemporaryDirectory(prefix="tillgate-soak-") as folder:
-            home = Path(folder)
-            home.chmod(0o755)
-            postgres = EmbeddedPostgres(home / "postgres", tuning=Tuning(shared_buffers="128MB"))
-            postgres.start()
-            try:
-                is_well = _crash(postgres, home, turn, done) and _simulate(postgres, turn, done)
-            finally:
-                postgres.stop()
+        with throwaway_postgres("soak", Tuning(shared_buffers="128MB")) as (postgres, home):
+            is_well = _crash(postgres, home, turn, done) and _simulate(postgres, turn, done)
         if not is_well or time.monotonic() > until:
             break
     print(f"soak: {dict(done)}, {'nothing' if is_well else 'something'} found")  # noqa: T201

@@ -182,3 +182,31 @@ async def reads(world: World, table: str, thing_id: str, column: str = "status")
     """Read one column of one row."""
     async with world.db.transaction(readonly=True) as tx:
         return await tx.value(f"SELECT {column} FROM payments.{table} WHERE id = $1", thing_id)  # type: ignore[arg-type]
+
+
+async def two_orders(world: World) -> Payment:
+    """An order at Alipay that was given up, and an open one at WeChat Pay."""
+    payment = await world.pay("alipay")
+    async with world.db.transaction() as tx:
+        await tx.run("UPDATE payments.attempts SET expires_at = '2001-01-01'")
+
+    async def ended() -> bool:
+        return (await world.payment(payment.id)).status == "requires_payment_method"
+
+    await world.until(ended, sweep=True)
+    return await world.payments.confirm(payment, CONFIRMATIONS["wechat_pay"], NO_TRACE)
+
+
+async def paid_twice(world: World) -> tuple[Payment, Attempt, Attempt]:
+    """Both orders were paid, the second first, and the money of the other has gone back."""
+    payment = await two_orders(world)
+    first, second = await attempts(world, payment)
+    await world.control("wechat_pay", f"orders/{second.id}/pay")
+    await world.until_paid(payment)
+    await world.control("alipay", f"orders/{first.id}/pay", {"late": True})
+
+    async def given_back() -> bool:
+        return [r.status for r in await refunds(world, payment)] == ["succeeded"]
+
+    await world.until(given_back, sweep=True)
+    return payment, first, second

@@ -2,24 +2,21 @@
 
 import asyncio
 
-from tests.hard_cases.deeds import attempts, breaks, journals, refunds, truth
-from tests.worlds import CONFIRMATIONS, World
-from tillgate.payments.flows import NO_TRACE
-from tillgate.payments.model import Payment
+from tests.hard_cases.deeds import (
+    attempts,
+    breaks,
+    journals,
+    paid_twice,
+    refunds,
+    truth,
+    two_orders,
+)
+from tests.worlds import World
 
 
 async def test_second_payment_is_given_back_by_itself(world: World) -> None:
-    payment = await two_orders(world)
-    first, second = await attempts(world, payment)
-    await world.control("wechat_pay", f"orders/{second.id}/pay")
-    await world.until_paid(payment)
+    payment, first, second = await paid_twice(world)
 
-    await world.control("alipay", f"orders/{first.id}/pay", {"late": True})
-
-    async def given_back() -> bool:
-        return [r.status for r in await refunds(world, payment)] == ["succeeded"]
-
-    await world.until(given_back, sweep=True)
     assert (await truth(world, "alipay"))[first.id].refunds == (10_000,)
     assert (await truth(world, "wechat_pay"))[second.id].refunds == ()
     assert await world.balance(world.wallet) == 10_000
@@ -63,16 +60,3 @@ async def test_both_paid_at_the_same_moment(world: World) -> None:
     assert sum(each.paid - sum(each.refunds) for each in told.values()) == 10_000
     assert await world.balance(world.wallet) == 10_000
     await world.assert_books_hold()
-
-
-async def two_orders(world: World) -> Payment:
-    """An order at Alipay that was given up, and an open one at WeChat Pay."""
-    payment = await world.pay("alipay")
-    async with world.db.transaction() as tx:
-        await tx.run("UPDATE payments.attempts SET expires_at = '2001-01-01'")
-
-    async def ended() -> bool:
-        return (await world.payment(payment.id)).status == "requires_payment_method"
-
-    await world.until(ended, sweep=True)
-    return await world.payments.confirm(payment, CONFIRMATIONS["wechat_pay"], NO_TRACE)
