@@ -7,6 +7,7 @@ import pytest
 
 from tests.hard_cases.deeds import rule
 from tillgate.api.recovery import Recovery
+from tillgate.kernel.clock import SystemClock, unix
 from tillgate.runtime.db import DatabaseUnavailable
 from tillgate.web.operation import NoSuchObject
 
@@ -231,3 +232,35 @@ async def test_request_that_is_slower_than_the_worker_answers_nothing_of_its_own
     assert again.headers["Original-Request"] == original == slow.headers["Request-Id"]
     assert again.status == 200
     await world.assert_books_hold()
+
+
+# What a check before the key would refuse by now ------------------------------------------------
+
+
+async def test_hold_asked_for_again_after_it_has_run_out_is_answered_as_before(client) -> None:
+    path = f"/v1/wallets/{await _wallet(client)}/holds"
+    soon = unix(SystemClock().now()) + 2
+    form = {"amount": 700, "currency": "usd", "expires_at": soon}
+    first = await client.post(path, form, key="h")
+
+    await asyncio.sleep(2.1)
+    again = await client.post(path, form, key="h")
+    other = await client.post(path, form, key="other")
+
+    assert (again.status, again.body) == (200, first.body)
+    assert (other.status, other.error["param"]) == (400, "expires_at")
+
+
+async def test_wallet_asked_for_again_after_its_customer_was_deleted_is_answered_as_before(
+    client,
+) -> None:
+    customer = (await client.post("/v1/customers", {"name": "Li"})).json["id"]
+    form = {"customer": customer, "currency": "usd"}
+    first = await client.post("/v1/wallets", form, key="w")
+    assert (await client.delete(f"/v1/customers/{customer}")).status == 200
+
+    again = await client.post("/v1/wallets", form, key="w")
+    other = await client.post("/v1/wallets", {**form, "currency": "cny"}, key="other")
+
+    assert (again.status, again.body) == (200, first.body)
+    assert (other.status, other.error["param"]) == (404, "customer")

@@ -135,3 +135,19 @@ async def test_late_money_and_what_was_spent_come_in_past_the_limit(client, worl
 
     assert (await client.get(path)).json["balance"] == 20_000
     await world.assert_books_hold()
+
+
+async def test_top_up_nobody_tried_is_not_charged_into_a_wallet_closed_since(client) -> None:
+    customer = (await client.post("/v1/customers", {"name": "Li"})).json["id"]
+    wallet = await client.post("/v1/wallets", {"customer": customer, "currency": "usd"})
+    wallet = wallet.json["id"]
+    asked = {"wallet": wallet, "amount": 3000, "currency": "usd"}
+    made = (await client.post("/v1/top_ups", {**asked, "confirm": "false"})).json
+    assert (await client.post(f"/v1/wallets/{wallet}/close")).json["status"] == "closed"
+
+    path = f"/v1/payment_intents/{made['id'].replace('top_', 'pi_')}"
+    refused = await client.post(f"{path}/confirm", {"payment_method": "pm_card_visa"})
+
+    assert (refused.status, refused.error["code"]) == (400, "wallet_closed")
+    assert refused.error["param"] == "intent"
+    assert (await client.get(path)).json["status"] == "requires_payment_method"

@@ -5,9 +5,12 @@ import json
 from typing import Any
 
 from tests.entry.processes import tillgate
-from tests.hard_cases.deeds import attempts
+from tests.hard_cases.deeds import attempts, raw_notice
 from tests.payments.conftest import keys_file, world
 from tests.worlds import World
+from tillgate.connectors import port
+from tillgate.kernel.money import CNY, Money
+from tillgate.payments.model import Payment
 
 __all__ = ["keys_file", "world"]
 
@@ -45,7 +48,20 @@ async def test_a_mismatched_payment_is_settled(environment: dict[str, str], worl
     assert (await run(environment, "ask", "brk_none"))[0] == 1
     await world.sweep()
     assert (await world.payment(payment.id)).status == "canceled"
-    assert [one.status for one in await attempts(world, payment)] == ["closed"]
+    assert [one.status for one in await attempts(world, payment)] == ["returned"]
+    assert (await world.facts(payment.id))[-1] == "payment.canceled"
+    await _told_again(world, payment, found["theirs"])
+    assert [one.status for one in await attempts(world, payment)] == ["returned"]
     assert (await world.facts(payment.id))[-1] == "payment.canceled"
     assert (await run(environment, "list"))[1] == []
     await world.assert_books_hold()
+
+
+async def _told_again(world: World, payment: Payment, theirs: dict[str, Any]) -> None:
+    """A provider repeats its notices for a day; nobody settles the same thing twice."""
+    [attempt] = await attempts(world, payment)
+    told = port.Paid(theirs["reference"], Money(theirs["amount"], CNY), account=theirs["account"])
+    notice = port.AttemptNotice(attempt.id, told)
+    await world.payments.notices._hear(
+        raw_notice(world, "pa_wechat_pay"), notice, theirs["account"]
+    )

@@ -184,16 +184,29 @@ async def reads(world: World, table: str, thing_id: str, column: str = "status")
         return await tx.value(f"SELECT {column} FROM payments.{table} WHERE id = $1", thing_id)  # type: ignore[arg-type]
 
 
-async def two_orders(world: World) -> Payment:
-    """An order at Alipay that was given up, and an open one at WeChat Pay."""
-    payment = await world.pay("alipay")
+async def make_overdue(world: World, payment: Payment) -> None:
+    """Let the time of the payment's orders be over."""
     async with world.db.transaction() as tx:
-        await tx.run("UPDATE payments.attempts SET expires_at = '2001-01-01'")
+        await tx.run(
+            "UPDATE payments.attempts SET expires_at = '2001-01-01' WHERE payment_id = $1",
+            payment.id,
+        )
+
+
+async def given_up(world: World, payment: Payment) -> None:
+    """Let the payment's open order run out, and end."""
+    await make_overdue(world, payment)
 
     async def ended() -> bool:
         return (await world.payment(payment.id)).status == "requires_payment_method"
 
     await world.until(ended, sweep=True)
+
+
+async def two_orders(world: World) -> Payment:
+    """An order at Alipay that was given up, and an open one at WeChat Pay."""
+    payment = await world.pay("alipay")
+    await given_up(world, payment)
     return await world.payments.confirm(payment, CONFIRMATIONS["wechat_pay"], NO_TRACE)
 
 

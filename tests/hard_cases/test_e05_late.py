@@ -10,7 +10,9 @@ from tests.hard_cases.deeds import (
     attempts,
     behave,
     breaks,
+    given_up,
     journals,
+    make_overdue,
     refunds,
     rule,
     simulator,
@@ -45,12 +47,7 @@ async def test_late_payment_is_credited_and_told(world: World, method: str) -> N
 async def test_overdue_order_is_closed_upstream_first(world: World, method: str) -> None:
     payment = await world.pay(method)
     simulator(world, method).open_order(payment.latest_attempt or "")
-    await _make_overdue(world, payment.id)
-
-    async def ended() -> bool:
-        return (await world.payment(payment.id)).status == "requires_payment_method"
-
-    await world.until(ended, sweep=True)
+    await given_up(world, payment)
     assert not (await truth(world, method))[payment.latest_attempt or ""].is_open
     assert [each.status for each in await attempts(world, payment)] == ["closed"]
 
@@ -121,7 +118,7 @@ async def test_overdue_order_stays_open_while_closing_is_unknown(world: World) -
     payment = await world.pay("wechat_pay")
     rule(world, "wechat_pay", "close", "http_500_before", probability=1.0)
     rule(world, "wechat_pay", "query", "http_500_before", probability=1.0)
-    await _make_overdue(world, payment.id)
+    await make_overdue(world, payment)
 
     for _ in range(3):
         await world.sweep()
@@ -191,23 +188,10 @@ async def test_deadline_of_a_payment_nobody_tried_to_pay_ends_it(world: World) -
     assert (await world.payment(payment.id)).status == "canceled"
 
 
-async def _make_overdue(world: World, payment_id: str) -> None:
-    async with world.db.transaction() as tx:
-        await tx.run(
-            "UPDATE payments.attempts SET expires_at = '2001-01-01' WHERE payment_id = $1",
-            payment_id,
-        )
-
-
 async def _expired(world: World) -> Payment:
     """A payment of 12 yuan of the merchant's own, whose order at WeChat Pay ran out, as far as we know."""
     payment = await world.pay("wechat_pay", 1_200, pay_into=None)
-    await _make_overdue(world, payment.id)
-
-    async def ended() -> bool:
-        return (await world.payment(payment.id)).status == "requires_payment_method"
-
-    await world.until(ended, sweep=True)
+    await given_up(world, payment)
     return payment
 
 

@@ -5,8 +5,17 @@ from datetime import timedelta
 
 import pytest
 
-from tests.hard_cases.deeds import HASTY, attempts, behave, breaks, journals, refunds, rule, truth
-from tests.hard_cases.test_e06_two_channels import two_orders
+from tests.hard_cases.deeds import (
+    HASTY,
+    attempts,
+    behave,
+    breaks,
+    journals,
+    refunds,
+    rule,
+    truth,
+    two_orders,
+)
 from tests.worlds import MERCHANT, World
 from tillgate.connectors import port
 from tillgate.entry import doctor

@@ -1,17 +1,25 @@
 """Case 6: the same order is paid through two channels: one is credited, the other goes back."""
 
 import asyncio
+import contextlib
+from typing import Any
+
+import pytest
 
 from tests.hard_cases.deeds import (
     attempts,
     breaks,
+    given_up,
     journals,
     paid_twice,
     refunds,
     truth,
     two_orders,
 )
-from tests.worlds import World
+from tests.worlds import CONFIRMATIONS, MERCHANT, World
+from tillgate.connectors import port
+from tillgate.kernel.errors import Refusal
+from tillgate.payments.flows import NO_TRACE
 
 
 async def test_second_payment_is_given_back_by_itself(world: World) -> None:
@@ -59,4 +67,34 @@ async def test_both_paid_at_the_same_moment(world: World) -> None:
     told = {**await truth(world, "alipay"), **await truth(world, "wechat_pay")}
     assert sum(each.paid - sum(each.refunds) for each in told.values()) == 10_000
     assert await world.balance(world.wallet) == 10_000
+    await world.assert_books_hold()
+
+
+async def test_refused_capture_of_a_rival_is_no_error_of_what_has_been_paid(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An old order is paid late, while a newer reservation is captured."""
+    payment = await world.pay("wechat_pay", 1_200, pay_into=None)
+    await given_up(world, payment)
+    reserving = {"capture_method": "manual"}
+    payment = await world.payment(payment.id)
+    await world.payments.confirm(payment, CONFIRMATIONS["card"], NO_TRACE, reserving)
+    first, _ = await attempts(world, payment)
+
+    async def refuse(*_: Any, **__: Any) -> port.CaptureRefused:
+        await world.control("wechat_pay", f"orders/{first.id}/pay", {"late": True})
+        await world.until_paid(payment)
+        return port.CaptureRefused("amount_too_small", "No.")
+
+    card = await world.payments.providers.connector(MERCHANT, "pa_stripe")
+    with monkeypatch.context() as patched, contextlib.suppress(Refusal):
+        patched.setattr(card, "capture", refuse)
+        await world.payments.capture(MERCHANT, payment.id, 700, NO_TRACE)
+
+    async def released() -> bool:
+        return [one.status for one in await attempts(world, payment)] == ["paid", "closed"]
+
+    await world.until(released, sweep=True)
+    done = await world.payment(payment.id)
+    assert (done.status, done.amount_received, done.last_error) == ("succeeded", 1_200, None)
     await world.assert_books_hold()

@@ -17,7 +17,7 @@ from tests.hard_cases.deeds import (
 from tests.worlds import MERCHANT, World
 from tillgate.connectors import port
 from tillgate.kernel.money import CNY, USD, Money
-from tillgate.payments.errors import ChargeNotFound, RefundNotFound
+from tillgate.payments.errors import ChargeNotFound, NotConfirmed, RefundNotFound
 
 #: What the provider takes for "not accepted, send it again"; never our own failure.
 REFUSALS = {
@@ -156,4 +156,40 @@ async def test_large_notice_that_can_book_nothing_needs_no_answer_of_the_provide
     await world.payments.notices._hear(raw_notice(world, "pa_stripe"), notice, None)
 
     assert await breaks(world) == (["reference"] if number else [])
+    await world.assert_books_hold()
+
+
+@pytest.mark.parametrize("method", METHODS)
+async def test_that_a_large_refund_failed_is_not_believed_by_a_notice_alone(
+    world: World, method: str
+) -> None:
+    """It would be given to the customer again, who has it back already."""
+    world.payments.notices.ask_from = 10_000
+    payment = await paid(world, method, 10_000)
+    view = await world.refund(payment, 10_000)
+
+    async def made() -> bool:
+        return [refund.status for refund in await refunds(world, payment)] == ["succeeded"]
+
+    await world.until(made, sweep=True)
+    forged = port.RefundNotice(view.refund.id, port.RefundFailed("declined", "No."))
+
+    with pytest.raises(NotConfirmed, match=view.refund.id):
+        await world.payments.notices._hear(raw_notice(world, ACCOUNTS[method]), forged, None)
+
+    assert await made()
+    assert await world.balance(world.wallet) == 0
+
+
+async def test_large_refund_that_its_provider_says_has_failed_is_given_again(world: World) -> None:
+    world.payments.notices.ask_from = 10_000
+    payment = await paid(world, "wechat_pay", 10_000)
+    rule(world, "wechat_pay", "refund", "refund_fails_later", next=1)
+    await world.refund(payment, 10_000)
+
+    async def given_again() -> bool:
+        return await world.balance(world.wallet) == 10_000
+
+    await world.until(given_again)
+    assert [refund.status for refund in await refunds(world, payment)] == ["failed"]
     await world.assert_books_hold()

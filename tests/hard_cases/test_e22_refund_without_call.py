@@ -3,7 +3,7 @@
 import pytest
 
 from simulators.card.simulator import CardSimulator
-from tests.hard_cases.deeds import HASTY, METHODS, paid, refunds, simulator, truth
+from tests.hard_cases.deeds import HASTY, METHODS, attempts, paid, refunds, simulator, truth
 from tests.worlds import MERCHANT, World
 from tillgate.kernel import ids
 from tillgate.payments import refunds as door
@@ -59,7 +59,8 @@ async def test_refund_that_was_made_long_ago_is_found_before_it_is_sent_again(
             tx, [Refunding(order, NO_TRACE)], at=world.clock.now(), look_ups=HASTY
         )
     assert isinstance(view, RefundView)
-    connector, asked = await world.payments._refund_order(view.refund)
+    [attempt] = await attempts(world, payment)
+    connector, asked = await world.payments.providers.refunding(view.refund, attempt)
     await connector.refund(asked, now=world.clock.now())
     forget_keys(world)
 

@@ -2,7 +2,16 @@
 
 import pytest
 
-from tests.hard_cases.deeds import METHODS, attempts, breaks, journals, paid, refunds, rule
+from tests.hard_cases.deeds import (
+    METHODS,
+    attempts,
+    breaks,
+    journals,
+    paid,
+    refunds,
+    rule,
+    two_orders,
+)
 from tests.worlds import CONFIRMATIONS, MERCHANT, World
 from tillgate.connectors import port
 from tillgate.kernel.money import CNY, USD, Money
@@ -78,15 +87,7 @@ async def test_late_and_wrong_money_is_told_once(world: World, ended: port.Close
 async def test_late_and_wrong_money_of_an_old_order_does_not_block_the_new_one(
     world: World,
 ) -> None:
-    payment = await world.pay("alipay")
-    async with world.db.transaction() as tx:
-        await tx.run("UPDATE payments.attempts SET expires_at = '2001-01-01'")
-
-    async def ended() -> bool:
-        return (await world.payment(payment.id)).status == "requires_payment_method"
-
-    await world.until(ended, sweep=True)
-    payment = await world.payments.confirm(payment, CONFIRMATIONS["wechat_pay"], NO_TRACE)
+    payment = await two_orders(world)
     first, _ = await attempts(world, payment)
 
     await world.payments._hear(first, port.Paid("r", Money(1, CNY)), NO_TRACE)

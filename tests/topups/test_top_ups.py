@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.hard_cases.deeds import rule, simulator
+from tests.hard_cases.deeds import given_up, rule, simulator
 from tests.worlds import CONFIRMATIONS, MERCHANT, World
 from tillgate.kernel import ids
 from tillgate.kernel.money import CNY, Money
@@ -17,6 +17,7 @@ from tillgate.topups.model import NewTopUp, TopUpView
 from tillgate.topups.wire import show_top_up
 from tillgate.wallets import flows as wallets
 from tillgate.wallets import queries as wallet_queries
+from tillgate.wallets.errors import WalletClosed
 from tillgate.wallets.machine import News
 from tillgate.wallets.model import MoveWallet, OpenWallet, Spend
 
@@ -278,3 +279,20 @@ async def test_canceled_and_paid_late_heard_together_have_numbers_of_their_own(
         shown = show_top_up(await queries.top_up(tx, MERCHANT, view.top_up.id), livemode=False)
     assert numbers[-1] == shown.sequence == payment.sequence
     await world.assert_books_hold()
+
+
+async def test_failed_top_up_is_not_charged_into_a_wallet_closed_since(world: World) -> None:
+    wallet = await open_wallet(world)
+    view = await top_up(world, wallet)
+    await given_up(world, view.payment)
+    closing = MoveWallet(
+        merchant_id=MERCHANT, at=world.clock.now(), wallet_id=wallet, news=News.CLOSED
+    )
+    await wallets.order(world.db, closing)
+
+    payment = await world.payment(view.payment.id)
+    with pytest.raises(WalletClosed) as refused:
+        await world.payments.confirm(payment, CONFIRMATIONS["alipay"], NO_TRACE)
+
+    assert refused.value.param == "intent"
+    assert (await world.payment(view.payment.id)).status == "requires_payment_method"

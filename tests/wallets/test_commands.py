@@ -1,9 +1,10 @@
 """Orders to wallets, on a real database."""
 
 import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from tests.wallets.builders import NOON, TEAHOUSE, cny, look, open_wallet, pay_in, spend_order
 from tillgate.kernel.clock import FixedClock
@@ -249,6 +250,23 @@ async def test_limits(db: Database) -> None:
     await pay_in(db, wallet.id, 1000)
 
     assert (await look(db, wallet.id)).balance == 1090
+
+
+async def test_who_asked_before_midnight_does_not_make_the_new_day_forgotten(db: Database) -> None:
+    """Two processes: the one that asked first got the books last."""
+    wallet = await open_wallet(db, limits=Limits(daily=1_000), principal=5_000)
+    morning = NOON.replace(hour=0)
+    evening = morning - timedelta(milliseconds=1)
+
+    async def spend(amount: int, at: datetime) -> None:
+        await flows.order(db, replace(spend_order(wallet.id, amount), at=at))
+
+    await spend(600, morning)
+    await spend(400, evening)
+
+    with pytest.raises(LimitExceeded, match="daily"):
+        await spend(1, morning + timedelta(hours=1))
+    await spend(1_000, morning + timedelta(days=1))
 
 
 async def test_opening_twice_is_refused_unless_asked(db: Database) -> None:

@@ -107,7 +107,7 @@ async def _desk(tx: Tx, found: Break, at: datetime) -> Desk:
 def _end(desk: Desk, attempt: Attempt, payment: Payment) -> None:
     """End a mismatched attempt, and its payment where that waits for nothing else."""
     desk.change_attempt(
-        attempt, status=Status.CLOSED.value, error=_WORDS, look_up_at=None, look_ups=0
+        attempt, status=Status.RETURNED.value, error=_WORDS, look_up_at=None, look_ups=0
     )
     if payment.open_attempt != attempt.id:
         return

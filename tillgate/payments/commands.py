@@ -38,6 +38,7 @@ from tillgate.payments.model import (
 from tillgate.runtime.db import Tx
 from tillgate.wallets import commands as wallets
 from tillgate.wallets import queries as wallet_queries
+from tillgate.wallets.errors import WalletClosed
 from tillgate.wallets.model import Wallet
 
 #: What the books of a wallet, and the bonus given with it, depend on.
@@ -139,9 +140,9 @@ async def open_attempts(
     """Open an attempt of each payment, if it may have one now."""
     keys = [(item.payment.merchant_id, item.payment.id) for item in items]
     desk = await desk_of_payments(tx, keys, at)
-    full = await _without_room(tx, desk)
+    refused = await _not_taken_in(tx, desk)
     results = [
-        full.get(key) or _confirm(desk, item, look_ups)
+        refused.get(key) or _confirm(desk, item, look_ups)
         for key, item in zip(keys, items, strict=True)
     ]
     await desk.close(tx)
@@ -253,35 +254,40 @@ def _open(desk: Desk, opening: Opening, look_ups: LookUps) -> Payment | Charge:
     return _attempt(desk, payment, order.confirmation, opening.route, look_ups)
 
 
-async def _without_room(tx: Tx, desk: Desk) -> dict[tuple[int, str], Refusal]:
-    """Return the payments that failed once, and whose wallets have been filled up since."""
-    failed = [
-        payment
+async def _not_taken_in(tx: Tx, desk: Desk) -> dict[tuple[int, str], Refusal]:
+    """Return the payments whose wallets take no more: closed since, or, of those that failed once and
+    were not counted as coming any more, filled up since."""
+    asked = await _to_be_paid_into(tx, desk)
+    refused: dict[tuple[int, str], Refusal] = {
+        (payment.merchant_id, payment.id): WalletClosed(wallet.id, param="intent")
+        for payment, wallet in asked
+        if wallet.is_closed
+    }
+    failed = [one for one in asked if one[0].attempts and not one[1].is_closed]
+    full = await require_room(
+        tx,
+        [(wallet, one.amount + sum(gift.amount for gift in one.gifts)) for one, wallet in failed],
+    )
+    for (payment, _), refusal in zip(failed, full, strict=True):
+        if refusal is not None:
+            refusal.param = "intent"  # its amount is the one at fault; this request names none
+            refused[payment.merchant_id, payment.id] = refusal
+    return refused
+
+
+async def _to_be_paid_into(tx: Tx, desk: Desk) -> list[tuple[Payment, Wallet]]:
+    """Return the payments on the desk that may be confirmed and go into a wallet, with it."""
+    found = [
+        ((payment.merchant_id, payment.pay_into), payment)
         for payment in desk.payments.values()
         if payment.pay_into is not None
-        and payment.attempts
         and payment.open_attempt is None
         and payment.status in machine.CONFIRMABLE
     ]
-    if not failed:
-        return {}
-    accounts = {(payment.merchant_id, payment.pay_into or 0) for payment in failed}
-    behind = await wallet_queries.wallets_behind(tx, accounts)
-    asked = [
-        (payment, behind[payment.merchant_id, payment.pay_into])
-        for payment in failed
-        if payment.pay_into is not None and (payment.merchant_id, payment.pay_into) in behind
-    ]
-    refusals = await require_room(
-        tx,
-        [(wallet, one.amount + sum(gift.amount for gift in one.gifts)) for one, wallet in asked],
-    )
-    full: dict[tuple[int, str], Refusal] = {}
-    for (payment, _), refusal in zip(asked, refusals, strict=True):
-        if refusal is not None:
-            refusal.param = "intent"  # its amount is the one at fault; this request names none
-            full[payment.merchant_id, payment.id] = refusal
-    return full
+    if not found:
+        return []
+    behind = await wallet_queries.wallets_behind(tx, {account for account, _ in found})
+    return [(payment, behind[account]) for account, payment in found if account in behind]
 
 
 def _confirm(desk: Desk, item: Confirming, look_ups: LookUps) -> Charge | Refusal:

@@ -17,12 +17,12 @@ class PaymentNotFound(Refusal):
 
 
 class NotConfirmed(Refusal):
-    """A notice says that {attempt_id} was paid, and its provider, asked, does not say so yet: {said}."""
+    """A notice says {told} of {object_id}, and its provider, asked, does not say so yet: {said}."""
 
     kind = Kind.CONFLICT
 
-    def __init__(self, attempt_id: str, said: str) -> None:
-        super().__init__(attempt_id=attempt_id, said=said)
+    def __init__(self, object_id: str, told: object, said: object) -> None:
+        super().__init__(object_id=object_id, told=type(told).__name__, said=type(said).__name__)
 
 
 class RefundNotFound(Refusal):

@@ -34,7 +34,7 @@ from tillgate.payments.model import (
     RefundView,
     Trace,
 )
-from tillgate.payments.orders import charge_of, money, refund_of
+from tillgate.payments.orders import charge_of, money
 from tillgate.payments.providers import Providers, account_of
 from tillgate.payments.refunds import Refunding
 from tillgate.runtime import idempotency, telemetry
@@ -228,8 +228,7 @@ class Payments:
 
     async def resolve_refund(self, refund: Refund, trace: Trace = NO_TRACE) -> RefundView:
         """Ask the provider where a refund stands; send it where it never arrived."""
-        connector, order = await self._refund_order(refund)
-        outcome = await connector.look_up_refund(order, refund.reference, now=self.clock.now())
+        outcome = await self.providers.look_up_refund(refund, await self._refunded(refund))
         if refund.status == RefundStatus.FAILED:
             return await self._give_back_again(refund, outcome, trace)
         if isinstance(outcome, port.NotFound):
@@ -305,7 +304,8 @@ class Payments:
         return await outcomes.record(self._hearings, heard)
 
     async def _send_refund(self, refund: Refund, trace: Trace) -> RefundView:
-        connector, order = await self._refund_order(refund)
+        attempt = await self._refunded(refund)
+        connector, order = await self.providers.refunding(refund, attempt)
         outcome = await connector.refund(order, now=self.clock.now())
         return await self._refund_heard(refund, outcome, trace)
 
@@ -323,12 +323,9 @@ class Payments:
             )
         )
 
-    async def _refund_order(self, refund: Refund) -> tuple[port.Refunding, port.RefundOrder]:
+    async def _refunded(self, refund: Refund) -> Attempt:
         async with self.db.transaction(readonly=True) as tx:
-            attempt = (await queries.charge(tx, refund.merchant_id, refund.attempt_id)).attempt
-        connector = await self.providers.connector(attempt.merchant_id, attempt.provider_account_id)
-        assert port.can(connector, port.Refunding), "every connector of ours refunds"
-        return connector, refund_of(refund, attempt, self._notify_url(attempt))
+            return (await queries.charge(tx, refund.merchant_id, refund.attempt_id)).attempt
 
     def _notify_url(self, attempt: Attempt) -> str:
         return self.providers.notify_url(attempt.merchant_id, attempt.provider_account_id)

@@ -16,8 +16,8 @@ from typing import Any, Final
 from tillgate.connectors import port
 from tillgate.kernel import ids
 from tillgate.kernel.clock import Clock
-from tillgate.payments import outcomes, queries
-from tillgate.payments.errors import ChargeNotFound, NotConfirmed
+from tillgate.payments import machine, outcomes, queries
+from tillgate.payments.errors import ChargeNotFound, NotConfirmed, RefundNotFound
 from tillgate.payments.machine import Status
 from tillgate.payments.model import Charge, Heard, RefundHeard, RefundView
 from tillgate.payments.providers import Providers, account_of, read_notice
@@ -141,7 +141,7 @@ class Hearing:
         """Give a notice its effect, and store it as applied, in one transaction."""
         match notice:
             case port.AttemptNotice(attempt_id, outcome, told_of):
-                if isinstance(outcome, port.Paid) and self._is_large(outcome):
+                if isinstance(outcome, port.Paid) and self._is_large(outcome.amount.minor):
                     outcome = await self._asked(raw, notice)
                 heard = Heard(
                     merchant_id=raw.merchant_id,
@@ -154,6 +154,8 @@ class Hearing:
                 )
                 await outcomes.record(self._hearings, heard)
             case port.RefundNotice(refund_id, outcome, told_of):
+                if self._may_be_large(outcome):
+                    outcome = await self._asked_of_refund(raw, notice)
                 await self._refund_hearings.submit(
                     RefundHeard(
                         merchant_id=raw.merchant_id,
@@ -168,8 +170,13 @@ class Hearing:
                 async with self._db.transaction() as tx:
                     notices.insert_applied(tx, [raw], at=self._clock.now(), note=kind)
 
-    def _is_large(self, outcome: port.Paid) -> bool:
-        return self.ask_from is not None and outcome.amount.minor >= self.ask_from
+    def _is_large(self, minor: int) -> bool:
+        return self.ask_from is not None and minor >= self.ask_from
+
+    def _may_be_large(self, outcome: port.RefundOutcome) -> bool:
+        if isinstance(outcome, port.RefundFailed):
+            return self.ask_from is not None  # it does not say of how much
+        return isinstance(outcome, port.Refunded) and self._is_large(outcome.amount.minor)
 
     async def _asked(
         self, raw: RawNotice, notice: port.AttemptNotice
@@ -188,7 +195,26 @@ class Hearing:
             return notice.outcome
         outcome = await self._providers.look_up(attempt)
         if not isinstance(outcome, port.Paid):
-            raise NotConfirmed(attempt.id, type(outcome).__name__)
+            raise NotConfirmed(attempt.id, notice.outcome, outcome)
+        return outcome
+
+    async def _asked_of_refund(
+        self, raw: RawNotice, notice: port.RefundNotice
+    ) -> port.RefundOutcome:
+        """Return what the provider says itself of a large refund; raise `NotConfirmed` unless that
+        is what it is told of: one that has failed is given to the customer again."""
+        async with self._db.transaction(readonly=True) as tx:
+            refund = (await queries.refund(tx, raw.merchant_id, notice.refund_id)).refund
+            attempt = (await queries.charge(tx, raw.merchant_id, refund.attempt_id)).attempt
+        if attempt.provider_account_id != raw.provider_account_id:
+            raise RefundNotFound(notice.refund_id)
+        is_of_another = notice.order_reference not in {None, attempt.reference}
+        is_known = machine.refund_news_of(notice.outcome).value == refund.status
+        if is_of_another or is_known or not self._is_large(refund.amount):
+            return notice.outcome
+        outcome = await self._providers.look_up_refund(refund, attempt)
+        if not isinstance(outcome, type(notice.outcome)):
+            raise NotConfirmed(refund.id, notice.outcome, outcome)
         return outcome
 
     async def _store_notices(self, tx: Tx, items: Any) -> list[None]:

@@ -26,6 +26,7 @@ class Status(StrEnum):
     DECLINED = "declined"
     NOT_SENT = "not_sent"
     CLOSED = "closed"
+    RETURNED = "returned"  # was mismatched, and a person has seen to it that the payer has it back
 
 
 class News(StrEnum):
@@ -59,6 +60,7 @@ paid         paid        paid        paid        !           paid  !         pai
 declined     declined    declined    !           mismatched  paid  declined  declined  declined declined
 not_sent     not_sent    not_sent    !           mismatched  paid  declined  not_sent  closed  not_sent
 closed       closed      closed      closed      mismatched  paid  closed    closed    closed  closed
+returned     returned    returned    returned    returned    paid  returned  returned  returned returned
 """
 
 
@@ -201,7 +203,7 @@ def payment_status(attempt: str, *, on: str, canceling: bool) -> PaymentStatus:
             return PaymentStatus.REQUIRES_CAPTURE
         case Status.WAITING if on == "customer":
             return PaymentStatus.REQUIRES_ACTION
-        case Status.DECLINED | Status.NOT_SENT | Status.CLOSED:
+        case Status.DECLINED | Status.NOT_SENT | Status.CLOSED | Status.RETURNED:
             return PaymentStatus.CANCELED if canceling else PaymentStatus.REQUIRES_PAYMENT_METHOD
         case _:
             return PaymentStatus.PROCESSING

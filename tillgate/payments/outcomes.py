@@ -145,7 +145,10 @@ def _checked(desk: Desk, attempt: Attempt, item: Heard) -> News:
         if kind == "account" and outcome.account is None:
             continue
         if ours[kind] != theirs[kind]:
-            if attempt.status != Status.PAID or kind != "amount":
+            is_settled = (
+                attempt.status == Status.RETURNED
+            )  # told again of what a person has seen to
+            if not is_settled and (attempt.status != Status.PAID or kind != "amount"):
                 desk.open_break(kind, attempt, ours, theirs)
             return News.MISMATCHED if attempt.status != Status.PAID else News.PAID
     return news
@@ -175,7 +178,10 @@ def _take_back(
         error=error,
         look_up_at=_next_look_up(desk, attempt, outcome, look_ups),
     )
-    return Charge(attempt, desk.change_payment(payment, last_error=error))
+    is_the_payments = payment.open_attempt == attempt.id  # and not of one that was paid otherwise
+    return Charge(
+        attempt, desk.change_payment(payment, **({"last_error": error} if is_the_payments else {}))
+    )
 
 
 def _listen_on(desk: Desk, attempt: Attempt, outcome: Any, look_ups: LookUps) -> Attempt:

@@ -18,8 +18,8 @@ from tillgate.kernel.money import currency
 from tillgate.merchants.model import OpenedAccount
 from tillgate.payments.commands import Route
 from tillgate.payments.errors import CaptureNotOffered, MethodNotOffered
-from tillgate.payments.model import Attempt
-from tillgate.payments.orders import money
+from tillgate.payments.model import Attempt, Refund
+from tillgate.payments.orders import money, refund_of
 from tillgate.runtime.shared import Shared
 
 #: The provider that takes each method.
@@ -103,6 +103,22 @@ class Providers:
             since=attempt.created_at,
             now=self._clock.now(),
         )
+
+    async def look_up_refund(
+        self, refund: Refund, attempt: Attempt
+    ) -> port.RefundOutcome | port.NotFound:
+        """Ask a refund's provider where it stands."""
+        connector, order = await self.refunding(refund, attempt)
+        return await connector.look_up_refund(order, refund.reference, now=self._clock.now())
+
+    async def refunding(
+        self, refund: Refund, attempt: Attempt
+    ) -> tuple[port.Refunding, port.RefundOrder]:
+        """Return who gives the money of an attempt back, and what is to be asked."""
+        connector = await self.connector(attempt.merchant_id, attempt.provider_account_id)
+        assert port.can(connector, port.Refunding), "every connector of ours refunds"
+        notify_url = self.notify_url(attempt.merchant_id, attempt.provider_account_id)
+        return connector, refund_of(refund, attempt, notify_url)
 
     async def methods(self, merchant_id: int, currency: str) -> list[str]:
         """Return the methods this merchant can take in a currency, in order of account."""

@@ -21,7 +21,7 @@ from tillgate.payments.errors import (
     UnexpectedState,
 )
 from tillgate.payments.flows import Payments
-from tillgate.payments.machine import CONFIRMABLE, PaymentStatus
+from tillgate.payments.machine import CONFIRMABLE, PaymentStatus, Status
 from tillgate.payments.methods import Method, Methods, confirmation_of
 from tillgate.payments.model import Charge, NewPayment, NewRefund, Payment, RefundView
 from tillgate.payments.providers import payable
@@ -273,7 +273,7 @@ class Routes:
             charge = await queries.charge(tx, call.merchant_id, with_prefix("att", charge_id))
         except ChargeNotFound:
             raise ChargeNotFound(charge_id, param=param) from None
-        if charge.attempt.status not in (*shown.CHARGED, "closed"):
+        if charge.attempt.status not in (*shown.CHARGED, Status.CLOSED, Status.RETURNED):
             raise ChargeNotFound(charge_id, param=param)
         return charge
 

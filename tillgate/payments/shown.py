@@ -299,7 +299,9 @@ def show_charge(
     """Show an attempt as a charge."""
     attempt, payment = charge.attempt, charge.payment
     is_released = machine.is_released(attempt.status, attempt.amount_authorised)
-    has_failed = attempt.status in {Status.DECLINED, Status.NOT_SENT, Status.CLOSED}
+    has_failed = attempt.status in {
+        Status.DECLINED, Status.NOT_SENT, Status.CLOSED, Status.RETURNED,
+    }  # fmt: skip
     error = attempt.error if has_failed and not is_released and attempt.error else {}
     billing: dict[str, Any] = dict.fromkeys(("address", "email", "name", "phone", "tax_id"))
     return ShownCharge(

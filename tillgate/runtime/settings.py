@@ -102,8 +102,8 @@ class PaymentSettings(msgspec.Struct, frozen=True, kw_only=True):
     look_up_most_seconds: float = 3600.0
     #: How often the worker looks for what is due.
     worker_poll_seconds: float = 0.25
-    #: A notice that so much was paid, in minor units of its currency, or more, is believed only when
-    #: the provider says so itself.
+    #: A notice that so much was paid, in minor units of its currency, or more, or that a refund of so
+    #: much was made or failed, is believed only when the provider says so itself.
     ask_from: int = 1_000_000
     #: Providers' notices that have been dealt with are deleted after this many days.
     notices_kept_days: int = 90

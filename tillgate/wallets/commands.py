@@ -27,7 +27,6 @@ from tillgate.wallets.decisions import Result, decide_all, require_currency
 from tillgate.wallets.desk import (
     Desk,
     Key,
-    is_closed,
     load_accounts,
     load_wallets,
     moved_by,
@@ -122,7 +121,7 @@ async def require_open(tx: Tx, wanted: Sequence[tuple[int, str, Money]]) -> list
 def _open_for(wallet: Wallet | None, wallet_id: str, amount: Money) -> Wallet | Refusal:
     if wallet is None:
         return WalletNotFound(wallet_id)
-    if is_closed(wallet):
+    if wallet.is_closed:
         return WalletClosed(wallet.id)
     try:
         require_currency(wallet, amount)

@@ -16,7 +16,7 @@ from tillgate.kernel.errors import FieldRefused, Refusal
 from tillgate.kernel.money import Money
 from tillgate.ledger.model import Hold, Journal, Line, Posted, sales, wallet_bonus, wallet_principal
 from tillgate.wallets import events
-from tillgate.wallets.desk import Desk, cause_of, is_closed, spent_on_day
+from tillgate.wallets.desk import Desk, cause_of, spent_on_day
 from tillgate.wallets.errors import (
     BalanceInsufficient,
     CaptureTooLarge,
@@ -189,7 +189,7 @@ def _refund_spend(desk: Desk, order: RefundSpend) -> Moved:
     if parts is None:
         raise RefundTooLarge(spent.transaction.id, amount.minor, left)
     _require_positive(amount)
-    if is_closed(wallet):
+    if wallet.is_closed:
         raise WalletClosed(wallet.id)
     lines = tuple(
         Line(line.credit, line.debit, line.amount) for line in _sold(desk, wallet, *parts)
@@ -320,7 +320,7 @@ def _transfer(desk: Desk, order: Transfer) -> Moved:
         raise SameWallet
     _may_spend(desk, sender, order, principal_only=True)
     require_currency(receiver, order.amount)
-    if is_closed(receiver):
+    if receiver.is_closed:
         raise WalletClosed(receiver.id, param="to")
     if receiver.limits.balance is not None:
         reached = desk.view(receiver).balance + order.amount.minor
@@ -413,7 +413,7 @@ def _uncount(
     desk: Desk, wallet: Wallet, held: WalletHold, amount: int, order: CaptureHold | ReleaseHold
 ) -> None:
     """What a hold gives back on its own day is free again for the daily limit."""
-    if amount and wallet.spent_on == order.at.date() == held.created_at.date():
+    if amount and wallet.spent_on == held.created_at.date() >= order.at.date():
         desk.count_spent(wallet, -amount, order.at)
 
 

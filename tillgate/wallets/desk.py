@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 
 import msgspec
 from msgspec.structs import replace
@@ -23,7 +23,6 @@ from tillgate.runtime.db import Tx
 from tillgate.runtime.writes import Notebook
 from tillgate.wallets import events, store
 from tillgate.wallets.errors import WalletNotFound
-from tillgate.wallets.machine import Status
 from tillgate.wallets.model import (
     AnyOrder,
     CaptureHold,
@@ -120,7 +119,8 @@ class Desk:
         """Count what was spent (or given back, where negative) on the day of `at`."""
         spent = max(spent_on_day(wallet, at) + amount, 0)
         key = (wallet.merchant_id, wallet.id)
-        self.wallets[key] = replace(wallet, spent_on=at.date(), spent_today=spent)
+        day = max(at.date(), wallet.spent_on or date.min)
+        self.wallets[key] = replace(wallet, spent_on=day, spent_today=spent)
         self._counted[key] = None
 
     def keep_hold(self, hold: WalletHold) -> None:
@@ -419,8 +419,12 @@ def cause_of(order: AnyOrder) -> str | None:
 
 
 def spent_on_day(wallet: Wallet, at: datetime) -> int:
-    """Return what the daily limit has seen on the UTC day of `at`."""
-    return wallet.spent_today if wallet.spent_on == at.date() else 0
+    """Return what the daily limit has seen on the UTC day of `at`.
+
+    Who asked before midnight and was let in after it, behind another, counts for the new day.
+    """
+    is_so_late = wallet.spent_on is not None and at.date() <= wallet.spent_on
+    return wallet.spent_today if is_so_late else 0
 
 
 def moved_by(posted: Posted, wallet: Wallet) -> tuple[int, int]:
@@ -471,8 +475,3 @@ def view_of(wallet: Wallet, principal: int, bonus: int, held: int) -> WalletView
         sequence=wallet.sequence,
         created_at=wallet.created_at,
     )
-
-
-def is_closed(wallet: Wallet) -> bool:
-    """Return whether a wallet takes no new value."""
-    return wallet.status is Status.CLOSED

@@ -48,6 +48,11 @@ class Wallet(msgspec.Struct, frozen=True):
     sequence: int
     created_at: datetime
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether it takes no new value."""
+        return self.status is Status.CLOSED
+
 
 class WalletView(msgspec.Struct, frozen=True):
     """A wallet with its balances, as facts and the API show it; amounts in minor units."""

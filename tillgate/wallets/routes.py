@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from tillgate.customers import queries as customers
+from tillgate.customers.errors import CustomerNotFound
 from tillgate.kernel.clock import Clock, unix
 from tillgate.kernel.errors import Refusal
 from tillgate.kernel.money import CURRENCIES, Currency, currency
@@ -18,7 +19,7 @@ from tillgate.wallets import commands, queries, wire
 from tillgate.wallets.errors import HoldNotFound, WalletNotFound
 from tillgate.wallets.foresight import OrdersAhead
 from tillgate.wallets.machine import News
-from tillgate.wallets.model import AnyOrder, Held, Moved, Told
+from tillgate.wallets.model import AnyOrder, Held, Moved, OpenWallet, Told
 from tillgate.web.listing import CursorRequest, ListOf, cut, read_page, show_list
 from tillgate.web.operation import Answer, Call, Operation, operation
 from tillgate.web.reading import Nothing, read_metadata_change
@@ -57,7 +58,11 @@ class Routes:
     async def _carry_out(
         self, tx: Tx, orders: Sequence[AnyOrder]
     ) -> list[Told | Moved | Held | Refusal]:
-        return await commands.carry_out(tx, orders, self._memory)
+        """Customers are looked for here, where no repetition of what has been done comes."""
+        refused = await _of_nobody(tx, orders)
+        accepted = [order for index, order in enumerate(orders) if index not in refused]
+        done = iter(await commands.carry_out(tx, accepted, self._memory) if accepted else ())
+        return [refused.get(index) or next(done) for index in range(len(orders))]
 
     async def _order(self, call: Call, order: AnyOrder) -> Answer:
         livemode = call.livemode
@@ -67,8 +72,6 @@ class Routes:
 
     async def create(self, call: Call, body: wire.CreateWallet) -> Answer:
         currency(body.currency)
-        async with self._db.transaction(readonly=True) as tx:
-            await customers.present_customer(tx, call.merchant_id, body.customer)
         return await self._order(call, wire.read_new_wallet(call, body, self._clock.now()))
 
     async def update(self, call: Call, body: wire.ChangeWallet) -> Answer:
@@ -287,3 +290,15 @@ class Routes:
             ),
             operation("POST", f"{held}/release", Nothing, hold, self.release, "Release a hold"),
         )  # fmt: skip
+
+
+async def _of_nobody(tx: Tx, orders: Sequence[AnyOrder]) -> dict[int, Refusal]:
+    """Return the places of the orders that open a wallet for a customer who is not there."""
+    refused: dict[int, Refusal] = {}
+    for index, order in enumerate(orders):
+        if isinstance(order, OpenWallet):
+            try:
+                await customers.present_customer(tx, order.merchant_id, order.customer_id)
+            except CustomerNotFound as refusal:
+                refused[index] = refusal
+    return refused

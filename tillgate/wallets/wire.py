@@ -9,7 +9,6 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from tillgate.kernel.clock import from_unix, unix
-from tillgate.kernel.errors import FieldRefused
 from tillgate.kernel.ids import new_id
 from tillgate.kernel.money import MAX_MINOR, Currency, Money, currency
 from tillgate.wallets.machine import News
@@ -313,8 +312,6 @@ def read_refund(call: Call, body: RefundSpendForm, unit: Currency, at: datetime)
 def read_hold(call: Call, body: HoldForm, at: datetime) -> PlaceHold:
     """Return what is to be set aside in the wallet in the path."""
     expires_at = None if body.expires_at is None else from_unix(body.expires_at)
-    if expires_at is not None and expires_at <= at:
-        raise FieldRefused("expires_at", "expires_at must be in the future.")
     return PlaceHold(
         **_head(call, at),
         id=new_id("hold"),
