@@ -2,16 +2,19 @@
 
 import asyncio
 
-from tests.topups.test_top_ups import open_wallet
+from tests.hard_cases.deeds import attempts
+from tests.topups.test_top_ups import open_wallet, wallet_of
 from tests.worlds import CONFIRMATIONS, MERCHANT, World
 from tillgate.kernel import ids
 from tillgate.kernel.errors import Refusal
 from tillgate.payments.flows import NO_TRACE, Payments
+from tillgate.payments.model import Payment
 from tillgate.topups.flows import TopUps
 from tillgate.topups.model import NewTopUp, TopUpView
 from tillgate.wallets import flows as wallets
-from tillgate.wallets.errors import LimitExceeded
-from tillgate.wallets.model import UpdateWallet
+from tillgate.wallets.errors import LimitExceeded, WalletClosed
+from tillgate.wallets.machine import News
+from tillgate.wallets.model import MoveWallet, UpdateWallet
 
 
 async def test_forty_top_ups_in_four_processes_never_pass_the_limit(
@@ -49,3 +52,52 @@ async def test_forty_top_ups_in_four_processes_never_pass_the_limit(
         await world.phone_pays("wechat_pay", view.payment)
         await world.until_paid(view.payment)
     await world.assert_books_hold()
+
+
+async def test_what_is_confirmed_while_its_wallet_is_closed_is_charged_or_refused(
+    world: World, processes: list[Payments]
+) -> None:
+    """Whoever was before the closing may be paid late; nobody behind it is asked for money."""
+    wallet = await open_wallet(world)
+    views = [await TopUps(world.payments).create(_unpaid(wallet), NO_TRACE) for _ in range(24)]
+    closing = MoveWallet(
+        merchant_id=MERCHANT, at=world.clock.now(), wallet_id=wallet, news=News.CLOSED
+    )
+
+    async def confirm(n: int, payment: Payment) -> Payment:
+        await asyncio.sleep(n * 0.002)
+        return await processes[n % 4].confirm(payment, CONFIRMATIONS["wechat_pay"], NO_TRACE)
+
+    async def close() -> None:
+        await asyncio.sleep(0.02)
+        await wallets.order(world.db, closing)
+
+    *results, closed = await asyncio.gather(
+        *(confirm(n, view.payment) for n, view in enumerate(views)),
+        close(),
+        return_exceptions=True,
+    )
+
+    assert closed is None
+    for view, result in zip(views, results, strict=True):
+        is_refused = isinstance(result, WalletClosed)
+        assert is_refused or isinstance(result, Payment), result
+        assert len(await attempts(world, view.payment)) == (0 if is_refused else 1)
+    for result in results:
+        if isinstance(result, Payment):
+            await world.phone_pays("wechat_pay", result)
+            await world.until_paid(result)
+    paid = sum(isinstance(result, Payment) for result in results)
+    assert (await wallet_of(world, wallet)).balance == paid * 500
+    await world.assert_books_hold()
+
+
+def _unpaid(wallet: str) -> NewTopUp:
+    return NewTopUp(
+        merchant_id=MERCHANT,
+        id=ids.new_id("top"),
+        wallet_id=wallet,
+        amount=500,
+        currency="cny",
+        method_types=["wechat_pay"],
+    )
