@@ -21,6 +21,7 @@ from tillgate.connectors.port import (
     Charge,
     Closed,
     Declined,
+    ForeignRefund,
     NotFound,
     NotSent,
     OtherNotice,
@@ -260,6 +261,20 @@ def test_a_notice_of_a_refund_is_never_a_payment(status: str) -> None:
 
     assert wire.notice_of(form, "2021", "2088") == RefundNotice("re_1", RefundPending("re_1"))
     assert wire.notice_of({**form, "out_biz_no": ""}, "2021", "2088") == OtherNotice("refund")
+
+
+def test_a_refund_under_another_number_than_ours_tells_the_sum_of_all() -> None:
+    form = {**NOTICE, "refund_fee": "5.00", "out_biz_no": "att_1"}
+    told = Refunded("att_1", Money(500, CNY))
+
+    assert wire.notice_of(form, "2021", "2088") == ForeignRefund(
+        "att_1", told, "att_1", is_total=True
+    )
+    assert wire.notice_of({**form, "refund_fee": "?"}, "2021", "2088") == ForeignRefund(
+        "att_1", Unknown("refunded an unreadable amount"), "att_1"
+    )
+    with pytest.raises(BadNotice):
+        wire.notice_of({**form, "out_trade_no": ""}, "2021", "2088")
 
 
 @pytest.mark.parametrize("change", [{"app_id": "2022"}, {"seller_id": "2089"}])

@@ -17,6 +17,7 @@ from tillgate.connectors.port import (
     Charge,
     Closed,
     Declined,
+    ForeignRefund,
     NotSent,
     OtherNotice,
     Paid,
@@ -287,6 +288,23 @@ def test_events_are_read() -> None:
         OtherNotice("charge.succeeded")
     )
     assert wire.notice_of({"type": "ping"}, TEST) == OtherNotice("ping")
+
+
+@pytest.mark.parametrize("kind", ["refund.created", "refund.updated", "charge.refund.updated"])
+def test_a_refund_without_our_mark_is_a_foreign_one(kind: str) -> None:
+    def told(change: dict[str, Any], account: str | None = None) -> object:
+        subject = {**REFUND, "payment_intent": "pi_1", "metadata": {}, **change}
+        event = {"type": kind, "account": account, "data": {"object": subject}}
+        return wire.notice_of(event, OURS)
+
+    made = ForeignRefund("re_9", Refunded("re_9", Money(500, USD)), order_reference="pi_1")
+    assert told({}) == told({"metadata": {"case": "17"}}) == told({}, "acct_1") == made
+    pending = told({"status": "pending"})
+    assert isinstance(pending, ForeignRefund)
+    assert isinstance(pending.outcome, RefundPending)
+    assert isinstance(told({"metadata": {"refund": "re_1"}}), RefundNotice)
+    assert told({"payment_intent": None}) == OtherNotice(kind)
+    assert told({}, "acct_2") == OtherNotice(kind)
 
 
 def test_what_the_official_sdk_signs_is_genuine_and_nothing_else_is() -> None:

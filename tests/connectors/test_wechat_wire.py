@@ -20,6 +20,7 @@ from tillgate.connectors.port import (
     Charge,
     Closed,
     Declined,
+    ForeignRefund,
     NotFound,
     NotSent,
     OpenApp,
@@ -244,6 +245,20 @@ def test_notices_are_unsealed_and_read() -> None:
         RefundNotice("re_1", Refunded("5030", Money(500, CNY)))
     )
     assert notices.read(ACCOUNT, b'{"event_type":"X"}') == OtherNotice("X")
+
+
+def test_a_refund_under_another_number_than_ours_is_a_foreign_one() -> None:
+    refund = {
+        "mchid": "1900",
+        "out_trade_no": "att_1",
+        "out_refund_no": "BYHAND1",
+        "refund_id": "5030",
+        "refund_status": "SUCCESS",
+        "amount": {"refund": 500, "total": 1230},
+    }
+    told = notices.read(ACCOUNT, _notice("REFUND.SUCCESS", _sealed(refund, "refund")))
+
+    assert told == ForeignRefund("5030", Refunded("5030", Money(500, CNY)), "att_1")
 
 
 def test_a_notice_that_cannot_be_opened_or_is_for_another_is_bad() -> None:

@@ -56,3 +56,29 @@ async def test_alipay_makes_a_refund_that_failed_when_asked_again(world: World) 
     assert (await truth(world, "alipay"))[payment.latest_attempt or ""].refunds == (4017,)
     assert await world.balance(world.wallet) == 0
     await world.assert_books_hold()
+
+
+async def test_failed_refund_names_what_its_failure_put_back(client, world: World) -> None:
+    form = {"amount": 10_000, "currency": "usd", "confirm": "true"}
+    made = await client.post(
+        "/v1/payment_intents", {**form, "payment_method": "pm_card_refundFail"}
+    )
+    intent = {"payment_intent": made.json["id"]}
+    refund = (await client.post("/v1/refunds", {**intent, "amount": 4_000})).json
+    assert refund["failure_balance_transaction"] is None
+    path = f"/v1/refunds/{refund['id']}"
+
+    async def failed() -> bool:
+        return (await client.get(path)).json["status"] == "failed"
+
+    await world.until(failed, sweep=True)
+    shown = (await client.get(path)).json
+    [listed] = (await client.get("/v1/refunds", params=intent)).json["data"]
+    changed = (await client.post(path, {"metadata[case]": "23"})).json
+    expand = {"expand[]": "failure_balance_transaction"}
+    back = (await client.get(path, params=expand)).json["failure_balance_transaction"]
+    assert (back["type"], back["source"], back["amount"]) == ("refund_failure", refund["id"], 4_000)
+    assert shown["balance_transaction"] not in {None, back["id"]}
+    for one in (shown, listed, changed):
+        assert one["failure_balance_transaction"] == back["id"]
+        assert one["balance_transaction"] == refund["balance_transaction"]

@@ -47,6 +47,7 @@ EXPANDABLE: Final[Mapping[tuple[str, str], str]] = {
     ("charge", "payment_intent"): "payment_intent",
     ("refund", "balance_transaction"): "balance_transaction",
     ("refund", "charge"): "charge",
+    ("refund", "failure_balance_transaction"): "balance_transaction",
     ("refund", "payment_intent"): "payment_intent",
     ("top_up", "customer"): "customer",
     ("top_up", "payment_intent"): "payment_intent",

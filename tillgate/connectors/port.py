@@ -210,13 +210,35 @@ class RefundNotice(msgspec.Struct, frozen=True):
     order_reference: str | None = None
 
 
+class ForeignRefund(msgspec.Struct, frozen=True):
+    """A notice about a refund that we did not order: somebody made it at the provider itself.
+
+    It bears neither our number nor our mark, which a refund of ours has before it is asked for. So
+    it is never one whose answer is still to come.
+    """
+
+    #: What the provider calls it.
+    number: str
+    outcome: RefundOutcome
+    #: Whose money it was: our number, or else the provider's number of the order.
+    attempt_id: str | None = None
+    order_reference: str | None = None
+    #: The amount is that of all refunds of the order so far, whoever made them.
+    is_total: bool = False
+
+
 class OtherNotice(msgspec.Struct, frozen=True):
     """A notice that is genuine and of no consequence to us (kept in the inbox all the same)."""
 
     kind: str
 
 
-Notice = AttemptNotice | RefundNotice | OtherNotice
+Notice = AttemptNotice | RefundNotice | ForeignRefund | OtherNotice
+
+
+def is_ours(refund_id: str) -> bool:
+    """Tell whether a refund's request number is one that we give (`re_…`)."""
+    return refund_id.startswith("re_")
 
 
 class BadNotice(Exception):

@@ -19,12 +19,14 @@ Promises
 - A provider is answered once its notice has had its effect, or is stored so that it will have it.
 - What a provider says was paid is compared with what we asked: another amount, currency or account
   credits nothing and opens a break.
+- A refund that somebody makes at the provider itself books nothing and opens a break, once.
 - Refunds never exceed what was received: decided under the payment's row lock, and a constraint.
 
 The lives of attempts and refunds are the grids in `machine`. Files: `booking` (which accounts, pure),
 `desk` (locked payments, changed in memory, written together), `breaks` (settled by a person;
 `break_store` is its SQL),
 `commands` (opening), `outcomes` and `refunds` (hearing), `surplus` (what is paid too much, given back),
+`foreign` (refunds that we did not order),
 `hearing` (providers' notices, from their arrival to their effect), `flows` (journeys), `jobs` (the
 worker), `providers` (who takes a charge), `orders` (what a provider is asked, pure), `methods` (which
 payment method a request means), `hosted` (the address of a payment's page), `shown` (what the API

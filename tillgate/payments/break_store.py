@@ -34,6 +34,18 @@ async def select_breaks(tx: Tx, *, with_resolved: bool, limit: int) -> list[Brea
     return [_decoder.decode(row["row"]) for row in rows]
 
 
+async def select_kinds(tx: Tx, merchant_id: int, attempt_id: str, refund_id: str) -> frozenset[str]:
+    """Return the kinds of all breaks about this refund of the attempt, resolved or not."""
+    rows = await tx.all(
+        "SELECT kind FROM payments.breaks"
+        " WHERE merchant_id = $1 AND attempt_id = $2 AND refund_id = $3",
+        merchant_id,
+        attempt_id,
+        refund_id,
+    )
+    return frozenset(row["kind"] for row in rows)
+
+
 async def find_merchant(tx: Tx, name: str) -> int | None:
     """Return whose break is called so: for the operator, who only knows its id."""
     return await tx.value("SELECT merchant_id FROM payments.breaks WHERE id = $1", name)

@@ -146,8 +146,10 @@ class Desk:
         thing: Attempt | Refund,
         ours: dict[str, object],
         theirs: dict[str, object],
+        *,
+        refund: str | None = None,
     ) -> None:
-        """Let a person look at it."""
+        """Let a person look at it. `refund` is one of the attempt's that only the provider has."""
         is_attempt = isinstance(thing, Attempt)
         self._breaks.append(
             Break(
@@ -155,7 +157,7 @@ class Desk:
                 id=ids.new_id("brk"),
                 kind=kind,
                 attempt_id=thing.id if is_attempt else None,
-                refund_id=None if is_attempt else thing.id,
+                refund_id=refund if is_attempt else thing.id,
                 ours=ours,
                 theirs=theirs,
                 created_at=self.at,

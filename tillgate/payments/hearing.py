@@ -16,7 +16,7 @@ from typing import Any, Final
 from tillgate.connectors import port
 from tillgate.kernel import ids
 from tillgate.kernel.clock import Clock
-from tillgate.payments import machine, outcomes, queries
+from tillgate.payments import foreign, machine, outcomes, queries
 from tillgate.payments.errors import ChargeNotFound, NotConfirmed, RefundNotFound
 from tillgate.payments.machine import Status
 from tillgate.payments.model import Charge, Heard, RefundHeard, RefundView
@@ -166,6 +166,9 @@ class Hearing:
                         told_of=told_of,
                     )
                 )
+            case port.ForeignRefund():
+                async with self._db.transaction() as tx:
+                    await foreign.record(tx, raw, notice, at=self._clock.now())
             case port.OtherNotice(kind):
                 async with self._db.transaction() as tx:
                     notices.insert_applied(tx, [raw], at=self._clock.now(), note=kind)

@@ -347,7 +347,7 @@ class Routes:
                 payment_id=body.payment_intent,
                 attempt_id=attempt_id,
             )
-            causes = [f"refund:{one.refund.id}" for one in rows.data]
+            causes = [cause for one in rows.data for cause in shown.causes_of(one)]
             booked = await ledger.journals_of(tx, call.merchant_id, causes)
         return show_list(call, rows, lambda one: _show_refund(one, booked, call))
 
@@ -362,7 +362,7 @@ class Routes:
 
     async def _shown_refund(self, call: Call, view: RefundView) -> shown.ShownRefund:
         async with self._db.transaction(readonly=True) as tx:
-            booked = await ledger.journals_of(tx, call.merchant_id, [f"refund:{view.refund.id}"])
+            booked = await ledger.journals_of(tx, call.merchant_id, shown.causes_of(view))
         return _show_refund(view, booked, call)
 
     def operations(self) -> Sequence[Operation]:
@@ -493,5 +493,7 @@ def _show_charge(charge: Charge, booked: dict[str, int], call: Call) -> shown.Sh
 
 
 def _show_refund(view: RefundView, booked: dict[str, int], call: Call) -> shown.ShownRefund:
-    name = _transaction_id(booked, f"refund:{view.refund.id}")
-    return shown.show_refund(view, livemode=call.livemode, balance_transaction=name)
+    made, failed = (_transaction_id(booked, cause) for cause in shown.causes_of(view))
+    return shown.show_refund(
+        view, livemode=call.livemode, balance_transaction=made, failure_balance_transaction=failed
+    )

@@ -149,7 +149,7 @@ class ShownRefund(msgspec.Struct, frozen=True, kw_only=True):
     customer_account: None = None
     description: str | None = None
     destination_details: dict[str, Any]
-    failure_balance_transaction: str | None = None
+    failure_balance_transaction: str | None
     failure_reason: str | None
     instructions_email: None = None
     metadata: dict[str, str]
@@ -398,8 +398,17 @@ def _expiry(shown: dict[str, str]) -> dict[str, int | None]:
 # Refunds ---------------------------------------------------------------------------------------
 
 
+def causes_of(view: RefundView) -> tuple[str, str]:
+    """Return under which causes a refund and its failure are booked."""
+    return f"refund:{view.refund.id}", f"refund_failed:{view.refund.id}"
+
+
 def show_refund(
-    view: RefundView, *, livemode: bool, balance_transaction: str | None = None
+    view: RefundView,
+    *,
+    livemode: bool,
+    balance_transaction: str | None = None,
+    failure_balance_transaction: str | None = None,
 ) -> ShownRefund:
     """Show a refund. (Stripe's refunds do not say their mode, so neither do ours.)"""
     del livemode
@@ -414,6 +423,7 @@ def show_refund(
         currency=refund.currency,
         customer=payment.customer_id,
         destination_details=_destination(refund, payment),
+        failure_balance_transaction=failure_balance_transaction,
         failure_reason=refund.failure_reason,
         metadata=refund.metadata,
         payment_intent=refund.payment_id,

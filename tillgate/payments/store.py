@@ -284,6 +284,29 @@ def update_attempts(notes: Notebook, changed: Sequence[Attempt]) -> None:
         _update(notes, _MOVE_ATTEMPTS, _attempt_moves(changed))
 
 
+async def find_paid(tx: Tx, merchant_id: int, account_id: str, reference: str) -> str | None:
+    """Return which attempt was paid by an order of one of our accounts."""
+    return await tx.value(
+        "SELECT id FROM payments.attempts WHERE merchant_id = $1 AND provider_account_id = $2"
+        " AND reference = $3 AND status = 'paid'",
+        merchant_id,
+        account_id,
+        reference,
+    )
+
+
+async def may_be_paid(tx: Tx, merchant_id: int, account_id: str, reference: str) -> bool:
+    """Tell whether an open attempt has this order, or none that we know of yet."""
+    return await tx.value(
+        "SELECT EXISTS (SELECT FROM payments.attempts WHERE merchant_id = $1"
+        " AND provider_account_id = $2 AND coalesce(reference, $3) = $3"
+        " AND status IN ('created', 'waiting', 'unknown', 'authorised'))",
+        merchant_id,
+        account_id,
+        reference,
+    )
+
+
 async def select_refunds_of_payments(tx: Tx, keys: Collection[Key]) -> list[Refund]:
     """Read all refunds of these payments, whose rows are held."""
     rows = await tx.all(

@@ -19,6 +19,7 @@ from tillgate.connectors.port import (
     Charge,
     Closed,
     Declined,
+    ForeignRefund,
     NotFound,
     Notice,
     NotSent,
@@ -34,6 +35,7 @@ from tillgate.connectors.port import (
     ShowQr,
     Unknown,
     Waiting,
+    is_ours,
 )
 from tillgate.kernel.money import CNY, Money
 
@@ -330,7 +332,15 @@ def _refund_notice(form: Mapping[str, str]) -> Notice:
     refund_id = form.get("out_biz_no")
     if not refund_id:
         return OtherNotice("refund")
-    return RefundNotice(refund_id, RefundPending(refund_id))
+    if is_ours(refund_id):
+        return RefundNotice(refund_id, RefundPending(refund_id))
+    total, attempt_id = yuan(form.get("refund_fee")), form.get("out_trade_no")
+    if not attempt_id:
+        raise BadNotice("the notice names no order")
+    if total is None:
+        return ForeignRefund(refund_id, Unknown("refunded an unreadable amount"), attempt_id)
+    told = Refunded(refund_id, total, read_beijing(form.get("gmt_refund")))
+    return ForeignRefund(refund_id, told, attempt_id, is_total=True)
 
 
 def ack(*, accepted: bool) -> Ack:

@@ -14,6 +14,7 @@ from tillgate.connectors.port import (
     Charge,
     Closed,
     Declined,
+    ForeignRefund,
     NotFound,
     Notice,
     NotSent,
@@ -336,8 +337,18 @@ def notice_of(event: Body, ours: Ours) -> Notice:
         case "refund" if refund_id and kind.startswith(("refund.", "charge.refund.")):
             order = _name(subject.get("payment_intent"))
             return RefundNotice(refund_id, refund_of(subject), order)
+        case "refund" if not refund_id and ours.told_by in (None, ours.account):
+            return _foreign_refund(subject) or OtherNotice(kind)
         case _:
             return OtherNotice(kind)
+
+
+def _foreign_refund(refund: Body) -> ForeignRefund | None:
+    """Read a refund without our mark, such as one made in the dashboard: only its order is named."""
+    number, order = _name(refund.get("id")), _name(refund.get("payment_intent"))
+    if number is None or order is None:
+        return None
+    return ForeignRefund(number, refund_of(refund), order_reference=order)
 
 
 def ack(*, accepted: bool) -> Ack:

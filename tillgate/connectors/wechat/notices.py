@@ -7,9 +7,11 @@ from typing import Any, cast
 from tillgate.connectors.port import (
     AttemptNotice,
     BadNotice,
+    ForeignRefund,
     Notice,
     OtherNotice,
     RefundNotice,
+    is_ours,
 )
 from tillgate.connectors.wechat import signing, wire
 from tillgate.connectors.wechat.config import WechatAccount
@@ -30,7 +32,11 @@ def read(account: WechatAccount, body: bytes) -> Notice:
         refund_id = refund.get("out_refund_no")
         if not isinstance(refund_id, str):
             raise BadNotice("the notice names no refund")
-        return RefundNotice(refund_id, wire.refund_state(refund, "refund_status"))
+        outcome = wire.refund_state(refund, "refund_status")
+        if is_ours(refund_id):
+            return RefundNotice(refund_id, outcome)
+        number = str(refund.get("refund_id") or refund_id)
+        return ForeignRefund(number, outcome, wire.order_of(refund))
     return OtherNotice(kind)
 
 
