@@ -149,6 +149,25 @@ async def look_at_orders(stage: Stage, guest: Guest, album: Album, wallet: str) 
     await album.look("closed")
 
 
+@pytest.mark.parametrize(("device", "language", "scheme"), LOOKS)
+async def test_a_refused_amount(
+    stage: Stage, guests: Guests, device: str, language: str, scheme: str
+) -> None:
+    guest = await guests.arrive(
+        stage.link(await stage.open_wallet("usd")), device, language=language, dark=scheme == "dark"
+    )
+    album = Album(guest, language, f"{device}_{language[:2]}_{scheme}")
+
+    await guest.order("0.10", "card", "pm_card_visa")
+    await guest.stage("declined")
+    await album.look("too_small")
+    await guest.page.click("a.button.pay")
+    await guest.page.wait_for_selector("#order-form")
+    await album.look("another_amount")
+
+    assert album.wrong == []
+
+
 async def test_measuring_finds_what_is_wrong(stage: Stage, guests: Guests) -> None:
     guest = await guests.arrive(stage.link(await stage.open_wallet()))
 

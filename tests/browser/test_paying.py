@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from playwright.async_api import Route
+from playwright.async_api import Route, expect
 
 from tests.browser.guest import Guests
 from tests.browser.stage import Stage
@@ -118,6 +118,22 @@ async def test_decline_says_why_and_offers_again(stage: Stage, guests: Guests) -
 
     await guest.stage("paid")
     await assert_credited(stage, wallet, 10_000)
+
+
+async def test_an_amount_too_small_for_cards_leads_to_another(stage: Stage, guests: Guests) -> None:
+    wallet = await stage.open_wallet("usd")
+    guest = await guests.arrive(stage.link(wallet))
+
+    await guest.order("0.10", "card", "pm_card_visa")
+    await guest.stage("declined")
+    await guest.says("This amount is too small for this way of paying.")
+    await guest.page.click("text=Choose another amount")
+    await expect(guest.page.locator("#other")).to_have_value("")
+    await expect(guest.page.locator("#cards")).to_be_visible()
+    await guest.order(1_000, "card", "pm_card_visa")
+
+    await guest.stage("paid")
+    await assert_credited(stage, wallet, 1_000)
 
 
 async def test_cancel_closes_the_order_at_the_provider(stage: Stage, guests: Guests) -> None:

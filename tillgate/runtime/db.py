@@ -211,7 +211,7 @@ def _touched(tag: str) -> int:
 
 
 class Reading(Tx):
-    """Statements that only read, each for itself; one that writes or locks is a bug, and is told so."""
+    """Statements that only read; one that writes or locks is a bug, and is told so."""
 
     __slots__ = ()
 
@@ -322,7 +322,8 @@ class Database:
         """Open a transaction; commit at the end, roll back on any exception.
 
         `readonly` is one in name: each statement of it sees what is committed when it begins, as it
-        would inside READ COMMITTED too, and two round trips are saved.
+        would inside READ COMMITTED too, and two round trips are saved. What has to agree is read in
+        a `snapshot`.
         """
         if readonly:
             async with self._reading() as tx:
@@ -344,6 +345,24 @@ class Database:
     async def _reading(self) -> AsyncGenerator[Tx]:
         async with self._lent() as connection:
             yield Reading(connection, is_begun=True)
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncGenerator[Tx]:
+        """Lend statements that only read, all of them one moment: for what is shown side by side.
+
+        Two round trips more than `transaction(readonly=True)`, so not for what asks one question.
+        """
+        async with self._lent() as connection:
+            tx = Reading(connection, is_begun=True)
+            try:
+                await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+                yield tx
+            except CONNECTION_FAILED:
+                raise
+            except BaseException:
+                await tx.roll_back()
+                raise
+            await tx.roll_back()
 
     @asynccontextmanager
     async def _lent(self) -> AsyncGenerator[Connection]:

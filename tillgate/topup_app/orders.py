@@ -14,6 +14,8 @@ from tillgate.topups.model import TopUpView
 _EXPIRED: Final = "payment_intent_payment_attempt_expired"
 _CLOSED: Final = "payment_intent_payment_attempt_failed"
 _UNREACHABLE: Final = "payment_method_provider_timeout"
+#: The provider takes the method and the card, but not so little or so much.
+_OF_THE_AMOUNT: Final = frozenset({"amount_too_small", "amount_too_large"})
 
 
 class Stage(StrEnum):
@@ -105,6 +107,11 @@ class Order:
     def is_renewable(self) -> bool:
         """Whether the same can be ordered anew at one touch; a card has to be chosen again."""
         return self.stage in RENEWABLE and self.method != "card"
+
+    @property
+    def is_amount_refused(self) -> bool:
+        """Whether the same amount would be refused again."""
+        return self.stage == Stage.DECLINED and self.error_code in _OF_THE_AMOUNT
 
     @property
     def word(self) -> str:

@@ -1,4 +1,8 @@
-"""What the pages show, read in one transaction each. Reading only."""
+"""What the pages show, each page as of one moment. Reading only.
+
+Wallet and order are read in one snapshot: an order that is over has no live result to correct a
+balance that was read before its credit.
+"""
 
 from __future__ import annotations
 
@@ -69,7 +73,7 @@ class OrderPage:
 
 async def home(db: Database, providers: Providers, link: Link, device: Device) -> Home:
     """Read the first page."""
-    async with db.transaction(readonly=True) as tx:
+    async with db.snapshot() as tx:
         place = await place_of(tx, link)
         latest = await topups.of_wallet(tx, link.merchant_id, link.wallet_id, limit=_RECENT)
         orders = [await _order(tx, view) for view in latest]
@@ -94,7 +98,7 @@ async def methods_of(
 
 async def history(db: Database, link: Link, tab: str, after: str | None, limit: int) -> History:
     """Read a page of movements or of top-ups, newest first, older than `after`."""
-    async with db.transaction(readonly=True) as tx:
+    async with db.snapshot() as tx:
         place = await place_of(tx, link)
         if tab == "top_ups":
             views = await topups.of_wallet(
@@ -112,7 +116,7 @@ async def history(db: Database, link: Link, tab: str, after: str | None, limit: 
 
 async def order_page(db: Database, link: Link, top_up_id: str) -> OrderPage:
     """Read one order of this wallet."""
-    async with db.transaction(readonly=True) as tx:
+    async with db.snapshot() as tx:
         return OrderPage(await place_of(tx, link), await order(tx, link, top_up_id))
 
 

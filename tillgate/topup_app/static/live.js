@@ -1,4 +1,6 @@
 // Live results: server-sent events while they come through, asking again and again where not.
+// Only for a page that is seen: a browser opens six connections to a host for all its tabs together,
+// and a hidden one reads what it missed as soon as it is shown.
 
 import { get, getPage, slow } from "./net.js";
 
@@ -33,9 +35,9 @@ export class Live {
   constructor(drawn) {
     this.drawn = drawn;
     for (const part of document.querySelectorAll("[data-live]")) this.#parts.set(part.id, part.outerHTML);
-    addEventListener("online", () => this.#comeBack());
+    addEventListener("online", () => this.redraw());
     addEventListener("pageshow", (event) => event.persisted && this.redraw());
-    document.addEventListener("visibilitychange", () => document.hidden || this.#comeBack());
+    document.addEventListener("visibilitychange", () => (document.hidden ? this.#stop() : this.redraw()));
     document.addEventListener("changed", () => this.redraw());
   }
 
@@ -46,11 +48,11 @@ export class Live {
   start() {
     this.#stop();
     const region = this.#region;
-    if (!region) return;
+    if (!region || document.hidden) return;
     if (typeof EventSource !== "function") return this.#ask(0);
     this.#source = new EventSource(`${region.dataset.events}/events`);
     this.#source.onmessage = (event) => {
-        this.#rounds = 0;
+      this.#rounds = 0;
       this.#hush();
       this.#take(JSON.parse(event.data));
     };
@@ -77,11 +79,9 @@ export class Live {
       const region = this.#region;
       if (!region) return;
       try {
-        if (!document.hidden) {
-          const state = await get(`${region.dataset.events}/state`);
-          slow(false);
-          if (state && (await this.#take(state))) return;
-        }
+        const state = await get(`${region.dataset.events}/state`);
+        slow(false);
+        if (state && (await this.#take(state))) return;
       } catch {
         slow(true);
       }
@@ -98,16 +98,9 @@ export class Live {
     return true;
   }
 
-  #comeBack() {
-    if (this.#isDrawing) return;
-    const isLost = this.#source === null || this.#source.readyState === EventSource.CLOSED;
-    if (this.#region && isLost) this.start();
-    this.redraw();
-  }
-
-  /** Read the page anew and put its live parts in the place of ours. */
+  /** Read the page anew, put its live parts in the place of ours, and be told of what comes. */
   async redraw() {
-    if (this.#isDrawing) return;
+    if (this.#isDrawing || document.hidden) return;
     this.#isDrawing = true;
     try {
       const fresh = await getPage(location.href);
