@@ -18,6 +18,12 @@ async def top_up(tx: Tx, merchant_id: int, top_up_id: str) -> TopUpView:
     return TopUpView(found, await payments.payment(tx, merchant_id, found.payment_id))
 
 
+async def is_top_up(tx: Tx, merchant_id: int, top_up_id: str, *, wallet_id: str) -> bool:
+    """Whether there is such a top-up of this wallet."""
+    found = await store.select_top_up(tx, merchant_id, top_up_id)
+    return found is not None and found.wallet_id == wallet_id
+
+
 async def of_wallet(
     tx: Tx, merchant_id: int, wallet_id: str, *, before: str | None = None, limit: int = 20
 ) -> list[TopUpView]:

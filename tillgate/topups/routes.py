@@ -82,9 +82,14 @@ class Routes:
         return wire.show_top_up(await self._view(call, top_up_id), livemode=call.livemode)
 
     async def list(self, call: Call, body: wire.ListTopUps) -> ListOf[wire.ShownTopUp]:
-        page = read_page(body, "top", "top_up")
         async with self._db.transaction(readonly=True) as tx:
             await wallets.wallet_terms(tx, call.merchant_id, body.wallet)
+            page = await read_page(
+                body,
+                "top",
+                "top_up",
+                lambda one: queries.is_top_up(tx, call.merchant_id, one, wallet_id=body.wallet),
+            )
             rows = await queries.page_of_wallet(tx, call.merchant_id, body.wallet, page)
         return show_list(call, rows, lambda one: wire.show_top_up(one, livemode=call.livemode))
 
