@@ -151,3 +151,21 @@ async def test_top_up_nobody_tried_is_not_charged_into_a_wallet_closed_since(cli
     assert (refused.status, refused.error["code"]) == (400, "wallet_closed")
     assert refused.error["param"] == "intent"
     assert (await client.get(path)).json["status"] == "requires_payment_method"
+
+
+@pytest.mark.parametrize(
+    ("amount", "code"), [(10, "amount_too_small"), (99_999_999_999, "amount_too_large")]
+)
+async def test_an_amount_that_no_provider_takes_is_named(client, amount: int, code: str) -> None:
+    """Of a confirmation, which names none, the payment is at fault."""
+    wallet = (await open_wallet(client, currency="usd"))["id"]
+    order = {"amount": amount, "currency": "usd", "payment_method": "pm_card_visa"}
+    waiting = (await client.post("/v1/payment_intents", order)).json["id"]
+
+    top_up = await client.post("/v1/top_ups", {"wallet": wallet, **order})
+    paid = await client.post("/v1/payment_intents", {**order, "confirm": "true"})
+    confirmed = await client.post(f"/v1/payment_intents/{waiting}/confirm")
+
+    for refused, param in ((top_up, "amount"), (paid, "amount"), (confirmed, "intent")):
+        assert refused.status == 402
+        assert (refused.error["code"], refused.error["param"]) == (code, param)

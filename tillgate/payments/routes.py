@@ -448,7 +448,7 @@ def is_publishable(caller: Caller) -> bool:
 
 def failed(charge: Charge, error: dict[str, Any], call: Call) -> Answer:
     """Answer 402 with the payment inside."""
-    return Answer(402, _encode(shown.show_failure(charge, error, livemode=call.livemode)))
+    return Answer(402, _encode(shown.show_failure(charge, error, call)))
 
 
 def refused(refusal: UnexpectedState, payment: Payment, call: Call) -> Answer:

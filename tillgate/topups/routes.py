@@ -111,7 +111,7 @@ class Routes:
         error = payment.last_error or (charge.attempt.error if charge else None)
         if charge is None or error is None:
             return wire.show_top_up(view, livemode=call.livemode)
-        failure = payment_shown.show_failure(charge, error, livemode=call.livemode)
+        failure = payment_shown.show_failure(charge, error, call)
         return Answer(402, _encode(wire.show_failure(failure, view, livemode=call.livemode)))
 
     async def _view(self, call: Call, top_up_id: str) -> TopUpView:
