@@ -10,6 +10,8 @@ from typing import Any
 
 PAGE = "/topup"
 DOCS = "/docs"
+#: Under the value above it, of which there is a name on the left.
+_NEXT_LINE = "\n" + " " * 19
 _NAMES = {"wechat": "WeChat", "wallet": "Wallet in yuan", "wallet_usd": "Wallet in dollars"}
 
 
@@ -123,3 +125,19 @@ def _resident_mb(pid: str) -> float:
 def _write(stream: Any, line: str) -> None:
     stream.write(f"{line}\n")
     stream.flush()
+
+
+def in_words(value: Any) -> str:
+    """Say a value to a person: what is many stands line by line, and nothing as JSON."""
+    match value:
+        case None:
+            return "none"
+        case bool():
+            return "yes" if value else "no"
+        case dict():
+            known = {name: one for name, one in value.items() if one is not None}
+            return ", ".join(f"{name} {in_words(one)}" for name, one in known.items()) or "none"
+        case list() | tuple():
+            return _NEXT_LINE.join(in_words(one) for one in value) or "none"
+        case _:
+            return str(value)

@@ -457,7 +457,9 @@ def show_failure(charge: Charge, error: dict[str, object], call: Call) -> dict[s
             "param": param,
             "doc_url": f"/docs#error-{code}",
             "charge": with_prefix("ch", charge.attempt.id),
-            "payment_intent": msgspec.to_builtins(show_intent(charge.payment, livemode=call.livemode)),
+            "payment_intent": msgspec.to_builtins(
+                show_intent(charge.payment, livemode=call.livemode)
+            ),
             "payment_method": _named_method(charge.payment),
         }
     }
