@@ -169,3 +169,21 @@ async def test_an_amount_that_no_provider_takes_is_named(client, amount: int, co
     for refused, param in ((top_up, "amount"), (paid, "amount"), (confirmed, "intent")):
         assert refused.status == 402
         assert (refused.error["code"], refused.error["param"]) == (code, param)
+
+
+async def test_all_top_ups_are_listed_newest_first(client) -> None:
+    """A merchant who wants them all need not ask for each wallet."""
+    made: list[str] = []
+    for _ in range(2):
+        wallet = (await open_wallet(client, currency="usd"))["id"]
+        for _ in range(2):
+            order = {"wallet": wallet, **CARD, "currency": "usd"}
+            made.insert(0, (await client.post("/v1/top_ups", order)).json["id"])
+
+    first = (await client.get("/v1/top_ups?limit=3")).json
+    rest = (await client.get(f"/v1/top_ups?starting_after={made[2]}")).json
+    of_one = (await client.get(f"/v1/top_ups?wallet={wallet}")).json
+
+    assert ([one["id"] for one in first["data"]], first["has_more"]) == (made[:3], True)
+    assert ([one["id"] for one in rest["data"]], rest["has_more"]) == (made[3:], False)
+    assert [one["id"] for one in of_one["data"]] == made[:2]

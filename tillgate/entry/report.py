@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 PAGE = "/topup"
 DOCS = "/docs"
@@ -129,15 +129,13 @@ def _write(stream: Any, line: str) -> None:
 
 def in_words(value: Any) -> str:
     """Say a value to a person: what is many stands line by line, and nothing as JSON."""
-    match value:
-        case None:
-            return "none"
-        case bool():
-            return "yes" if value else "no"
-        case dict():
-            known = {name: one for name, one in value.items() if one is not None}
-            return ", ".join(f"{name} {in_words(one)}" for name, one in known.items()) or "none"
-        case list() | tuple():
-            return _NEXT_LINE.join(in_words(one) for one in value) or "none"
-        case _:
-            return str(value)
+    if isinstance(value, dict):
+        fields = cast("dict[str, Any]", value)
+        known = [f"{name} {in_words(one)}" for name, one in fields.items() if one is not None]
+        return ", ".join(known) or "none"
+    if isinstance(value, list | tuple):
+        lines = [in_words(one) for one in cast("list[Any]", value)]
+        return _NEXT_LINE.join(lines) or "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "none" if value is None else str(value)

@@ -83,14 +83,15 @@ class Routes:
 
     async def list(self, call: Call, body: wire.ListTopUps) -> ListOf[wire.ShownTopUp]:
         async with self._db.transaction(readonly=True) as tx:
-            await wallets.wallet_terms(tx, call.merchant_id, body.wallet)
+            if body.wallet is not None:
+                await wallets.wallet_terms(tx, call.merchant_id, body.wallet)
             page = await read_page(
                 body,
                 "top",
                 "top_up",
                 lambda one: queries.is_top_up(tx, call.merchant_id, one, wallet_id=body.wallet),
             )
-            rows = await queries.page_of_wallet(tx, call.merchant_id, body.wallet, page)
+            rows = await queries.top_up_page(tx, call.merchant_id, page, wallet_id=body.wallet)
         return show_list(call, rows, lambda one: wire.show_top_up(one, livemode=call.livemode))
 
     async def resume(self, call: Call, object_id: str) -> wire.ShownTopUp | Answer:
@@ -132,7 +133,7 @@ class Routes:
             ),
             operation(
                 "GET", "/v1/top_ups", wire.ListTopUps, ListOf[shown], self.list,
-                "List a wallet's top-ups",
+                "List top-ups",
             ),
             operation("GET", "/v1/top_ups/{top_up}", Nothing, shown, self.retrieve, "Retrieve a top-up"),
         )  # fmt: skip
