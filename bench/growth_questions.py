@@ -109,9 +109,13 @@ async def wallets_after(tx: Tx, size: Size, number: int) -> object:
 
 
 async def top_ups_of_wallet(tx: Tx, size: Size, number: int) -> object:
-    return await topups.page_of_wallet(
-        tx, MERCHANT, identifier("wal", size.wallet_of(number)), Page()
+    return await topups.top_up_page(
+        tx, MERCHANT, Page(), wallet_id=identifier("wal", size.wallet_of(number))
     )
+
+
+async def top_ups_after(tx: Tx, _: Size, number: int) -> object:
+    return await topups.top_up_page(tx, MERCHANT, _after("top", number))
 
 
 # Payments ------------------------------------------------------------------------------------
@@ -334,6 +338,7 @@ READS: list[Question] = [
     wallet_statement,
     wallets_after,
     top_ups_of_wallet,
+    top_ups_after,
     payment,
     payments_first,
     payments_after,

@@ -33,6 +33,7 @@ NOBODY_TO_BLAME = {
     "payment_intent_unexpected_state",
     "request_too_large",
     "request_unreadable",
+    "webhook_endpoint_limit_exceeded",
 }
 #: Answers that are not about parameters: who asks, how often, what the card said.
 NOT_OF_PARAMETERS = {401, 402, 403, 429}

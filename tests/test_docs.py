@@ -53,6 +53,15 @@ def test_named_commands_exist() -> None:
                 assert words.split()[1] in command.commands, f"{page.name} names tillgate {words}"
 
 
+def test_named_commands_work_as_they_stand() -> None:
+    """A machine's own python has none of the packages, and need not be there at all."""
+    for page in PAGES:
+        bare = re.findall(
+            r"(?:^|`)python3? (?:-m (?!venv)|tools/).*", page.read_text("utf-8"), re.MULTILINE
+        )
+        assert bare == [], f"{page.name} leaves .venv/bin/ out"
+
+
 def test_named_settings_exist() -> None:
     sections = {name: type(getattr(Settings(), name)) for name in Settings.__struct_fields__}
     for page in PAGES:

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import logging
 
 from tillgate.kernel.clock import SystemClock
 from tillgate.merchants import commands as merchants
@@ -40,6 +41,15 @@ async def test_a_revoked_key_stops_working(client, teahouse, db, application) ->
     assert (await second.get("/v1/customers")).status == 401
     async with db.transaction() as tx:
         assert len(await queries.keys(tx, teahouse.account)) == 4
+
+
+async def test_a_request_is_logged_under_its_route_and_not_under_ids(client, caplog) -> None:
+    with caplog.at_level(logging.INFO, "tillgate.api"):
+        await client.get("/v1/customers/cus_nobody")
+        await client.get("/v1/nothing/cus_nobody")
+
+    said = [getattr(record, "http.route") for record in caplog.records]
+    assert said == ["/v1/customers/{customer}", None]
 
 
 async def test_unknown_paths_and_methods_are_stripes_json(client) -> None:

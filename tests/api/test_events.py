@@ -23,6 +23,17 @@ async def test_endpoints_live_and_keep_their_secret(client, db) -> None:
     assert (await client.get(url)).status == 404
 
 
+async def test_one_endpoint_too_many_is_refused_with_a_code(client) -> None:
+    body = {"url": "http://127.0.0.1:9/hooks", "enabled_events[]": "*"}
+    for _ in range(16):
+        assert (await client.post("/v1/webhook_endpoints", body)).status == 200
+
+    refused = await client.post("/v1/webhook_endpoints", body)
+
+    assert (refused.status, refused.error["code"]) == (400, "webhook_endpoint_limit_exceeded")
+    assert len((await client.get("/v1/webhook_endpoints?limit=100")).json["data"]) == 16
+
+
 async def test_events_say_what_happened(client) -> None:
     paid = await client.post(
         "/v1/payment_intents",

@@ -151,3 +151,39 @@ async def test_top_up_nobody_tried_is_not_charged_into_a_wallet_closed_since(cli
     assert (refused.status, refused.error["code"]) == (400, "wallet_closed")
     assert refused.error["param"] == "intent"
     assert (await client.get(path)).json["status"] == "requires_payment_method"
+
+
+@pytest.mark.parametrize(
+    ("amount", "code"), [(10, "amount_too_small"), (99_999_999_999, "amount_too_large")]
+)
+async def test_an_amount_that_no_provider_takes_is_named(client, amount: int, code: str) -> None:
+    """Of a confirmation, which names none, the payment is at fault."""
+    wallet = (await open_wallet(client, currency="usd"))["id"]
+    order = {"amount": amount, "currency": "usd", "payment_method": "pm_card_visa"}
+    waiting = (await client.post("/v1/payment_intents", order)).json["id"]
+
+    top_up = await client.post("/v1/top_ups", {"wallet": wallet, **order})
+    paid = await client.post("/v1/payment_intents", {**order, "confirm": "true"})
+    confirmed = await client.post(f"/v1/payment_intents/{waiting}/confirm")
+
+    for refused, param in ((top_up, "amount"), (paid, "amount"), (confirmed, "intent")):
+        assert refused.status == 402
+        assert (refused.error["code"], refused.error["param"]) == (code, param)
+
+
+async def test_all_top_ups_are_listed_newest_first(client) -> None:
+    """A merchant who wants them all need not ask for each wallet."""
+    made: list[str] = []
+    for _ in range(2):
+        wallet = (await open_wallet(client, currency="usd"))["id"]
+        for _ in range(2):
+            order = {"wallet": wallet, **CARD, "currency": "usd"}
+            made.insert(0, (await client.post("/v1/top_ups", order)).json["id"])
+
+    first = (await client.get("/v1/top_ups?limit=3")).json
+    rest = (await client.get(f"/v1/top_ups?starting_after={made[2]}")).json
+    of_one = (await client.get(f"/v1/top_ups?wallet={wallet}")).json
+
+    assert ([one["id"] for one in first["data"]], first["has_more"]) == (made[:3], True)
+    assert ([one["id"] for one in rest["data"]], rest["has_more"]) == (made[3:], False)
+    assert [one["id"] for one in of_one["data"]] == made[:2]

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +10,8 @@ import pytest
 from tillgate.api import openapi, words
 from tillgate.api.app import Application
 from tillgate.web.operation import Operation
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -108,3 +111,14 @@ async def test_the_page_shows_words_and_errors(client: Any) -> None:
     assert '<dt id="error-wallet_frozen">' in page
     assert "payment_method_options[wechat_pay][openid]" in page
     assert "`" not in "".join(re.findall(r"<dd>.*?</dd>", page, re.DOTALL))
+
+
+@pytest.mark.parametrize("page", ["tillgate/api/docs.html", "docs/explanation/stripe-dialect.md"])
+def test_it_is_said_which_objects_carry_a_sequence(document: dict[str, Any], page: str) -> None:
+    schemas = [schema["properties"] for schema in document["components"]["schemas"].values()]
+    carriers = {one["object"].get("const") for one in schemas if {"object", "sequence"} <= {*one}}
+    text = re.sub(r"</?code>", "`", (ROOT / page).read_text("utf-8"))
+
+    (said,) = re.findall(r"A (`.*?) carry\s+a `sequence`", text, re.DOTALL)
+
+    assert set(re.findall(r"`(\w+)`", said)) == carriers - {None}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from tillgate.connectors.client import (
@@ -65,3 +67,21 @@ def test_how_long_we_are_asked_to_wait(text: str, seconds: float | None) -> None
     assert unusable("charge", response) == Unknown(
         "charge: unusable answer, HTTP 429, text/html", retry_after_seconds=seconds
     )
+
+
+async def test_a_call_is_measured_finer_than_the_loop_tells_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The server's loop counts whole milliseconds, and stands still while it is busy."""
+    taken: list[float] = []
+    client = Client(
+        Scripted(HttpResponse(200, {}, b"")), "alipay", lambda *told: taken.append(told[3])
+    )
+    monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: 0.0)
+
+    for _ in range(2):
+        await client.send("charge", HttpRequest("POST", "https://alipay.example"))
+    monkeypatch.undo()
+
+    assert all(0 < seconds < 1 for seconds in taken)
+    assert len(taken) == 2

@@ -1,6 +1,7 @@
 """`tillgate books balance` says where an account stood at any moment."""
 
 import json
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -53,3 +54,13 @@ def test_where_an_account_stood(environment: dict[str, str]) -> None:
     assert (unknown.returncode, "no ledger account coffee" in unknown.stderr) == (1, True)
     odd = tillgate(environment, "books", "balance", "tea", "--at", "noon")
     assert (odd.returncode, "'noon' is no moment" in odd.stderr) == (2, True)
+
+
+@pytest.mark.usefixtures("tea")
+def test_an_audit_is_told_in_plain_words(environment: dict[str, str]) -> None:
+    told = tillgate(environment, "books", "verify")
+
+    assert told.returncode == 0, told.stderr
+    assert re.search(r"^ok +yes$", told.stdout, re.MULTILINE)
+    assert re.search(r"^differences +none$", told.stdout, re.MULTILINE)
+    assert not set(told.stdout) & set('[]{}"')

@@ -42,3 +42,14 @@ def test_a_use_is_written_once(environment: dict[str, str]) -> None:
         assert ask(port, "/v1/balance", {"Authorization": "Bearer sk_test_guess"})[0] == 401
 
     assert keys(environment, "keys", "list") == first
+
+
+def test_the_moment_a_key_is_revoked_is_told(environment: dict[str, str]) -> None:
+    keys(environment, "merchants", "create", "Corner Bakery")
+    made = keys(environment, "keys", "create")
+    begun = SystemClock().now() - timedelta(seconds=1)
+
+    revoked = keys(environment, "keys", "revoke", made["id"])
+
+    assert begun <= datetime.fromisoformat(revoked["revoked_at"]) <= SystemClock().now()
+    assert keys(environment, "keys", "revoke", made["id"]) == revoked

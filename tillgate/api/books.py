@@ -17,14 +17,21 @@ import msgspec
 from msgspec import Meta
 
 from tillgate.kernel.clock import from_unix, unix
-from tillgate.kernel.errors import FieldRefused
 from tillgate.kernel.ids import with_prefix
 from tillgate.kernel.paging import Page, Rows
 from tillgate.ledger import queries as ledger
 from tillgate.ledger.errors import AccountNotFound
 from tillgate.ledger.model import Account, AccountsWanted, Movement
 from tillgate.runtime.db import Database, Tx
-from tillgate.web.listing import CursorRequest, ListOf, ListRequest, cut, read_page, show_list
+from tillgate.web.listing import (
+    CursorRequest,
+    IsThere,
+    ListOf,
+    ListRequest,
+    cut,
+    read_page,
+    show_list,
+)
 from tillgate.web.operation import Call, NoSuchObject, Operation, operation
 from tillgate.web.reading import CurrencyCode, Id, Nothing, Request, Unix
 
@@ -162,13 +169,15 @@ class Routes:
     async def list_transactions(
         self, call: Call, body: ListBalanceTransactions
     ) -> ListOf[ShownBalanceTransaction]:
-        page = read_page(body, "txn", "balance_transaction")
         async with self._db.transaction(readonly=True) as tx:
-            numbers = [
-                account.number
-                for account in await _provider_accounts(tx, call.merchant_id)
-                if body.currency in {None, account.currency}
-            ]
+            accounts = await _provider_accounts(tx, call.merchant_id)
+            page = await read_page(
+                body,
+                "txn",
+                "balance_transaction",
+                _moved(tx, call.merchant_id, [account.number for account in accounts], "txn"),
+            )
+            numbers = [one.number for one in accounts if body.currency in {None, one.currency}]
             found = await _moving(tx, call.merchant_id, numbers, page, body)
         return show_list(call, found, show_transaction)
 
@@ -188,9 +197,14 @@ class Routes:
         return show_transaction(found[0])
 
     async def accounts(self, call: Call, body: ListAccounts) -> ListOf[ShownAccount]:
-        page = read_page(body, "la", "ledger_account")
-        after, before = _cursors("la", page)
         async with self._db.transaction(readonly=True) as tx:
+
+            async def is_there(cursor: str) -> bool:
+                number = _number_in("la", cursor)
+                return number is not None and await ledger.is_account(tx, call.merchant_id, number)
+
+            page = await read_page(body, "la", "ledger_account", is_there)
+            after, before = _cursors("la", page)
             wanted = AccountsWanted(
                 after=after,
                 before=before,
@@ -224,10 +238,12 @@ class Routes:
         )
 
     async def entries(self, call: Call, body: ListEntries) -> ListOf[ShownEntry]:
-        page = read_page(body, "le", "ledger_entry")
-        older, newer = _cursors("le", page)
         async with self._db.transaction(readonly=True) as tx:
             account = await _account(tx, call.merchant_id, body.account, param="account")
+            page = await read_page(
+                body, "le", "ledger_entry", _moved(tx, call.merchant_id, [account.number], "le")
+            )
+            older, newer = _cursors("le", page)
             found = await ledger.movements(
                 tx,
                 call.merchant_id,
@@ -338,23 +354,31 @@ async def _account(tx: Tx, merchant_id: int, name: str, *, param: str = "id") ->
         raise NoSuchObject(name, param=param) from None
 
 
+def _moved(tx: Tx, merchant_id: int, numbers: list[int], prefix: str) -> IsThere:
+    """Return what asks whether a cursor names a journal that moved one of these accounts."""
+
+    async def is_there(cursor: str) -> bool:
+        journal = _number_in(prefix, cursor)
+        return journal is not None and await ledger.has_moved(tx, merchant_id, numbers, journal)
+
+    return is_there
+
+
 def _number(prefix: str, name: str, *, param: str = "id") -> int:
-    found = re.fullmatch(rf"{prefix}_([0-9]{{1,15}})", name)
-    if found is None:
+    number = _number_in(prefix, name)
+    if number is None:
         raise NoSuchObject(name, param=param)
-    return int(found.group(1))
+    return number
+
+
+def _number_in(prefix: str, name: str | None) -> int | None:
+    found = re.fullmatch(rf"{prefix}_([0-9]{{1,15}})", name or "")
+    return None if found is None else int(found.group(1))
 
 
 def _cursors(prefix: str, page: Page) -> tuple[int | None, int | None]:
-    """Return the numbers the page begins after and ends before, or refuse the one at fault."""
-
-    def number(name: str | None, param: str) -> int | None:
-        try:
-            return None if name is None else _number(prefix, name)
-        except NoSuchObject as refusal:
-            raise FieldRefused(param, refusal.message, code=refusal.code) from None
-
-    return number(page.after, "starting_after"), number(page.before, "ending_before")
+    """Return the numbers the page begins after and ends before."""
+    return _number_in(prefix, page.after), _number_in(prefix, page.before)
 
 
 def show_account(account: Account, *, livemode: bool) -> ShownAccount:

@@ -8,9 +8,9 @@ without a deadline and never read an answer without a size limit.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Final, Protocol
 
 import msgspec
@@ -94,17 +94,16 @@ class Client:
     async def send(self, operation: str, request: HttpRequest) -> HttpResponse | Unknown | NotSent:
         """Send once, outside any database transaction."""
         assert_outside_transaction()
-        time = asyncio.get_running_loop().time
-        began = time()
+        began = perf_counter()  # a loop's own time may stand still for as long as it is busy
         try:
             response = await self._transport.send(request)
         except NotSentError as error:
-            self._observe(self._provider, operation, "not_sent", time() - began)
+            self._observe(self._provider, operation, "not_sent", perf_counter() - began)
             return NotSent(f"{operation}: {error}")
         except LostError as error:
-            self._observe(self._provider, operation, "lost", time() - began)
+            self._observe(self._provider, operation, "lost", perf_counter() - began)
             return Unknown(f"{operation}: answer lost ({error})")
-        self._observe(self._provider, operation, _class_of(response.status), time() - began)
+        self._observe(self._provider, operation, _class_of(response.status), perf_counter() - began)
         return response
 
 

@@ -27,6 +27,11 @@ async def present_customer(
     return found
 
 
+async def is_customer(tx: Tx, merchant_id: int, customer_id: str) -> bool:
+    """Whether there is or was such a customer."""
+    return await store.select_customer(tx, merchant_id, customer_id) is not None
+
+
 async def customers(
     tx: Tx, merchant_id: int, page: Page, *, email: str | None = None
 ) -> Rows[Customer]:
@@ -40,6 +45,12 @@ async def method(tx: Tx, merchant_id: int, method_id: str) -> PaymentMethod:
     if found is None:
         raise MethodNotFound(method_id)
     return found
+
+
+async def is_method(tx: Tx, merchant_id: int, method_id: str, *, customer_id: str) -> bool:
+    """Whether there is such a payment method of this customer, or one that was detached."""
+    found = await store.select_method(tx, merchant_id, method_id)
+    return found is not None and (found.customer_id == customer_id or found.detached_at is not None)
 
 
 async def usable_method(tx: Tx, merchant_id: int, method_id: str) -> PaymentMethod:

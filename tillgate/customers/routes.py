@@ -62,8 +62,10 @@ class Routes:
         return wire.show_present_or_deleted(customer, livemode=call.livemode)
 
     async def list(self, call: Call, body: wire.ListCustomers) -> ListOf[wire.ShownCustomer]:
-        page = read_page(body, "cus", "customer")
         async with self._db.transaction(readonly=True) as tx:
+            page = await read_page(
+                body, "cus", "customer", lambda one: queries.is_customer(tx, call.merchant_id, one)
+            )
             rows = await queries.customers(tx, call.merchant_id, page, email=body.email)
         return show_list(call, rows, lambda one: wire.show_customer(one, livemode=call.livemode))
 
@@ -126,11 +128,17 @@ class Routes:
     ) -> ListOf[wire.ShownMethod]:
         async with self._db.transaction(readonly=True) as tx:
             await queries.present_customer(tx, call.merchant_id, customer_id, param=param)
+            page = await read_page(
+                body,
+                "pm",
+                "PaymentMethod",
+                lambda one: queries.is_method(tx, call.merchant_id, one, customer_id=customer_id),
+            )
             rows = await queries.methods(
                 tx,
                 call.merchant_id,
                 customer_id,
-                read_page(body, "pm", "PaymentMethod"),
+                page,
                 kind=body.type,
                 redisplay=body.allow_redisplay,
             )

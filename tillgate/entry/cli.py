@@ -21,6 +21,7 @@ from tillgate.entry.children import CHECKOUT
 from tillgate.entry.exits import Exit
 from tillgate.entry.options import Group, Moment, as_asked, merchant_option
 from tillgate.entry.ports import PORT_HELP
+from tillgate.entry.report import in_words
 from tillgate.runtime.settings import Settings, load
 
 ROOMS = {
@@ -478,13 +479,10 @@ def _show(answer: Any, *, as_json: bool) -> None:
         click.echo(json.dumps(plain))
         return
     rows = cast("list[dict[str, Any]]", plain if isinstance(plain, list) else [plain])
-    shown = ["\n".join(f"{name:<18} {_word(value)}" for name, value in row.items()) for row in rows]
+    shown = [
+        "\n".join(f"{name:<18} {in_words(value)}" for name, value in row.items()) for row in rows
+    ]
     click.echo("\n\n".join(shown) or "none")
-
-
-def _word(value: Any) -> str:
-    """Show a value to a person: words as they are, the rest as JSON."""
-    return value if isinstance(value, str) else json.dumps(value)
 
 
 if __name__ == "__main__":

@@ -6,10 +6,12 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 PAGE = "/topup"
 DOCS = "/docs"
+#: Under the value above it, of which there is a name on the left.
+_NEXT_LINE = "\n" + " " * 19
 _NAMES = {"wechat": "WeChat", "wallet": "Wallet in yuan", "wallet_usd": "Wallet in dollars"}
 
 
@@ -123,3 +125,17 @@ def _resident_mb(pid: str) -> float:
 def _write(stream: Any, line: str) -> None:
     stream.write(f"{line}\n")
     stream.flush()
+
+
+def in_words(value: Any) -> str:
+    """Say a value to a person: what is many stands line by line, and nothing as JSON."""
+    if isinstance(value, dict):
+        fields = cast("dict[str, Any]", value)
+        known = [f"{name} {in_words(one)}" for name, one in fields.items() if one is not None]
+        return ", ".join(known) or "none"
+    if isinstance(value, list | tuple):
+        lines = [in_words(one) for one in cast("list[Any]", value)]
+        return _NEXT_LINE.join(lines) or "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "none" if value is None else str(value)

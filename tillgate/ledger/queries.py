@@ -42,6 +42,11 @@ async def account(tx: Tx, merchant_id: int, number: int) -> Account:
     return found[0]
 
 
+async def is_account(tx: Tx, merchant_id: int, number: int) -> bool:
+    """Whether there is such an account."""
+    return bool(await store.select_accounts(tx, [(merchant_id, number)]))
+
+
 async def movements(
     tx: Tx,
     merchant_id: int,
@@ -64,6 +69,14 @@ async def movements(
     newest = rows[0].journal
     standing = await store.select_balances_at(tx, merchant_id, wanted, newest)
     return movements_of(rows, standing)
+
+
+async def has_moved(tx: Tx, merchant_id: int, numbers: Collection[int], journal: int) -> bool:
+    """Whether this journal did anything to one of these accounts."""
+    rows = await store.select_lines_of(
+        tx, merchant_id, sorted(numbers), before=journal + 1, after=None, limit=1
+    )
+    return bool(rows) and rows[0].journal == journal
 
 
 async def balances_at(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime
 
 import msgspec
@@ -75,9 +76,10 @@ async def revoke_key(tx: Tx, key_id: str, *, at: datetime) -> ApiKey:
     if key_id not in known:
         raise KeyNotFound(key_id)
     key = await store.lock_key(tx, known[key_id].merchant_id, key_id)
-    if key.revoked_at is None:
-        await store.update_key_revoked(tx, key.merchant_id, key.id, at)
-    return key
+    if key.revoked_at is not None:
+        return key
+    await store.update_key_revoked(tx, key.merchant_id, key.id, at)
+    return replace(key, revoked_at=at)
 
 
 async def note_uses(tx: Tx, uses: Iterable[KeyUse]) -> None:

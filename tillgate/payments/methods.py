@@ -9,12 +9,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import msgspec
+
 from tillgate.customers import queries as customers
 from tillgate.customers.wire import read_card, read_test_token
 from tillgate.kernel.errors import FieldRefused
 from tillgate.payments.flows import Payments
-from tillgate.payments.model import Confirmation
-from tillgate.payments.wire import MethodData, presentation_of
+from tillgate.payments.model import Confirmation, Payment
+from tillgate.payments.wire import ConfirmIntent, MethodData, presentation_of
 from tillgate.web.operation import Call
 
 
@@ -146,3 +148,28 @@ def confirmation_of(
         client_ip=call.client_ip,
         openid=mine.get("openid"),
     )
+
+
+def confirmation_changes(
+    payment: Payment,
+    body: ConfirmIntent,
+    method: Method | None,
+    options: dict[str, Any],
+) -> dict[str, Any]:
+    """Return what a confirmation changes of the payment itself."""
+    wanted: dict[str, Any] = {
+        "payment_method": method.name if method else None,
+        "return_url": body.return_url,
+        "receipt_email": body.receipt_email,
+        "setup_future_usage": body.setup_future_usage,
+        "capture_method": body.capture_method,
+        "shipping": msgspec.to_builtins(body.shipping) if body.shipping else None,
+    }
+    changes = {
+        name: value
+        for name, value in wanted.items()
+        if value is not None and value != getattr(payment, name)
+    }
+    if any(payment.method_options.get(kind) != given for kind, given in options.items()):
+        changes["method_options"] = options
+    return changes

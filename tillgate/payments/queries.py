@@ -19,6 +19,12 @@ async def payment(tx: Tx, merchant_id: int, payment_id: str) -> Payment:
     return found
 
 
+async def is_payment(tx: Tx, merchant_id: int, payment_id: str, *, customer_id: str | None) -> bool:
+    """Whether there is such a payment, of this customer if one is named."""
+    found = await store.select_payment(tx, merchant_id, payment_id)
+    return found is not None and customer_id in {None, found.customer_id}
+
+
 async def payments(tx: Tx, merchant_id: int, payment_ids: list[str]) -> dict[str, Payment]:
     """Return these payments, by id."""
     found = await store.select_payments_by_id(tx, [(merchant_id, one) for one in payment_ids])
@@ -38,6 +44,28 @@ async def charge(tx: Tx, merchant_id: int, attempt_id: str) -> Charge:
     return Charge(attempts[0], await payment(tx, merchant_id, attempts[0].payment_id))
 
 
+async def is_charge(
+    tx: Tx,
+    merchant_id: int,
+    attempt_id: str,
+    *,
+    statuses: Collection[str],
+    payment_id: str | None,
+    customer_id: str | None,
+) -> bool:
+    """Whether there is such an attempt in one of these states, of those who are named."""
+    found = await store.attempts.select(tx, [(merchant_id, attempt_id)])
+    if (
+        not found
+        or found[0].status not in statuses
+        or payment_id not in {None, found[0].payment_id}
+    ):
+        return False
+    return customer_id is None or await is_payment(
+        tx, merchant_id, found[0].payment_id, customer_id=customer_id
+    )
+
+
 async def attempts_of(tx: Tx, merchant_id: int, payment_id: str) -> list[Attempt]:
     """Return a payment's attempts, oldest first."""
     return await store.attempts.select_of_payment(tx, merchant_id, payment_id)
@@ -49,6 +77,16 @@ async def refund(tx: Tx, merchant_id: int, refund_id: str) -> RefundView:
     if not refunds:
         raise RefundNotFound(refund_id)
     return RefundView(refunds[0], await payment(tx, merchant_id, refunds[0].payment_id))
+
+
+async def is_refund(
+    tx: Tx, merchant_id: int, refund_id: str, *, payment_id: str | None, attempt_id: str | None
+) -> bool:
+    """Whether there is such a refund, of the payment and of the attempt that are named."""
+    found = await store.refunds.select(tx, [(merchant_id, refund_id)])
+    if not found or payment_id not in {None, found[0].payment_id}:
+        return False
+    return attempt_id in {None, found[0].attempt_id}
 
 
 async def refunds_of(tx: Tx, merchant_id: int, payment_id: str) -> list[Refund]:

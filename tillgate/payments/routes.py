@@ -10,7 +10,7 @@ import msgspec
 from msgspec import UNSET
 
 from tillgate.kernel.errors import FieldRefused
-from tillgate.kernel.ids import new_id, with_prefix
+from tillgate.kernel.ids import new_id
 from tillgate.ledger import queries as ledger
 from tillgate.payments import queries, refunds, shown, wire
 from tillgate.payments.errors import (
@@ -22,7 +22,7 @@ from tillgate.payments.errors import (
 )
 from tillgate.payments.flows import Payments
 from tillgate.payments.machine import CONFIRMABLE, PaymentStatus, Status
-from tillgate.payments.methods import Method, Methods, confirmation_of
+from tillgate.payments.methods import Methods, confirmation_changes, confirmation_of
 from tillgate.payments.model import Charge, NewPayment, NewRefund, Payment, RefundView
 from tillgate.payments.providers import payable
 from tillgate.runtime.db import Tx
@@ -34,17 +34,10 @@ from tillgate.web.refusals import Envelope, error_of
 
 _encode = msgspec.json.Encoder().encode
 
-#: What can be cleared or changed of a payment, under the room's own names.
-_WORDS = (
-    "description",
-    "receipt_email",
-    "setup_future_usage",
-    "statement_descriptor",
-    "statement_descriptor_suffix",
-)
 #: How a payment stands whose capture came to nothing: still reserved, or let go since.
 _NOT_CAPTURED = CONFIRMABLE | {PaymentStatus.REQUIRES_CAPTURE, PaymentStatus.CANCELED}
-_CLEARED = {name: name for name in ("payment_method", "shipping")} | {"customer": "customer_id"}
+#: Attempts that can be asked for as charges, though not all of them are listed.
+_EVER_CHARGED = (*shown.CHARGED, Status.CLOSED.value, Status.RETURNED.value)
 
 
 class Routes:
@@ -82,7 +75,7 @@ class Routes:
             shipping=msgspec.to_builtins(body.shipping) if body.shipping else None,
             metadata=read_metadata(body.metadata),
             confirmation=confirmation_of(call, body, method, types, options),
-            **{name: value for name in _WORDS if (value := getattr(body, name)) is not UNSET},
+            **wire.read_terms(body),
         )
         return await self._shown(call, self._payments.create(order, wire.trace_of(call)))
 
@@ -104,7 +97,7 @@ class Routes:
         await self._methods.require_customer(call, None, method, payment.customer_id)
         confirmation = confirmation_of(call, body, method, payment.method_types, options, must=True)
         assert confirmation is not None, "a method is required"
-        changes = self._confirm_changes(payment, body, method, given_options)
+        changes = confirmation_changes(payment, body, method, given_options)
         return await self._payments.confirm(payment, confirmation, wire.trace_of(call), changes)
 
     async def update(self, call: Call, body: wire.ChangeIntent) -> shown.ShownIntent | Answer:
@@ -114,7 +107,9 @@ class Routes:
         )
         if body.customer is not UNSET:
             await self._methods.require_customer(call, body.customer, method)
-        changes = _changes(body)
+        changes = wire.read_changes(body)
+        if body.currency is not None:
+            changes["currency"] = payable(body.currency)
         if method is not None:
             changes["payment_method"] = method.name
         updating = self._payments.update(call.merchant_id, payment.id, changes, wire.trace_of(call))
@@ -141,8 +136,15 @@ class Routes:
         return shown.show_intent(await self._payment(call, payment_id), livemode=call.livemode)
 
     async def list(self, call: Call, body: wire.ListIntents) -> ListOf[shown.ShownIntent]:
-        page = read_page(body, "pi", "payment_intent")
         async with self._db.transaction(readonly=True) as tx:
+            page = await read_page(
+                body,
+                "pi",
+                "payment_intent",
+                lambda one: queries.is_payment(
+                    tx, call.merchant_id, one, customer_id=body.customer
+                ),
+            )
             rows = await queries.payment_page(tx, call.merchant_id, page, customer_id=body.customer)
         return show_list(call, rows, lambda one: shown.show_intent(one, livemode=call.livemode))
 
@@ -212,31 +214,6 @@ class Routes:
             )
         return payment
 
-    def _confirm_changes(
-        self,
-        payment: Payment,
-        body: wire.ConfirmIntent,
-        method: Method | None,
-        options: dict[str, Any],
-    ) -> dict[str, Any]:
-        """Return what a confirmation changes of the payment itself."""
-        wanted: dict[str, Any] = {
-            "payment_method": method.name if method else None,
-            "return_url": body.return_url,
-            "receipt_email": body.receipt_email,
-            "setup_future_usage": body.setup_future_usage,
-            "capture_method": body.capture_method,
-            "shipping": msgspec.to_builtins(body.shipping) if body.shipping else None,
-        }
-        changes = {
-            name: value
-            for name, value in wanted.items()
-            if value is not None and value != getattr(payment, name)
-        }
-        if any(payment.method_options.get(kind) != given for kind, given in options.items()):
-            changes["method_options"] = options
-        return changes
-
     # Charges -----------------------------------------------------------------------------------
 
     async def retrieve_charge(self, call: Call, _: Nothing) -> shown.ShownCharge:
@@ -252,8 +229,20 @@ class Routes:
         return _show_charge(charge, booked, call)
 
     async def list_charges(self, call: Call, body: wire.ListCharges) -> ListOf[shown.ShownCharge]:
-        page = read_page(body, "ch", "charge")
         async with self._db.transaction(readonly=True) as tx:
+            page = await read_page(
+                body,
+                "ch",
+                "charge",
+                lambda one: queries.is_charge(
+                    tx,
+                    call.merchant_id,
+                    _attempt_of(one),
+                    statuses=_EVER_CHARGED,
+                    payment_id=body.payment_intent,
+                    customer_id=body.customer,
+                ),
+            )
             rows = await queries.charge_page(
                 tx,
                 call.merchant_id,
@@ -270,10 +259,10 @@ class Routes:
         if not charge_id.startswith("ch_"):
             raise ChargeNotFound(charge_id, param=param)
         try:
-            charge = await queries.charge(tx, call.merchant_id, with_prefix("att", charge_id))
+            charge = await queries.charge(tx, call.merchant_id, _attempt_of(charge_id))
         except ChargeNotFound:
             raise ChargeNotFound(charge_id, param=param) from None
-        if charge.attempt.status not in (*shown.CHARGED, Status.CLOSED, Status.RETURNED):
+        if charge.attempt.status not in _EVER_CHARGED:
             raise ChargeNotFound(charge_id, param=param)
         return charge
 
@@ -338,12 +327,24 @@ class Routes:
         return await self._shown_refund(call, view)
 
     async def list_refunds(self, call: Call, body: wire.ListRefunds) -> ListOf[shown.ShownRefund]:
-        attempt_id = None if body.charge is None else with_prefix("att", body.charge)
+        attempt_id = None if body.charge is None else _attempt_of(body.charge)
         async with self._db.transaction(readonly=True) as tx:
+            page = await read_page(
+                body,
+                "re",
+                "refund",
+                lambda one: queries.is_refund(
+                    tx,
+                    call.merchant_id,
+                    one,
+                    payment_id=body.payment_intent,
+                    attempt_id=attempt_id,
+                ),
+            )
             rows = await queries.refund_page(
                 tx,
                 call.merchant_id,
-                read_page(body, "re", "refund"),
+                page,
                 payment_id=body.payment_intent,
                 attempt_id=attempt_id,
             )
@@ -440,32 +441,6 @@ class Routes:
         )  # fmt: skip
 
 
-def _changes(body: wire.ChangeIntent) -> dict[str, Any]:
-    """Return what is to be changed of a payment, the payment method apart.
-
-    `metadata` and `method_options` are changes of keys: they are merged under the payment's lock.
-    """
-    changes: dict[str, Any] = {
-        name: value for name in _WORDS if (value := getattr(body, name)) is not UNSET
-    }
-    for name, own in _CLEARED.items():
-        value = getattr(body, name)
-        if value is not UNSET and (name != "payment_method" or value is None):
-            changes[own] = msgspec.to_builtins(value)
-    if body.metadata is not UNSET:
-        changes["metadata"] = read_metadata_change(body.metadata)
-    if body.currency is not None:
-        changes["currency"] = payable(body.currency)
-    types = wire.read_types(body)
-    if types is not None:
-        changes["method_types"] = list(dict.fromkeys(types))
-    if body.payment_method_options is not None:
-        changes["method_options"] = wire.read_options(body.payment_method_options)
-    for name in ("amount", "capture_method"):
-        changes |= {name: value} if (value := getattr(body, name)) is not None else {}
-    return changes
-
-
 def is_publishable(caller: Caller) -> bool:
     """Whether the key may stand in a browser."""
     return caller.kind == "publishable"
@@ -473,7 +448,7 @@ def is_publishable(caller: Caller) -> bool:
 
 def failed(charge: Charge, error: dict[str, Any], call: Call) -> Answer:
     """Answer 402 with the payment inside."""
-    return Answer(402, _encode(shown.show_failure(charge, error, livemode=call.livemode)))
+    return Answer(402, _encode(shown.show_failure(charge, error, call)))
 
 
 def refused(refusal: UnexpectedState, payment: Payment, call: Call) -> Answer:
@@ -481,6 +456,10 @@ def refused(refusal: UnexpectedState, payment: Payment, call: Call) -> Answer:
     status, error = error_of(refusal, call.request_id)
     intent = msgspec.to_builtins(shown.show_intent(payment, livemode=call.livemode))
     return Answer(status, _encode(Envelope(msgspec.structs.replace(error, payment_intent=intent))))
+
+
+def _attempt_of(charge_id: str) -> str:
+    return f"att_{charge_id.removeprefix('ch_')}"
 
 
 def _transaction_id(booked: dict[str, int], cause: str) -> str | None:

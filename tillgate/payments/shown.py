@@ -17,6 +17,7 @@ from tillgate.kernel.ids import with_prefix
 from tillgate.payments import machine
 from tillgate.payments.machine import CONFIRMABLE, PaymentStatus, Status
 from tillgate.payments.model import Attempt, Charge, Payment, Refund, RefundView
+from tillgate.web.operation import Call
 
 
 class ShownIntent(msgspec.Struct, frozen=True, kw_only=True):
@@ -450,19 +451,25 @@ def _destination(refund: Refund, payment: Payment) -> dict[str, Any]:
     return {"type": "card", "card": card}
 
 
-def show_failure(charge: Charge, error: dict[str, object], *, livemode: bool) -> dict[str, Any]:
+def show_failure(charge: Charge, error: dict[str, object], call: Call) -> dict[str, Any]:
     """Show a payment that failed, as the error of the request that tried it."""
     code = error.get("code")
+    param = "payment_method"
+    if code in {"amount_too_small", "amount_too_large"}:
+        names = {field.encode_name for field in msgspec.structs.fields(call.operation.request)}
+        param = "amount" if "amount" in names else "intent"
     return {
         "error": {
             "type": error.get("type") or "card_error",
             "code": code,
             "decline_code": error.get("decline_code"),
             "message": error.get("message") or "The payment failed.",
-            "param": "payment_method",
+            "param": param,
             "doc_url": f"/docs#error-{code}",
             "charge": with_prefix("ch", charge.attempt.id),
-            "payment_intent": msgspec.to_builtins(show_intent(charge.payment, livemode=livemode)),
+            "payment_intent": msgspec.to_builtins(
+                show_intent(charge.payment, livemode=call.livemode)
+            ),
             "payment_method": _named_method(charge.payment),
         }
     }

@@ -26,6 +26,16 @@ from tillgate.web.reading import (
     read_metadata_change,
 )
 
+#: What can be cleared or changed of a payment, under the room's own names.
+_TERMS = (
+    "description",
+    "receipt_email",
+    "setup_future_usage",
+    "statement_descriptor",
+    "statement_descriptor_suffix",
+)
+_CLEARED = {name: name for name in ("payment_method", "shipping")} | {"customer": "customer_id"}
+
 MethodType = Literal["card", "alipay", "wechat_pay"]
 Descriptor = Annotated[str, Meta(max_length=22)]
 
@@ -254,6 +264,33 @@ def without_redirects(types: list[str], body: CreateIntent, method: str | None) 
         name = "automatic_payment_methods[allow_redirects]"
         raise FieldRefused(name, "Alipay sends the customer to its own page or app.")
     return [kind for kind in types if kind != "alipay"] or ["card"]
+
+
+def read_terms(body: CreateIntent | ChangeIntent) -> dict[str, Any]:
+    """Return what is given of what a payment says and allows, as it is kept."""
+    return {name: value for name in _TERMS if (value := getattr(body, name)) is not UNSET}
+
+
+def read_changes(body: ChangeIntent) -> dict[str, Any]:
+    """Return what is to be changed of a payment, the payment method and the currency apart.
+
+    `metadata` and `method_options` are changes of keys: they are merged under the payment's lock.
+    """
+    changes = read_terms(body)
+    for name, own in _CLEARED.items():
+        value = getattr(body, name)
+        if value is not UNSET and (name != "payment_method" or value is None):
+            changes[own] = msgspec.to_builtins(value)
+    if body.metadata is not UNSET:
+        changes["metadata"] = read_metadata_change(body.metadata)
+    types = read_types(body)
+    if types is not None:
+        changes["method_types"] = list(dict.fromkeys(types))
+    if body.payment_method_options is not None:
+        changes["method_options"] = read_options(body.payment_method_options)
+    for name in ("amount", "capture_method"):
+        changes |= {name: value} if (value := getattr(body, name)) is not None else {}
+    return changes
 
 
 def read_words(body: CaptureIntent) -> dict[str, Any]:

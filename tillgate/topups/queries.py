@@ -18,6 +18,12 @@ async def top_up(tx: Tx, merchant_id: int, top_up_id: str) -> TopUpView:
     return TopUpView(found, await payments.payment(tx, merchant_id, found.payment_id))
 
 
+async def is_top_up(tx: Tx, merchant_id: int, top_up_id: str, *, wallet_id: str | None) -> bool:
+    """Whether there is such a top-up, of this wallet if one is named."""
+    found = await store.select_top_up(tx, merchant_id, top_up_id)
+    return found is not None and wallet_id in {None, found.wallet_id}
+
+
 async def of_wallet(
     tx: Tx, merchant_id: int, wallet_id: str, *, before: str | None = None, limit: int = 20
 ) -> list[TopUpView]:
@@ -29,8 +35,10 @@ async def of_wallet(
     return [TopUpView(one, paid_by[one.payment_id]) for one in found]
 
 
-async def page_of_wallet(tx: Tx, merchant_id: int, wallet_id: str, page: Page) -> Rows[TopUpView]:
-    """Return a page of a wallet's top-ups, newest first."""
+async def top_up_page(
+    tx: Tx, merchant_id: int, page: Page, *, wallet_id: str | None = None
+) -> Rows[TopUpView]:
+    """Return a page of top-ups, newest first, of one wallet if it is named."""
     found = await store.select_top_up_page(tx, merchant_id, page, wallet_id=wallet_id)
     paid_by = await payments.payments(tx, merchant_id, [one.payment_id for one in found.data])
     return Rows([TopUpView(one, paid_by[one.payment_id]) for one in found.data], found.has_more)

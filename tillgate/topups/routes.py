@@ -82,10 +82,16 @@ class Routes:
         return wire.show_top_up(await self._view(call, top_up_id), livemode=call.livemode)
 
     async def list(self, call: Call, body: wire.ListTopUps) -> ListOf[wire.ShownTopUp]:
-        page = read_page(body, "top", "top_up")
         async with self._db.transaction(readonly=True) as tx:
-            await wallets.wallet_terms(tx, call.merchant_id, body.wallet)
-            rows = await queries.page_of_wallet(tx, call.merchant_id, body.wallet, page)
+            if body.wallet is not None:
+                await wallets.wallet_terms(tx, call.merchant_id, body.wallet)
+            page = await read_page(
+                body,
+                "top",
+                "top_up",
+                lambda one: queries.is_top_up(tx, call.merchant_id, one, wallet_id=body.wallet),
+            )
+            rows = await queries.top_up_page(tx, call.merchant_id, page, wallet_id=body.wallet)
         return show_list(call, rows, lambda one: wire.show_top_up(one, livemode=call.livemode))
 
     async def resume(self, call: Call, object_id: str) -> wire.ShownTopUp | Answer:
@@ -106,7 +112,7 @@ class Routes:
         error = payment.last_error or (charge.attempt.error if charge else None)
         if charge is None or error is None:
             return wire.show_top_up(view, livemode=call.livemode)
-        failure = payment_shown.show_failure(charge, error, livemode=call.livemode)
+        failure = payment_shown.show_failure(charge, error, call)
         return Answer(402, _encode(wire.show_failure(failure, view, livemode=call.livemode)))
 
     async def _view(self, call: Call, top_up_id: str) -> TopUpView:
@@ -127,7 +133,7 @@ class Routes:
             ),
             operation(
                 "GET", "/v1/top_ups", wire.ListTopUps, ListOf[shown], self.list,
-                "List a wallet's top-ups",
+                "List top-ups",
             ),
             operation("GET", "/v1/top_ups/{top_up}", Nothing, shown, self.retrieve, "Retrieve a top-up"),
         )  # fmt: skip

@@ -53,14 +53,14 @@ async def select_top_ups_of_wallet(
 
 
 async def select_top_up_page(
-    tx: Tx, merchant_id: int, page: Page, *, wallet_id: str
+    tx: Tx, merchant_id: int, page: Page, *, wallet_id: str | None
 ) -> Rows[TopUp]:
-    """Read a page of a wallet's top-ups."""
+    """Read a page of top-ups, of one wallet if it is named."""
     return await select_page(
         tx,
         "SELECT row_to_json(t)::text AS row FROM topups.top_ups t",
-        " AND wallet_id = $7",
-        (merchant_id, "top", wallet_id),
+        "" if wallet_id is None else " AND wallet_id = $7",
+        (merchant_id, "top", *([] if wallet_id is None else [wallet_id])),
         page,
         lambda row: _decoder.decode(row["row"]),
     )

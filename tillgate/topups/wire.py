@@ -37,9 +37,9 @@ class CreateTopUp(Request, frozen=True, kw_only=True):
 
 
 class ListTopUps(ListRequest, frozen=True, kw_only=True):
-    """A wallet's top-ups, newest first."""
+    """Top-ups, newest first."""
 
-    wallet: Id
+    wallet: Id | None = None
 
 
 class ShownTopUp(msgspec.Struct, frozen=True, kw_only=True):

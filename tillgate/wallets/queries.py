@@ -51,6 +51,14 @@ async def wallet_of(tx: Tx, merchant_id: int, customer_id: str, currency: str) -
     return (await views(tx, found))[0] if found else None
 
 
+async def is_wallet(
+    tx: Tx, merchant_id: int, wallet_id: str, *, customer_id: str | None = None
+) -> bool:
+    """Whether there is such a wallet, of this customer if one is named."""
+    found = await store.select_wallets(tx, [(merchant_id, wallet_id)])
+    return bool(found) and customer_id in {None, found[0].customer_id}
+
+
 async def wallets(
     tx: Tx,
     merchant_id: int,
@@ -72,6 +80,12 @@ async def hold(tx: Tx, merchant_id: int, hold_id: str) -> WalletHold:
     if not found:
         raise HoldNotFound(hold_id)
     return found[0]
+
+
+async def is_hold(tx: Tx, merchant_id: int, wallet_id: str, hold_id: str) -> bool:
+    """Whether there is such a hold of this wallet."""
+    found = await store.select_holds(tx, [(merchant_id, hold_id)])
+    return bool(found) and found[0].wallet_id == wallet_id
 
 
 async def holds(
@@ -114,6 +128,16 @@ async def statement(
         limit=limit,
     )
     return await _named(tx, terms, found)
+
+
+async def is_transaction(tx: Tx, merchant_id: int, wallet_id: str, transaction_id: str) -> bool:
+    """Whether there is such a movement of this wallet, which must exist."""
+    terms = await wallet_terms(tx, merchant_id, wallet_id)
+    try:
+        await _journal(tx, terms, transaction_id)
+    except TransactionNotFound:
+        return False
+    return True
 
 
 async def transaction(tx: Tx, merchant_id: int, wallet_id: str, transaction_id: str) -> Transaction:

@@ -153,8 +153,13 @@ class Routes:
         return wire.show_wallet(found, livemode=call.livemode)
 
     async def list(self, call: Call, body: wire.ListWallets) -> ListOf[wire.ShownWallet]:
-        page = read_page(body, "wal", "wallet")
         async with self._db.transaction(readonly=True) as tx:
+            page = await read_page(
+                body,
+                "wal",
+                "wallet",
+                lambda one: queries.is_wallet(tx, call.merchant_id, one, customer_id=body.customer),
+            )
             found = await queries.wallets(
                 tx,
                 call.merchant_id,
@@ -167,8 +172,13 @@ class Routes:
         return show_list(call, cut(found, page), lambda w: wire.show_wallet(w, livemode=livemode))
 
     async def statement(self, call: Call, body: CursorRequest) -> ListOf[wire.ShownTransaction]:
-        page = read_page(body, "wtx", "wallet transaction")
         async with self._db.transaction(readonly=True) as tx:
+            page = await read_page(
+                body,
+                "wtx",
+                "wallet transaction",
+                lambda one: queries.is_transaction(tx, call.merchant_id, call.id, one),
+            )
             found = await queries.statement(
                 tx,
                 call.merchant_id,
@@ -206,8 +216,13 @@ class Routes:
         return await self.transaction(call, Nothing())
 
     async def holds(self, call: Call, body: CursorRequest) -> ListOf[wire.ShownHold]:
-        page = read_page(body, "hold", "wallet hold")
         async with self._db.transaction(readonly=True) as tx:
+            page = await read_page(
+                body,
+                "hold",
+                "wallet hold",
+                lambda one: queries.is_hold(tx, call.merchant_id, call.id, one),
+            )
             found = await queries.holds(
                 tx,
                 call.merchant_id,

@@ -264,7 +264,7 @@ class Api:
             {
                 "request.id": request_id,
                 "http.method": scope["method"],
-                "http.route": scope["path"] if row else None,
+                "http.route": row.path if row else None,
                 "operation": row.name if row else None,
                 "http.status": answer.status,
                 "duration_ms": round(seconds * 1000, 1),

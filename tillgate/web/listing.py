@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Generic, TypeVar
 
@@ -17,6 +17,8 @@ from tillgate.web.reading import MAX_UNIX, Id, Request, Unix
 
 Value = TypeVar("Value")
 Shown = TypeVar("Shown")
+#: Asks whether a cursor is the id of one of the objects whose list it is.
+IsThere = Callable[[str], Awaitable[bool]]
 
 
 class Range(Request, frozen=True, kw_only=True):
@@ -59,15 +61,22 @@ def filters_of(request: type[msgspec.Struct]) -> list[str]:
     return sorted(names.difference(CursorRequest.__struct_fields__))
 
 
-def read_page(request: CursorRequest, prefix: str, name: str) -> Page:
-    """Return the page a list request asks for; its objects' ids have `prefix`, and `name` is theirs."""
+async def read_page(request: CursorRequest, prefix: str, name: str, is_there: IsThere) -> Page:
+    """Return the page a list request asks for; its objects' ids have `prefix`, and `name` is theirs.
+
+    A page that began where no object is would be another one than was meant, so `is_there` is asked,
+    in the transaction that reads the page and only where there is a cursor.
+    """
     if request.starting_after is not None and request.ending_before is not None:
         raise FieldRefused(
             "ending_before", "starting_after and ending_before cannot be given together."
         )
     for param in ("starting_after", "ending_before"):
         cursor = getattr(request, param)
-        if cursor is not None and not (cursor.startswith(f"{prefix}_") and cursor.isascii()):
+        if cursor is None:
+            continue
+        is_readable = cursor.startswith(f"{prefix}_") and cursor.isascii()
+        if not (is_readable and await is_there(cursor)):
             raise FieldRefused(param, f"No such {name}: '{cursor}'", code="resource_missing")
     created = request.created if isinstance(request, ListRequest) else None
     if isinstance(created, int):

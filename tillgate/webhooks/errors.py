@@ -30,6 +30,8 @@ class EventNotFound(Refusal):
 class TooManyEndpoints(Refusal):
     """You have reached the maximum of {most} webhook endpoints; delete one first."""
 
+    code = "webhook_endpoint_limit_exceeded"
+
     def __init__(self, most: int) -> None:
         super().__init__(most=most)
 

@@ -28,6 +28,31 @@ async def endpoints(tx: Tx, merchant_id: int) -> list[Endpoint]:
     return await store.select_endpoints(tx, merchant_id)
 
 
+async def is_endpoint(tx: Tx, merchant_id: int, endpoint_id: str) -> bool:
+    """Whether there is such an endpoint."""
+    return await store.select_endpoint(tx, merchant_id, endpoint_id) is not None
+
+
+async def is_event(
+    tx: Tx, catalogue: Catalogue, merchant_id: int, event_id: str, *, object_id: str | None
+) -> bool:
+    """Whether there is such an event, of this object if one is named."""
+    fact = (await fact_log.select_facts(tx, merchant_id, [event_id])).get(event_id)
+    if fact is None or fact.name not in catalogue:
+        return False
+    return object_id in {None, fact.object_id}
+
+
+async def is_delivery(
+    tx: Tx, merchant_id: int, delivery_id: str, *, endpoint_id: str, event_id: str | None
+) -> bool:
+    """Whether there is such a delivery to this endpoint, of this event if one is named."""
+    found = await store.select_delivery(tx, merchant_id, delivery_id)
+    if found is None or found.endpoint_id != endpoint_id:
+        return False
+    return event_id in {None, found.event_id}
+
+
 async def one_event(
     tx: Tx, catalogue: Catalogue, merchant_id: int, event_id: str
 ) -> dict[str, Any]:

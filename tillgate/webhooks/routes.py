@@ -125,8 +125,13 @@ class Routes:
             return wire.show_endpoint(await queries.endpoint(tx, call.merchant_id, call.id))
 
     async def list(self, call: Call, body: CursorRequest) -> ListOf[wire.ShownEndpoint]:
-        page = read_page(body, "we", "webhook endpoint")
         async with self._db.transaction(readonly=True) as tx:
+            page = await read_page(
+                body,
+                "we",
+                "webhook endpoint",
+                lambda one: queries.is_endpoint(tx, call.merchant_id, one),
+            )
             found = await queries.endpoints(tx, call.merchant_id)
         low, high = page.bounds("we")
         rest = [one for one in found if low < one.id < high]
@@ -136,10 +141,18 @@ class Routes:
     async def deliveries(self, call: Call, body: wire.ListDeliveries) -> ListOf[wire.ShownDelivery]:
         async with self._db.transaction(readonly=True) as tx:
             await queries.endpoint(tx, call.merchant_id, call.id)
+            page = await read_page(
+                body,
+                "whd",
+                "webhook_delivery",
+                lambda one: queries.is_delivery(
+                    tx, call.merchant_id, one, endpoint_id=call.id, event_id=body.event
+                ),
+            )
             rows = await queries.deliveries(
                 tx,
                 call.merchant_id,
-                read_page(body, "whd", "webhook_delivery"),
+                page,
                 endpoint_id=call.id,
                 event_id=body.event,
                 status=body.status,
@@ -154,11 +167,19 @@ class Routes:
 
     async def list_events(self, call: Call, body: wire.ListEvents) -> ListOf[wire.ShownEvent]:
         async with self._db.transaction(readonly=True) as tx:
+            page = await read_page(
+                body,
+                "evt",
+                "event",
+                lambda one: queries.is_event(
+                    tx, self._catalogue, call.merchant_id, one, object_id=body.object_id
+                ),
+            )
             rows = await queries.events(
                 tx,
                 self._catalogue,
                 call.merchant_id,
-                read_page(body, "evt", "event"),
+                page,
                 types=wire.read_types(body),
                 object_id=body.object_id,
             )

@@ -291,6 +291,16 @@ async def count_pending(tx: Tx, merchant_id: int, event_ids: Sequence[str]) -> d
     return {row["event_id"]: row["pending"] for row in rows}
 
 
+async def select_delivery(tx: Tx, merchant_id: int, delivery_id: str) -> Delivery | None:
+    """Read one delivery."""
+    row = await tx.maybe(
+        "SELECT * FROM webhooks.deliveries WHERE merchant_id = $1 AND id = $2",
+        merchant_id,
+        delivery_id,
+    )
+    return None if row is None else _delivery(row)
+
+
 async def select_deliveries(
     tx: Tx,
     merchant_id: int,
