@@ -25,6 +25,7 @@ NOWHERE = "postgresql://li:s3cret@127.0.0.1:1/books"
         "providers list",
         "books verify",
         "replay webhook evt_1",
+        "replay endpoint we_1 --since 0",
         "replay notice not_1",
     ],
 )
@@ -122,6 +123,7 @@ def test_a_folder_that_cannot_be_is_named(environment: dict[str, str], tmp_path:
         ("keys create --merchant acct_none", "No such account: 'acct_none'"),
         ("keys create", "There is no merchant yet"),
         ("replay webhook evt_none", "There is no event evt_none."),
+        ("replay endpoint we_none --since 0", "No such webhook endpoint: 'we_none'"),
         ("replay notice not_none", "There is no notice not_none."),
     ],
 )

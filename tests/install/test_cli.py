@@ -33,6 +33,7 @@ GROUPS = (
     "books verify",
     "books balance",
     "replay webhook",
+    "replay endpoint",
     "replay notice",
 )
 

@@ -44,6 +44,7 @@ ROOMS = {
     "breaks resolve": "tillgate.entry.breaks:resolve",
     "breaks ask": "tillgate.entry.breaks:ask",
     "replay webhook": "tillgate.entry.replay:webhook",
+    "replay endpoint": "tillgate.entry.replay:endpoint",
     "replay notice": "tillgate.entry.replay:notice",
 }
 
@@ -169,7 +170,7 @@ def seed(settings: Settings, *, as_json: bool) -> None:
     \b
     tillgate seed --json | jq -r .secret_key
     """
-    _show(_with_database(settings, lambda reachable: _call("seed", reachable)), as_json=as_json)
+    _ask(settings, "seed", as_json=as_json)
 
 
 @cli.command(context_settings={"ignore_unknown_options": True})
@@ -202,9 +203,7 @@ def list_keys(settings: Settings, *, merchant: str | None, as_json: bool) -> Non
     \b
     tillgate keys list --json | jq '.[] | select(.last_used_at == null) | .id'
     """
-    door = "keys list"
-    found = _with_database(settings, lambda reachable: _call(door, reachable, merchant=merchant))
-    _show(found, as_json=as_json)
+    _ask(settings, "keys list", merchant=merchant, as_json=as_json)
 
 
 @keys.command("create")
@@ -218,11 +217,7 @@ def create_key(settings: Settings, *, merchant: str | None, mode: str, as_json: 
     \b
     tillgate keys create --merchant acct_... --mode live
     """
-    door = "keys create"
-    made = _with_database(
-        settings, lambda reachable: _call(door, reachable, merchant=merchant, mode=mode)
-    )
-    _show(made, as_json=as_json)
+    _ask(settings, "keys create", merchant=merchant, mode=mode, as_json=as_json)
 
 
 @keys.command("revoke")
@@ -231,10 +226,7 @@ def create_key(settings: Settings, *, merchant: str | None, mode: str, as_json: 
 @click.pass_obj
 def revoke_key(settings: Settings, *, key_id: str, as_json: bool) -> None:
     """Make a key useless from now on."""
-    door = "keys revoke"
-    _show(
-        _with_database(settings, lambda reachable: _call(door, reachable, key_id)), as_json=as_json
-    )
+    _ask(settings, "keys revoke", key_id, as_json=as_json)
 
 
 @cli.group()
@@ -247,8 +239,7 @@ def merchants() -> None:
 @click.pass_obj
 def list_merchants(settings: Settings, *, as_json: bool) -> None:
     """List merchants; test mode and live mode share the account's name."""
-    found = _with_database(settings, lambda reachable: _call("merchants list", reachable))
-    _show(found, as_json=as_json)
+    _ask(settings, "merchants list", as_json=as_json)
 
 
 @merchants.command("create")
@@ -262,11 +253,7 @@ def create_merchant(settings: Settings, *, name: str, currency: str, as_json: bo
     \b
     tillgate merchants create "Corner Bakery" --currency usd
     """
-    door = "merchants create"
-    made = _with_database(
-        settings, lambda reachable: _call(door, reachable, name=name, currency=currency)
-    )
-    _show(made, as_json=as_json)
+    _ask(settings, "merchants create", name=name, currency=currency, as_json=as_json)
 
 
 @cli.group()
@@ -281,11 +268,7 @@ def providers() -> None:
 @click.pass_obj
 def list_providers(settings: Settings, *, merchant: str | None, mode: str, as_json: bool) -> None:
     """List a merchant's accounts at providers, without their secrets."""
-    door = "providers list"
-    found = _with_database(
-        settings, lambda reachable: _call(door, reachable, merchant=merchant, mode=mode)
-    )
-    _show(found, as_json=as_json)
+    _ask(settings, "providers list", merchant=merchant, mode=mode, as_json=as_json)
 
 
 @providers.command("put")
@@ -303,12 +286,8 @@ def put_provider(settings: Settings, *, as_json: bool, **given: Any) -> None:
 
     Shows where the provider is to send its notices. Takes effect within seconds.
     """
-    text, door = given["config"].read(), "providers put"
-    named = {"merchant": given["merchant"], "mode": given["mode"]}
-    kept = _with_database(
-        settings, lambda reachable: _call(door, reachable, given["provider"], text, **named)
-    )
-    _show(kept, as_json=as_json)
+    words = given.pop("provider"), given.pop("config").read()
+    _ask(settings, "providers put", *words, as_json=as_json, **given)
 
 
 @cli.group()
@@ -344,9 +323,7 @@ def balance(settings: Settings, *, code: str, as_json: bool, **given: Any) -> No
     \b
     tillgate books balance wallet:wal_...:principal --at 2026-01-31T23:59:59+08:00
     """
-    door = "books balance"
-    found = _with_database(settings, lambda reachable: _call(door, reachable, code, **given))
-    _show(found, as_json=as_json)
+    _ask(settings, "books balance", code, **given, as_json=as_json)
 
 
 @cli.group()
@@ -360,8 +337,7 @@ def breaks() -> None:
 @click.pass_obj
 def list_breaks(settings: Settings, *, with_resolved: bool, as_json: bool) -> None:
     """List breaks, newest first: what we had, what the provider said."""
-    ask, given = "breaks list", {"with_resolved": with_resolved}
-    _show(_with_database(settings, lambda at_hand: _call(ask, at_hand, **given)), as_json=as_json)
+    _ask(settings, "breaks list", as_json=as_json, with_resolved=with_resolved)
 
 
 @breaks.command("resolve")
@@ -376,9 +352,7 @@ def resolve_break(settings: Settings, break_id: str, *, as_json: bool, **given: 
     \b
     tillgate breaks resolve brk_... --returned --note "9.90 paid for 10.00, refunded there. Li"
     """
-    door = "breaks resolve"
-    done = _with_database(settings, lambda at_hand: _call(door, at_hand, break_id, **given))
-    _show(done, as_json=as_json)
+    _ask(settings, "breaks resolve", break_id, **given, as_json=as_json)
 
 
 @breaks.command("ask")
@@ -387,8 +361,7 @@ def resolve_break(settings: Settings, break_id: str, *, as_json: bool, **given: 
 @click.pass_obj
 def ask_about_break(settings: Settings, break_id: str, *, as_json: bool) -> None:
     """Let the worker ask the provider once more, now, and do what follows."""
-    door = "breaks ask"
-    _show(_with_database(settings, lambda at_hand: _call(door, at_hand, break_id)), as_json=as_json)
+    _ask(settings, "breaks ask", break_id, as_json=as_json)
 
 
 @cli.group()
@@ -409,11 +382,24 @@ def replay_webhook(
     \b
     tillgate replay webhook evt_...
     """
-    door = "replay webhook"
-    done = _with_database(
-        settings, lambda reachable: _call(door, reachable, event_id, endpoint=endpoint)
-    )
-    _show(done, as_json=as_json)
+    _ask(settings, "replay webhook", event_id, endpoint=endpoint, as_json=as_json)
+
+
+@replay.command("endpoint")
+@click.argument("endpoint_id")
+@click.option(
+    "--since", type=Moment(), metavar="MOMENT", required=True, help="As for `books balance`."
+)
+@click.option("--until", type=Moment(), metavar="MOMENT", help="The same [now].")
+@as_json
+@click.pass_obj
+def replay_endpoint(settings: Settings, endpoint_id: str, *, as_json: bool, **given: Any) -> None:
+    """Deliver to an endpoint once more what happened in a span of time, as far as it listens.
+
+    \b
+    tillgate replay endpoint we_... --since 2026-01-31T08:00:00+08:00
+    """
+    _ask(settings, "replay endpoint", endpoint_id, as_json=as_json, **given)
 
 
 @replay.command("notice")
@@ -426,11 +412,7 @@ def replay_notice(settings: Settings, *, notice_id: str, as_json: bool) -> None:
     \b
     tillgate replay notice ntc_...
     """
-    door = "replay notice"
-    _show(
-        _with_database(settings, lambda reachable: _call(door, reachable, notice_id)),
-        as_json=as_json,
-    )
+    _ask(settings, "replay notice", notice_id, as_json=as_json)
 
 
 def main() -> NoReturn:
@@ -460,6 +442,14 @@ def _fail(message: str, code: Exit) -> NoReturn:
 def _with_database(settings: Settings, ask: Callable[[Settings], Any], **rights: bool) -> Any:
     with local_database.at_hand(settings, _progress, **rights) as reachable:
         return ask(reachable)
+
+
+def _ask(settings: Settings, door: str, *words: Any, as_json: bool, **given: Any) -> None:
+    """Carry out a command on the database, and show what came of it."""
+    _show(
+        _with_database(settings, lambda at_hand: _call(door, at_hand, *words, **given)),
+        as_json=as_json,
+    )
 
 
 def _progress(line: str) -> None:

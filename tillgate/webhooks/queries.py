@@ -28,6 +28,14 @@ async def endpoints(tx: Tx, merchant_id: int) -> list[Endpoint]:
     return await store.select_endpoints(tx, merchant_id)
 
 
+async def merchant_of(tx: Tx, endpoint_id: str) -> int:
+    """Return whose endpoint this is: for the operator's commands, who only know the id."""
+    found = await store.find_merchant(tx, endpoint_id)
+    if found is None:
+        raise EndpointNotFound(endpoint_id)
+    return found
+
+
 async def is_endpoint(tx: Tx, merchant_id: int, endpoint_id: str) -> bool:
     """Whether there is such an endpoint."""
     return await store.select_endpoint(tx, merchant_id, endpoint_id) is not None

@@ -87,6 +87,11 @@ async def lock_endpoint(tx: Tx, merchant_id: int, endpoint_id: str) -> Endpoint 
     return None if row is None else _endpoint(row)
 
 
+async def find_merchant(tx: Tx, name: str) -> int | None:
+    """Return whose endpoint is called so."""
+    return await tx.value("SELECT merchant_id FROM webhooks.endpoints WHERE id = $1", name)
+
+
 async def select_endpoints(tx: Tx, merchant_id: int) -> list[Endpoint]:
     """Read all endpoints of a merchant, newest first."""
     rows = await tx.all(
