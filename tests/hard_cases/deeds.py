@@ -11,6 +11,7 @@ import msgspec
 
 from simulators.common.faults import Fault, FaultKind, Rule
 from simulators.common.simulator import Simulator
+from tests.serving import Client
 from tests.worlds import CONFIRMATIONS, MERCHANT, SIMULATOR, World
 from tillgate.kernel import ids
 from tillgate.ledger import commands as ledger
@@ -51,6 +52,46 @@ class Told:
     paid: int
     refunds: tuple[int, ...]
     is_open: bool
+
+
+@dataclass(frozen=True)
+class Held:
+    """A wallet as the API knows it, and the top-up that filled it."""
+
+    wallet: str
+    top_up: str
+    payment: str
+
+    @property
+    def url(self) -> str:
+        return f"/v1/wallets/{self.wallet}"
+
+
+async def open_wallet(client: Client, currency: str = "cny") -> str:
+    """Open a wallet for somebody new, over the wire; returns its id."""
+    customer = (await client.post("/v1/customers", {"name": "Li"})).json["id"]
+    made = await client.post("/v1/wallets", {"customer": customer, "currency": currency})
+    assert made.status == 200, made.body
+    return made.json["id"]
+
+
+async def topped_up(
+    world: World, client: Client, *, method: str = "alipay", spent: int = 0, **more: Any
+) -> Held:
+    """A new wallet, filled by one top-up over the wire; some of it may have been spent again."""
+    wallet = await open_wallet(client)
+    order = {"wallet": wallet, "amount": 10_000, "currency": "cny", "payment_method": method}
+    presentation = {"payment_method_options[alipay][presentation]": "qr"}
+    more |= presentation if method == "alipay" else {}
+    made = await client.post("/v1/top_ups", {**order, **more})
+    assert made.status == 200, made.body
+    held = Held(wallet, made.json["id"], made.json["payment_intent"])
+    await world.phone_pays(method, await world.payment(held.payment))
+    await world.until_paid(await world.payment(held.payment))
+    if spent:
+        taken = await client.post(f"{held.url}/spend", {"amount": spent, "currency": "cny"})
+        assert taken.status == 200, taken.body
+    return held
 
 
 async def truth(world: World, method: str) -> dict[str, Told]:
