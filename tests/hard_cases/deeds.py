@@ -52,6 +52,8 @@ class Told:
     paid: int
     refunds: tuple[int, ...]
     is_open: bool
+    #: Somebody has the code in hand or on the screen; before that nobody can pay.
+    is_seen: bool
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,7 @@ async def truth(world: World, method: str) -> dict[str, Told]:
             order["amount"] if order["state"] == "paid" else 0,
             tuple(r["amount"] for r in made if r["out_trade_no"] == order["out_trade_no"]),
             order["state"] in ("created", "waiting"),
+            order["state"] != "created",
         )
         for order in books["orders"]
     }
