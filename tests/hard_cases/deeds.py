@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from tillgate.payments.commands import LookUps, Opening
 from tillgate.payments.flows import NO_TRACE
 from tillgate.payments.model import Attempt, Charge, NewPayment, Payment, Refund
 from tillgate.runtime.notices import RawNotice
+from tillgate.web.operation import Operation
 
 #: The worker looks again at once, and gives a call up for lost after a fifth of a second.
 HASTY = LookUps(first_seconds=0.01, most_seconds=0.1, calling_seconds=0.1)
@@ -267,3 +269,56 @@ async def paid_twice(world: World) -> tuple[Payment, Attempt, Attempt]:
 
     await world.until(given_back, sweep=True)
     return payment, first, second
+
+
+async def one_of_each(world: World, client: Client) -> dict[str, str]:
+    """Make one of everything there is over the wire; returns each one's id by its collection."""
+    held = await topped_up(world, client, spent=1_000)
+    order = {"amount": 500, "currency": "cny"}
+    hold = (await client.post(f"{held.url}/holds", order)).json
+    customer = (await client.get(held.url)).json["customer"]
+    made = await client.post("/v1/payment_methods", {"type": "card", "card[token]": "tok_visa"})
+    method = made.json["id"]
+    await client.post(f"/v1/payment_methods/{method}/attach", {"customer": customer})
+    refund = (await client.post("/v1/refunds", {"payment_intent": held.payment, "amount": 1})).json
+    listening = {"url": "http://127.0.0.1:9/", "enabled_events[]": "*"}
+    endpoint = (await client.post("/v1/webhook_endpoints", listening)).json
+
+    async def newest(path: str) -> str:
+        return (await client.get(path)).json["data"][0]["id"]
+
+    return {
+        "customers": customer,
+        "payment_methods": method,
+        "payment_intents": held.payment,
+        "charges": refund["charge"],
+        "refunds": refund["id"],
+        "top_ups": held.top_up,
+        "wallets": held.wallet,
+        "transactions": await newest(f"{held.url}/transactions"),
+        "holds": hold["id"],
+        "balance_transactions": await newest("/v1/balance_transactions"),
+        "ledger_accounts": await newest("/v1/ledger_accounts"),
+        "webhook_endpoints": endpoint["id"],
+        "events": await newest("/v1/events"),
+    }
+
+
+#: What some lists want to be asked for.
+_WANTED = {
+    "/v1/payment_methods": "?customer={customers}",
+    "/v1/top_ups": "?wallet={wallets}",
+    "/v1/ledger_entries": "?account={ledger_accounts}",
+    "/v1/ledger_accounts/{account}/balance": "?at=1700000000",
+}
+
+
+def address(row: Operation, made: dict[str, str]) -> str:
+    """Return an operation's path about what was made: each `{…}` by the collection before it."""
+    segments = row.path.split("/")
+    filled = [
+        made[before] if segment.startswith("{") else segment
+        for before, segment in itertools.pairwise(["", *segments])
+    ]
+    asked = _WANTED.get(row.path, "") if row.method == "GET" else ""
+    return "/".join(filled) + asked.format(**made)
