@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
 from simulators.common.faults import Fault, FaultKind, Rule
+from simulators.common.notices import Notice
 from simulators.common.simulator import Simulator
 from tests.serving import Client
 from tests.worlds import CONFIRMATIONS, MERCHANT, SIMULATOR, World
@@ -44,6 +45,25 @@ def rule(world: World, method: str, operation: str, kind: str, **more: Any) -> N
 def behave(world: World, method: str) -> None:
     """Take all rules out of force."""
     simulator(world, method).plan.clear()
+
+
+@contextmanager
+def notices_become(
+    world: World, method: str, change: Callable[[Notice], Iterable[Notice]]
+) -> Iterator[None]:
+    """What the provider would say is changed before it signs it: genuine, and not what happened."""
+    sender = simulator(world, method).sender
+    post = sender.post
+
+    def post_changed(notice: Notice, *drawn: Any) -> None:
+        for changed in change(notice):
+            post(changed, *drawn)
+
+    sender.post = post_changed  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        sender.post = post  # type: ignore[method-assign]
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from tests.hard_cases.deeds import (
     attempts,
     journals,
     nothing_moves,
+    notices_become,
     open_wallet,
     paid,
     simulator,
@@ -124,19 +125,14 @@ async def test_capture_of_what_is_no_amount_is_refused(world: World, client: Cli
 
 
 @pytest.mark.parametrize("told", ["0.00", "-100.00", "100.001", "1e2", "100.00 ", "NaN", ""])
-async def test_genuine_notice_of_what_is_no_amount_credits_nothing(
-    world: World, monkeypatch: pytest.MonkeyPatch, told: str
-) -> None:
+async def test_genuine_notice_of_what_is_no_amount_credits_nothing(world: World, told: str) -> None:
     payment = await world.pay("alipay")
     alipay = simulator(world, "alipay")
-    post = alipay.sender.post
 
-    def post_spoiled(notice: Notice, *drawn: Any) -> None:
-        spoiled = {**notice.payload, "total_amount": told}
-        post(msgspec.structs.replace(notice, payload=spoiled), *drawn)
+    def spoiled(notice: Notice) -> list[Notice]:
+        return [msgspec.structs.replace(notice, payload={**notice.payload, "total_amount": told})]
 
-    with monkeypatch.context() as patched:
-        patched.setattr(alipay.sender, "post", post_spoiled)
+    with notices_become(world, "alipay", spoiled):
         await world.phone_pays("alipay", payment)
         await alipay.sender.settle()
         await world.payments.finish()
