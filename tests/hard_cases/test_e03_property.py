@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
+from random import Random
 from typing import Any
 
 from hypothesis import HealthCheck, Phase, given, note, settings
@@ -17,6 +18,7 @@ from simulators.common.simulator import WrongState
 from tests.hard_cases.deeds import (
     HASTY,
     METHODS,
+    Told,
     attempts,
     behave,
     journals,
@@ -46,21 +48,10 @@ FAULTS = {
 }
 #: What a payment says that came to nothing: the first of them lets it be paid elsewhere.
 ENDED = ("requires_payment_method", "canceled")
-CARDS = st.sampled_from(["pm_card_visa", "pm_card_visa", "pm_card_chargeDeclined"])
-MISHAPS = st.sampled_from([(stage, kind) for stage, kinds in FAULTS.items() for kind in kinds])
-DEEDS = st.sampled_from(
-    [
-        "phone",
-        "phone",
-        "phone declines",
-        "worker",
-        "notice",
-        "elsewhere",
-        "elsewhere",
-        "retry",
-        "cancel",
-        "deadline",
-    ]
+#: Who does what; the payer and the worker are the most diligent.
+DEEDS = (
+    *("phone", "worker", "elsewhere") * 2,
+    *("phone declines", "notice", "retry", "cancel", "deadline"),
 )
 
 
@@ -71,37 +62,40 @@ class Journey:
     method: str
     others: list[str]
     card: str
+    #: By method and stage: what goes wrong, and how often.
     mishaps: list[tuple[str, str, str, int]]
     deeds: list[str]
 
 
-JOURNEYS = st.builds(
-    Journey,
-    method=st.sampled_from(METHODS),
-    others=st.lists(st.sampled_from(METHODS), min_size=3, max_size=3),
-    card=CARDS,
-    mishaps=st.lists(
-        st.tuples(st.sampled_from(METHODS), MISHAPS, st.integers(1, 3)).map(
-            lambda drawn: (drawn[0], *drawn[1], drawn[2])
-        ),
-        max_size=5,
-    ),
-    deeds=st.lists(DEEDS, min_size=1, max_size=6),
-)
+def drawn(luck: Random) -> Journey:
+    """Draw a journey: one draw a thing, so that no two journeys are much the same."""
+    return Journey(
+        method=luck.choice(METHODS),
+        others=luck.choices(METHODS, k=3),
+        card=luck.choice(("pm_card_visa", "pm_card_visa", "pm_card_chargeDeclined")),
+        mishaps=[
+            (method, stage, luck.choice(kinds), luck.randint(1, 6))
+            for method in METHODS
+            for stage, kinds in FAULTS.items()
+            if luck.random() < 0.6
+        ],
+        deeds=luck.choices(DEEDS, k=luck.randint(1, 6)),
+    )
 
 
 @settings(
-    max_examples=30,
+    max_examples=50,
     deadline=None,
     derandomize=True,
     database=None,
     phases=[Phase.generate],
     suppress_health_check=list(HealthCheck),
 )
-@given(journey=JOURNEYS)
+@given(luck=st.randoms(use_true_random=True))
 async def test_we_say_paid_where_it_is_paid_and_failed_only_where_it_can_no_longer_be(
-    world: World, client: Client, journey: Journey
+    world: World, client: Client, luck: Random
 ) -> None:
+    journey = drawn(luck)
     note(str(journey))
     world.payments.look_ups = HASTY
     for method, stage, kind, times in journey.mishaps:
@@ -120,6 +114,11 @@ async def test_we_say_paid_where_it_is_paid_and_failed_only_where_it_can_no_long
     await life.assert_nothing_untrue_is_said()
     assert await life.says_what_is_true()
     await world.assert_books_hold()
+
+
+def _can_be_met(method: str, told: Told) -> bool:
+    """Alipay knows of no order before its code was scanned; to a declined card nobody comes back."""
+    return told.is_seen or method == "wechat_pay"
 
 
 class Life:
@@ -157,9 +156,11 @@ class Life:
                 await self._is_told_again(payment)
             case "elsewhere" | "retry":
                 method = next(self.others) if deed == "elsewhere" else self.journey.method
-                await self.client.post(f"{path}/confirm", self._paid_by(method))
+                asked = await self.client.post(f"{path}/confirm", self._paid_by(method))
+                assert asked.status in (200, 400, 402), asked.body
             case "cancel":
-                await self.client.post(f"{path}/cancel")
+                asked = await self.client.post(f"{path}/cancel")
+                assert asked.status in (200, 400), asked.body
             case _:
                 await make_overdue(self.world, payment)
                 await self.world.sweep()
@@ -202,11 +203,15 @@ class Life:
         numbers = {
             one.id for one in await attempts(self.world, await self.world.payment(self.intent))
         }
-        books = [await truth(self.world, method) for method in METHODS]
-        told = [each[number] for each in books for number in numbers & each.keys()]
+        told = [
+            (method, one)
+            for method in METHODS
+            for one in (await truth(self.world, method)).values()
+            if one.number in numbers
+        ]
         return (
-            {one.number for one in told if one.paid},
-            {one.number for one in told if one.is_open and one.is_seen},
+            {one.number for _, one in told if one.paid},
+            {one.number for method, one in told if one.is_open and _can_be_met(method, one)},
         )
 
     async def _look_at_what_is_shown(self) -> None:
@@ -223,7 +228,7 @@ class Life:
         for attempt in await attempts(self.world, payment):
             for method in METHODS:
                 told = (await truth(self.world, method)).get(attempt.id)
-                if told is not None and told.is_seen:
+                if told is not None and _can_be_met(method, told):
                     with contextlib.suppress(AssertionError):  # it is over, says the phone
                         await self.world.control(method, f"orders/{attempt.id}/{deed}")
 
