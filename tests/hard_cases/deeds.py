@@ -99,14 +99,20 @@ async def open_wallet(client: Client, currency: str = "cny") -> str:
     return made.json["id"]
 
 
+def paid_by(method: str, card: str = "pm_card_visa") -> dict[str, str]:
+    """Return how a request says what it is paid with."""
+    if method == "card":
+        return {"payment_method": card}
+    code = {"payment_method_options[alipay][presentation]": "qr"} if method == "alipay" else {}
+    return {"payment_method_data[type]": method, **code}
+
+
 async def topped_up(
     world: World, client: Client, *, method: str = "alipay", spent: int = 0, **more: Any
 ) -> Held:
     """A new wallet, filled by one top-up over the wire; some of it may have been spent again."""
     wallet = await open_wallet(client)
-    order = {"wallet": wallet, "amount": 10_000, "currency": "cny", "payment_method": method}
-    presentation = {"payment_method_options[alipay][presentation]": "qr"}
-    more |= presentation if method == "alipay" else {}
+    order = {"wallet": wallet, "amount": 10_000, "currency": "cny", **paid_by(method)}
     made = await client.post("/v1/top_ups", {**order, **more})
     assert made.status == 200, made.body
     held = Held(wallet, made.json["id"], made.json["payment_intent"])

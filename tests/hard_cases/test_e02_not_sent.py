@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.hard_cases.deeds import METHODS, attempts, rule, simulator, truth
+from tests.hard_cases.deeds import METHODS, attempts, paid_by, rule, simulator, truth
 from tests.serving import Client
 from tests.worlds import World
 
@@ -10,15 +10,8 @@ INTENTS = "/v1/payment_intents"
 OTHER = {"alipay": "wechat_pay", "wechat_pay": "card", "card": "alipay"}
 
 
-def _by(method: str) -> dict[str, str]:
-    if method == "card":
-        return {"payment_method": "pm_card_visa"}
-    more = {"payment_method_options[alipay][presentation]": "qr"} if method == "alipay" else {}
-    return {"payment_method_data[type]": method, **more}
-
-
 def _order(method: str) -> dict[str, str]:
-    return {"amount": "5000", "currency": "cny", "confirm": "true", **_by(method)}
+    return {"amount": "5000", "currency": "cny", "confirm": "true", **paid_by(method)}
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -34,7 +27,7 @@ async def test_connection_refused_frees_the_payment_at_once(
     assert intent["status"] == "requires_payment_method"
     payment = await world.payment(intent["id"])
     assert [a.status for a in await attempts(world, payment)] == ["not_sent"]
-    again = await client.post(f"{INTENTS}/{intent['id']}/confirm", _by(OTHER[method]))
+    again = await client.post(f"{INTENTS}/{intent['id']}/confirm", paid_by(OTHER[method]))
     assert again.status == 200, again.body
     assert len(await truth(world, OTHER[method])) == 1
     await simulator(world, method).server.start()
@@ -51,7 +44,7 @@ async def test_answer_that_does_not_come_frees_nothing(
     rule(world, method, "create", kind, next=1)
 
     made = await client.post(INTENTS, _order(method))
-    elsewhere = await client.post(f"{INTENTS}/{made.json['id']}/confirm", _by(OTHER[method]))
+    elsewhere = await client.post(f"{INTENTS}/{made.json['id']}/confirm", paid_by(OTHER[method]))
 
     assert (made.status, made.json["status"]) == (200, "processing")
     assert elsewhere.status == 400

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass
 from random import Random
-from typing import Any
 
 from hypothesis import HealthCheck, Phase, given, note, settings
 from hypothesis import strategies as st
@@ -24,6 +23,7 @@ from tests.hard_cases.deeds import (
     journals,
     make_overdue,
     open_wallet,
+    paid_by,
     refunds,
     rule,
     simulator,
@@ -133,7 +133,7 @@ class Life:
         self.wallet = await open_wallet(self.client)
         order = {"wallet": self.wallet, "amount": AMOUNT, "currency": "cny"}
         types = {f"payment_method_types[{n}]": method for n, method in enumerate(METHODS)}
-        body = {**order, **types, **self._paid_by(self.journey.method)}
+        body = {**order, **types, **paid_by(self.journey.method, self.journey.card)}
         made = await self.client.post("/v1/top_ups", body)
         assert made.status in (200, 402), made.body
         declined = made.status == 402
@@ -156,7 +156,9 @@ class Life:
                 await self._is_told_again(payment)
             case "elsewhere" | "retry":
                 method = next(self.others) if deed == "elsewhere" else self.journey.method
-                asked = await self.client.post(f"{path}/confirm", self._paid_by(method))
+                asked = await self.client.post(
+                    f"{path}/confirm", paid_by(method, self.journey.card)
+                )
                 assert asked.status in (200, 400, 402), asked.body
             case "cancel":
                 asked = await self.client.post(f"{path}/cancel")
@@ -239,9 +241,3 @@ class Life:
                     with contextlib.suppress(WrongState):  # there was nothing to tell
                         simulator(self.world, method).renotify(attempt.id, 2)
                     await simulator(self.world, method).sender.settle()
-
-    def _paid_by(self, method: str) -> dict[str, Any]:
-        if method == "card":
-            return {"payment_method": self.journey.card}
-        more = {"payment_method_options[alipay][presentation]": "qr"}
-        return {"payment_method_data[type]": method, **(more if method == "alipay" else {})}

@@ -14,6 +14,7 @@ from tests.hard_cases.deeds import (
     journals,
     make_overdue,
     open_wallet,
+    paid_by,
     refunds,
     rule,
     simulator,
@@ -51,9 +52,8 @@ async def test_canceled_top_up_that_is_paid_late_is_told_and_spendable(
 ) -> None:
     """As the merchant sees it: nothing of the customer's money is lost, and nothing is silent."""
     wallet = await open_wallet(client)
-    order = {"wallet": wallet, "amount": 5_000, "currency": "cny", "payment_method": method}
-    options = {"payment_method_options[alipay][presentation]": "qr"} if method == "alipay" else {}
-    made = (await client.post("/v1/top_ups", {**order, **options})).json
+    order = {"wallet": wallet, "amount": 5_000, "currency": "cny", **paid_by(method)}
+    made = (await client.post("/v1/top_ups", order)).json
     payment = await world.payment(made["payment_intent"])
     simulator(world, method).open_order(payment.latest_attempt or "")
     canceled = await client.post(f"/v1/payment_intents/{payment.id}/cancel")

@@ -12,6 +12,7 @@ from tests.hard_cases.deeds import (
     given_up,
     journals,
     open_wallet,
+    paid_by,
     paid_twice,
     refunds,
     truth,
@@ -41,12 +42,11 @@ async def test_second_payment_of_a_top_up_leaves_the_wallet_credited_once(
     world: World, client: Client
 ) -> None:
     wallet = await open_wallet(client)
-    order = {"wallet": wallet, "amount": 10_000, "currency": "cny", "payment_method": "alipay"}
-    options = {"payment_method_options[alipay][presentation]": "qr"}
+    order = {"wallet": wallet, "amount": 10_000, "currency": "cny", **paid_by("alipay")}
     types = {"payment_method_types[0]": "alipay", "payment_method_types[1]": "wechat_pay"}
-    made = (await client.post("/v1/top_ups", {**order, **options, **types})).json
+    made = (await client.post("/v1/top_ups", {**order, **types})).json
     path = f"/v1/payment_intents/{made['payment_intent']}"
-    elsewhere = {"payment_method_data[type]": "wechat_pay"}
+    elsewhere = paid_by("wechat_pay")
     assert (await client.post(f"{path}/confirm", elsewhere)).status == 400, (
         "one open order at a time"
     )

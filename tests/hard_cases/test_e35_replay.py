@@ -36,6 +36,7 @@ async def test_genuine_notice_posted_again_by_a_stranger_is_refused_once_it_is_o
 ) -> None:
     """Before that it says nothing new."""
     await paid(world, method)
+    await simulator(world, method).sender.settle()
     async with world.db.transaction(readonly=True) as tx:
         row = await tx.one("SELECT headers::text, body FROM runtime.notices ORDER BY id LIMIT 1")
     url, headers = f"{world.notices.url}/notices/{MERCHANT}/{account}", json.loads(row["headers"])
