@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import itertools
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
 from simulators.common.faults import Fault, FaultKind, Rule
+from simulators.common.notices import Notice
 from simulators.common.simulator import Simulator
+from tests.serving import Client
 from tests.worlds import CONFIRMATIONS, MERCHANT, SIMULATOR, World
 from tillgate.kernel import ids
 from tillgate.ledger import commands as ledger
@@ -20,6 +23,7 @@ from tillgate.payments.commands import LookUps, Opening
 from tillgate.payments.flows import NO_TRACE
 from tillgate.payments.model import Attempt, Charge, NewPayment, Payment, Refund
 from tillgate.runtime.notices import RawNotice
+from tillgate.web.operation import Operation
 
 #: The worker looks again at once, and gives a call up for lost after a fifth of a second.
 HASTY = LookUps(first_seconds=0.01, most_seconds=0.1, calling_seconds=0.1)
@@ -43,6 +47,25 @@ def behave(world: World, method: str) -> None:
     simulator(world, method).plan.clear()
 
 
+@contextmanager
+def notices_become(
+    world: World, method: str, change: Callable[[Notice], Iterable[Notice]]
+) -> Iterator[None]:
+    """What the provider would say is changed before it signs it: genuine, and not what happened."""
+    sender = simulator(world, method).sender
+    post = sender.post
+
+    def post_changed(notice: Notice, *drawn: Any) -> None:
+        for changed in change(notice):
+            post(changed, *drawn)
+
+    sender.post = post_changed  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        sender.post = post  # type: ignore[method-assign]
+
+
 @dataclass(frozen=True)
 class Told:
     """An order as the provider itself has it."""
@@ -51,6 +74,54 @@ class Told:
     paid: int
     refunds: tuple[int, ...]
     is_open: bool
+    #: Somebody has the code in hand or on the screen; before that nobody can pay.
+    is_seen: bool
+
+
+@dataclass(frozen=True)
+class Held:
+    """A wallet as the API knows it, and the top-up that filled it."""
+
+    wallet: str
+    top_up: str
+    payment: str
+
+    @property
+    def url(self) -> str:
+        return f"/v1/wallets/{self.wallet}"
+
+
+async def open_wallet(client: Client, currency: str = "cny") -> str:
+    """Open a wallet for somebody new, over the wire; returns its id."""
+    customer = (await client.post("/v1/customers", {"name": "Li"})).json["id"]
+    made = await client.post("/v1/wallets", {"customer": customer, "currency": currency})
+    assert made.status == 200, made.body
+    return made.json["id"]
+
+
+def paid_by(method: str, card: str = "pm_card_visa") -> dict[str, str]:
+    """Return how a request says what it is paid with."""
+    if method == "card":
+        return {"payment_method": card}
+    code = {"payment_method_options[alipay][presentation]": "qr"} if method == "alipay" else {}
+    return {"payment_method_data[type]": method, **code}
+
+
+async def topped_up(
+    world: World, client: Client, *, method: str = "alipay", spent: int = 0, **more: Any
+) -> Held:
+    """A new wallet, filled by one top-up over the wire; some of it may have been spent again."""
+    wallet = await open_wallet(client)
+    order = {"wallet": wallet, "amount": 10_000, "currency": "cny", **paid_by(method)}
+    made = await client.post("/v1/top_ups", {**order, **more})
+    assert made.status == 200, made.body
+    held = Held(wallet, made.json["id"], made.json["payment_intent"])
+    await world.phone_pays(method, await world.payment(held.payment))
+    await world.until_paid(await world.payment(held.payment))
+    if spent:
+        taken = await client.post(f"{held.url}/spend", {"amount": spent, "currency": "cny"})
+        assert taken.status == 200, taken.body
+    return held
 
 
 async def truth(world: World, method: str) -> dict[str, Told]:
@@ -63,6 +134,7 @@ async def truth(world: World, method: str) -> dict[str, Told]:
             order["amount"] if order["state"] == "paid" else 0,
             tuple(r["amount"] for r in made if r["out_trade_no"] == order["out_trade_no"]),
             order["state"] in ("created", "waiting"),
+            order["state"] != "created",
         )
         for order in books["orders"]
     }
@@ -223,3 +295,56 @@ async def paid_twice(world: World) -> tuple[Payment, Attempt, Attempt]:
 
     await world.until(given_back, sweep=True)
     return payment, first, second
+
+
+async def one_of_each(world: World, client: Client) -> dict[str, str]:
+    """Make one of everything there is over the wire; returns each one's id by its collection."""
+    held = await topped_up(world, client, spent=1_000)
+    order = {"amount": 500, "currency": "cny"}
+    hold = (await client.post(f"{held.url}/holds", order)).json
+    customer = (await client.get(held.url)).json["customer"]
+    made = await client.post("/v1/payment_methods", {"type": "card", "card[token]": "tok_visa"})
+    method = made.json["id"]
+    await client.post(f"/v1/payment_methods/{method}/attach", {"customer": customer})
+    refund = (await client.post("/v1/refunds", {"payment_intent": held.payment, "amount": 1})).json
+    listening = {"url": "http://127.0.0.1:9/", "enabled_events[]": "*"}
+    endpoint = (await client.post("/v1/webhook_endpoints", listening)).json
+
+    async def newest(path: str) -> str:
+        return (await client.get(path)).json["data"][0]["id"]
+
+    return {
+        "customers": customer,
+        "payment_methods": method,
+        "payment_intents": held.payment,
+        "charges": refund["charge"],
+        "refunds": refund["id"],
+        "top_ups": held.top_up,
+        "wallets": held.wallet,
+        "transactions": await newest(f"{held.url}/transactions"),
+        "holds": hold["id"],
+        "balance_transactions": await newest("/v1/balance_transactions"),
+        "ledger_accounts": await newest("/v1/ledger_accounts"),
+        "webhook_endpoints": endpoint["id"],
+        "events": await newest("/v1/events"),
+    }
+
+
+#: What some lists want to be asked for.
+_WANTED = {
+    "/v1/payment_methods": "?customer={customers}",
+    "/v1/top_ups": "?wallet={wallets}",
+    "/v1/ledger_entries": "?account={ledger_accounts}",
+    "/v1/ledger_accounts/{account}/balance": "?at=1700000000",
+}
+
+
+def address(row: Operation, made: dict[str, str]) -> str:
+    """Return an operation's path about what was made: each `{…}` by the collection before it."""
+    segments = row.path.split("/")
+    filled = [
+        made[before] if segment.startswith("{") else segment
+        for before, segment in itertools.pairwise(["", *segments])
+    ]
+    asked = _WANTED.get(row.path, "") if row.method == "GET" else ""
+    return "/".join(filled) + asked.format(**made)

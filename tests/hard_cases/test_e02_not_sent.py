@@ -2,29 +2,53 @@
 
 import pytest
 
-from tests.hard_cases.deeds import attempts, simulator
-from tests.worlds import CONFIRMATIONS, World
-from tillgate.payments.errors import PaymentFailed, UnexpectedState
-from tillgate.payments.flows import NO_TRACE
+from tests.hard_cases.deeds import METHODS, attempts, paid_by, rule, simulator, truth
+from tests.serving import Client
+from tests.worlds import World
+
+INTENTS = "/v1/payment_intents"
+OTHER = {"alipay": "wechat_pay", "wechat_pay": "card", "card": "alipay"}
 
 
-async def test_connection_refused_frees_the_payment_at_once(world: World) -> None:
-    await simulator(world, "wechat_pay").server.stop()
+def _order(method: str) -> dict[str, str]:
+    return {"amount": "5000", "currency": "cny", "confirm": "true", **paid_by(method)}
 
-    with pytest.raises(PaymentFailed) as failed:
-        await world.pay("wechat_pay")
 
-    payment = failed.value.payment.payment
-    assert payment.status == "requires_payment_method"
+@pytest.mark.parametrize("method", METHODS)
+async def test_connection_refused_frees_the_payment_at_once(
+    world: World, client: Client, method: str
+) -> None:
+    await simulator(world, method).server.stop()
+
+    failed = await client.post(INTENTS, _order(method))
+
+    assert (failed.status, failed.error["code"]) == (402, "payment_method_provider_timeout")
+    intent = failed.error["payment_intent"]
+    assert intent["status"] == "requires_payment_method"
+    payment = await world.payment(intent["id"])
     assert [a.status for a in await attempts(world, payment)] == ["not_sent"]
-    again = await world.payments.confirm(payment, CONFIRMATIONS["alipay"], NO_TRACE)
-    assert again.status == "requires_action"
-    await simulator(world, "wechat_pay").server.start()
+    again = await client.post(f"{INTENTS}/{intent['id']}/confirm", paid_by(OTHER[method]))
+    assert again.status == 200, again.body
+    assert len(await truth(world, OTHER[method])) == 1
+    await simulator(world, method).server.start()
+    assert await truth(world, method) == {}
+    await world.assert_books_hold()
 
 
-async def test_read_timeout_does_not(world: World) -> None:
-    payment = await world.pay("wechat_pay", 4002)
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("kind", ["timeout_before", "reset_before"])
+async def test_answer_that_does_not_come_frees_nothing(
+    world: World, client: Client, method: str, kind: str
+) -> None:
+    """The provider did nothing, this time: but nobody on our side can know."""
+    rule(world, method, "create", kind, next=1)
 
+    made = await client.post(INTENTS, _order(method))
+    elsewhere = await client.post(f"{INTENTS}/{made.json['id']}/confirm", paid_by(OTHER[method]))
+
+    assert (made.status, made.json["status"]) == (200, "processing")
+    assert elsewhere.status == 400
+    assert elsewhere.error["code"] == "payment_intent_unexpected_state"
+    payment = await world.payment(made.json["id"])
     assert [a.status for a in await attempts(world, payment)] == ["unknown"]
-    with pytest.raises(UnexpectedState):
-        await world.payments.confirm(payment, CONFIRMATIONS["alipay"], NO_TRACE)
+    assert await truth(world, OTHER[method]) == {}

@@ -13,11 +13,14 @@ from tests.hard_cases.deeds import (
     given_up,
     journals,
     make_overdue,
+    open_wallet,
+    paid_by,
     refunds,
     rule,
     simulator,
     truth,
 )
+from tests.serving import Client
 from tests.worlds import CONFIRMATIONS, MERCHANT, World
 from tillgate.entry import doctor
 from tillgate.payments.errors import UnexpectedState
@@ -40,6 +43,35 @@ async def test_late_payment_is_credited_and_told(world: World, method: str) -> N
     assert await journals(world, f"payment:{payment.latest_attempt}") == 1
     told = await world.facts(payment.id)
     assert told.index("payment.canceled") < told.index("payment.succeeded")
+    await world.assert_books_hold()
+
+
+@pytest.mark.parametrize("method", WITH_PHONE)
+async def test_canceled_top_up_that_is_paid_late_is_told_and_spendable(
+    world: World, client: Client, method: str
+) -> None:
+    """As the merchant sees it: nothing of the customer's money is lost, and nothing is silent."""
+    wallet = await open_wallet(client)
+    order = {"wallet": wallet, "amount": 5_000, "currency": "cny", **paid_by(method)}
+    made = (await client.post("/v1/top_ups", order)).json
+    payment = await world.payment(made["payment_intent"])
+    simulator(world, method).open_order(payment.latest_attempt or "")
+    canceled = await client.post(f"/v1/payment_intents/{payment.id}/cancel")
+    assert (canceled.status, canceled.json["status"]) == (200, "canceled")
+    [told] = (await truth(world, method)).values()
+    assert not told.is_open, "it was closed upstream first"
+
+    await world.control(method, f"orders/{payment.latest_attempt}/pay", {"late": True})
+    await world.until_paid(payment, sweep=True)
+
+    shown = (await client.get(f"/v1/top_ups/{made['id']}")).json
+    assert (shown["status"], shown["amount_refunded"]) == ("succeeded", 0)
+    assert (await client.get(f"/v1/wallets/{wallet}")).json["balance"] == 5_000
+    about = f"/v1/events?object_id={payment.id}"
+    types = [one["type"].partition(".")[2] for one in (await client.get(about)).json["data"]]
+    assert types.index("succeeded") < types.index("canceled"), "the newest comes first"
+    spend = {"amount": 5_000, "currency": "cny"}
+    assert (await client.post(f"/v1/wallets/{wallet}/spend", spend)).status == 200
     await world.assert_books_hold()
 
 

@@ -11,11 +11,14 @@ from tests.hard_cases.deeds import (
     breaks,
     given_up,
     journals,
+    open_wallet,
+    paid_by,
     paid_twice,
     refunds,
     truth,
     two_orders,
 )
+from tests.serving import Client
 from tests.worlds import CONFIRMATIONS, MERCHANT, World
 from tillgate.connectors import port
 from tillgate.kernel.errors import Refusal
@@ -32,6 +35,40 @@ async def test_second_payment_is_given_back_by_itself(world: World) -> None:
     assert await breaks(world) == ["second_payment"]
     assert (await world.payment(payment.id)).amount_refunded == 0
     assert (await world.facts(payment.id)).count("payment.succeeded") == 1
+    await world.assert_books_hold()
+
+
+async def test_second_payment_of_a_top_up_leaves_the_wallet_credited_once(
+    world: World, client: Client
+) -> None:
+    wallet = await open_wallet(client)
+    order = {"wallet": wallet, "amount": 10_000, "currency": "cny", **paid_by("alipay")}
+    types = {"payment_method_types[0]": "alipay", "payment_method_types[1]": "wechat_pay"}
+    made = (await client.post("/v1/top_ups", {**order, **types})).json
+    path = f"/v1/payment_intents/{made['payment_intent']}"
+    elsewhere = paid_by("wechat_pay")
+    assert (await client.post(f"{path}/confirm", elsewhere)).status == 400, (
+        "one open order at a time"
+    )
+    assert await truth(world, "wechat_pay") == {}
+    await given_up(world, await world.payment(made["payment_intent"]))
+    assert (await client.post(f"{path}/confirm", elsewhere)).status == 200
+    payment = await world.payment(made["payment_intent"])
+    first, second = await attempts(world, payment)
+
+    await world.control("wechat_pay", f"orders/{second.id}/pay")
+    await world.until_paid(payment)
+    await world.control("alipay", f"orders/{first.id}/pay", {"late": True})
+
+    async def given_back() -> bool:
+        return (await truth(world, "alipay"))[first.id].refunds == (10_000,)
+
+    await world.until(given_back, sweep=True)
+    assert (await client.get(f"/v1/wallets/{wallet}")).json["balance"] == 10_000
+    shown = (await client.get(f"/v1/top_ups/{made['id']}")).json
+    assert (shown["status"], shown["amount_refunded"]) == ("succeeded", 0)
+    assert (await client.post(f"{path}/confirm", elsewhere)).status == 400
+    assert len(await truth(world, "wechat_pay")) == 1
     await world.assert_books_hold()
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from tests.hard_cases.deeds import attempts, rule, truth
+from tests.hard_cases.deeds import attempts, open_wallet, rule, truth
 from tests.serving import Client
 from tests.worlds import CONFIRMATIONS, World
 from tillgate.payments.errors import UnexpectedState
@@ -54,4 +54,22 @@ async def test_key_is_kept_while_nobody_knows_what_became_of_the_order(
     await world.until_paid(payment, sweep=True)
     assert len(await attempts(world, payment)) == 1
     assert [told.paid for told in (await truth(world, "card")).values()] == [5000]
+    await world.assert_books_hold()
+
+
+async def test_twenty_clicks_on_top_up_open_one_order_and_credit_once(
+    world: World, client: Client
+) -> None:
+    wallet = await open_wallet(client)
+    order = {"wallet": wallet, "amount": 5000, "currency": "cny", "payment_method": "pm_card_visa"}
+
+    clicks = await asyncio.gather(
+        *(client.post("/v1/top_ups", order, key="click") for _ in range(20))
+    )
+
+    assert {click.status for click in clicks} <= {200, 409}
+    assert len({click.json["id"] for click in clicks if click.status == 200}) == 1
+    assert [told.paid for told in (await truth(world, "card")).values()] == [5000]
+    assert (await client.get(f"/v1/wallets/{wallet}")).json["balance"] == 5000
+    assert len((await client.get(f"/v1/top_ups?wallet={wallet}")).json["data"]) == 1
     await world.assert_books_hold()

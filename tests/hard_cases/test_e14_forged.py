@@ -1,13 +1,16 @@
 """Case 14: what is not genuinely the provider's, or not about our order, changes nothing."""
 
+import msgspec
 import pytest
 
+from simulators.common.notices import Notice
 from tests.hard_cases.deeds import (
     METHODS,
     attempts,
     behave,
     breaks,
     nothing_moves,
+    notices_become,
     paid,
     raw_notice,
     refunds,
@@ -81,6 +84,36 @@ async def test_genuine_notice_of_another_account_is_refused(world: World) -> Non
     assert (row["status"], "No such charge" in row["note"]) == ("received", True)
     assert await breaks(world) == []
     await simulator(world, "alipay").server.start()
+
+
+@pytest.mark.parametrize(
+    ("method", "ours", "theirs"),
+    [
+        ("alipay", '"seller_id":"', '"seller_id":"2088'),
+        ("wechat_pay", '\\"mchid\\":\\"', '\\"mchid\\":\\"19'),
+        ("wechat_pay", '\\"appid\\":\\"', '\\"appid\\":\\"wx'),
+        ("alipay", '"total_amount":"', '"total_amount":"1'),
+        ("wechat_pay", '\\"total\\":', '\\"total\\":1'),
+    ],
+)
+async def test_genuine_notice_of_another_merchant_or_amount_credits_nothing(
+    world: World, method: str, ours: str, theirs: str
+) -> None:
+    def changed(notice: Notice) -> list[Notice]:
+        written = msgspec.json.encode(notice).decode()
+        assert ours in written, written
+        return [msgspec.json.decode(written.replace(ours, theirs), type=Notice)]
+
+    payment = await world.pay(method)
+    with notices_become(world, method, changed):
+        await world.phone_pays(method, payment)
+        await simulator(world, method).sender.settle()
+        await world.payments.finish()
+
+    assert await world.balance(world.wallet) == 0
+    assert (await world.payment(payment.id)).status != "succeeded"
+    assert "payment.succeeded" not in await world.facts(payment.id)
+    await world.assert_books_hold()
 
 
 async def test_account_speaks_only_of_its_own_orders(world: World) -> None:

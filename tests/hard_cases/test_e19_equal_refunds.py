@@ -3,14 +3,19 @@
 import pytest
 
 from tests.hard_cases.deeds import METHODS, paid, refunds, rule, truth
+from tests.serving import Client
 from tests.worlds import World
 
 
 @pytest.mark.parametrize("method", METHODS)
-async def test_two_equal_refunds_both_arrive(world: World, method: str) -> None:
+async def test_two_equal_refunds_both_arrive(world: World, client: Client, method: str) -> None:
+    """Of one amount, for one reason, with the same words: another key is another refund."""
     payment = await paid(world, method)
-    await world.refund(payment, 3_000)
-    await world.refund(payment, 3_000)
+    body = {"payment_intent": payment.id, "amount": 3_000, "reason": "requested_by_customer"}
+    first = await client.post("/v1/refunds", body, key="one")
+    second = await client.post("/v1/refunds", body, key="two")
+    again = await client.post("/v1/refunds", body, key="one")
+    assert first.json["id"] == again.json["id"] != second.json["id"]
 
     async def settled() -> bool:
         return [r.status for r in await refunds(world, payment)] == ["succeeded"] * 2

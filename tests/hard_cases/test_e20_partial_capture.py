@@ -10,7 +10,6 @@ from tests.worlds import MERCHANT, World
 from tillgate.api.app import Application
 from tillgate.api.recovery import Recovery
 from tillgate.connectors import port
-from tillgate.payments.errors import CaptureTooLarge, RefundTooLarge, UnexpectedState
 from tillgate.payments.flows import NO_TRACE
 from tillgate.payments.model import Attempt
 
@@ -23,39 +22,40 @@ RESERVED = {
 }
 
 
-async def test_refund_is_capped_by_what_was_captured(world: World) -> None:
-    payment = await world.pay("card", capture_method="manual")
-    assert (payment.status, payment.amount_capturable) == ("requires_capture", 10_000)
-    captured = await world.payments.capture(MERCHANT, payment.id, 6_000, NO_TRACE)
-    assert (captured.status, captured.amount_received) == ("succeeded", 6_000)
+async def test_refund_is_capped_by_what_was_captured(world: World, client: Client) -> None:
+    held = (await client.post("/v1/payment_intents", RESERVED)).json
+    url = f"/v1/payment_intents/{held['id']}"
+    assert (held["status"], held["amount_capturable"]) == ("requires_capture", 10_000)
+    async with nothing_moves(world):
+        early = await client.post("/v1/refunds", {"payment_intent": held["id"]})
+        beyond = await client.post(f"{url}/capture", {"amount_to_capture": 10_001})
+    assert (early.status, early.error["code"]) == (400, "payment_intent_unexpected_state")
+    assert (beyond.status, beyond.error["param"]) == (400, "amount_to_capture")
+
+    taken = (await client.post(f"{url}/capture", {"amount_to_capture": 6_000})).json
+    assert (taken["status"], taken["amount_received"]) == ("succeeded", 6_000)
+    charge = f"/v1/charges/{taken['latest_charge']}"
+    shown = (await client.get(charge)).json
+    assert (shown["amount"], shown["amount_captured"]) == (10_000, 6_000)
 
     async with nothing_moves(world):
-        with pytest.raises(RefundTooLarge):
-            await world.refund(payment, 6_001)
-    await world.refund(payment, 6_000)
+        again = await client.post(f"{url}/capture", {"amount_to_capture": 4_000})
+        assert again.error["code"] == "payment_intent_unexpected_state"
+        for amount in (6_001, 10_000):
+            body = {"payment_intent": held["id"], "amount": amount}
+            over = await client.post("/v1/refunds", body)
+            assert (over.status, over.error["param"]) == (400, "amount")
+    part = await client.post("/v1/refunds", {"payment_intent": held["id"], "amount": 2_000})
+    rest = await client.post("/v1/refunds", {"payment_intent": held["id"]})
 
-    told = (await truth(world, "card"))[payment.latest_attempt or ""]
+    assert (part.json["amount"], rest.json["amount"]) == (2_000, 4_000)
+    attempt = await _attempt(world, held["id"])
+    told = (await truth(world, "card"))[attempt.id]
     assert sum(told.refunds) == 6_000
-    assert await journals(world, f"payment:{payment.latest_attempt}") == 1
+    assert await journals(world, f"payment:{attempt.id}") == 1
     assert await world.balance_of("sales", "usd") == 0
+    assert (await client.get(charge)).json["refunded"] is True
     await world.assert_books_hold()
-
-
-async def test_capture_beyond_what_was_reserved_is_refused(world: World) -> None:
-    payment = await world.pay("card", capture_method="manual")
-
-    async with nothing_moves(world):
-        with pytest.raises(CaptureTooLarge):
-            await world.payments.capture(MERCHANT, payment.id, 10_001, NO_TRACE)
-
-
-async def test_payment_is_captured_once(world: World) -> None:
-    payment = await world.pay("card", capture_method="manual")
-    await world.payments.capture(MERCHANT, payment.id, 6_000, NO_TRACE)
-
-    async with nothing_moves(world):
-        with pytest.raises(UnexpectedState):
-            await world.payments.capture(MERCHANT, payment.id, 4_000, NO_TRACE)
 
 
 async def test_nothing_is_booked_before_the_capture(world: World) -> None:

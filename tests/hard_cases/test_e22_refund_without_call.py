@@ -1,10 +1,13 @@
 """Case 22: a refund marked before its call is made all the same when its process dies."""
 
+from datetime import timedelta
+
 import pytest
 
 from simulators.card.simulator import CardSimulator
 from tests.hard_cases.deeds import HASTY, METHODS, attempts, paid, refunds, simulator, truth
 from tests.worlds import MERCHANT, World
+from tillgate.entry import doctor
 from tillgate.kernel import ids
 from tillgate.payments import refunds as door
 from tillgate.payments.flows import NO_TRACE
@@ -30,6 +33,25 @@ async def test_refund_of_a_dead_process_is_sent_by_the_worker(world: World, meth
     await world.until(settled, sweep=True)
     assert (await truth(world, method))[payment.latest_attempt or ""].refunds == (2_500,)
     await world.assert_books_hold()
+
+
+async def test_refund_that_nobody_sends_rings_an_alarm(world: World) -> None:
+    """No worker has run for a quarter of an hour."""
+    payment = await paid(world, "alipay")
+    order = NewRefund(
+        merchant_id=MERCHANT, id=ids.new_id("re"), payment_id=payment.id, amount=2_500
+    )
+    async with world.db.transaction() as tx:
+        await door.open_refunds(
+            tx, [Refunding(order, NO_TRACE)], at=world.clock.now(), look_ups=HASTY
+        )
+    later = world.clock.now() + timedelta(minutes=15)
+
+    findings = await doctor.examine(world.db, doctor.everything(later))
+
+    sick = {one.check: one for one in findings if not one.is_healthy}
+    assert [row["id"] for row in sick["look_ups_are_made"].examples] == [order.id]
+    assert sick["look_ups_are_made"].concern == "stuck"
 
 
 async def test_refund_is_sent_after_an_outage(world: World) -> None:

@@ -2,7 +2,8 @@
 
 import msgspec
 
-from tests.hard_cases.deeds import journals, paid, refunds, truth
+from tests.hard_cases.deeds import journals, paid, refunds, rule, simulator, topped_up, truth
+from tests.serving import Client
 from tests.worlds import CONFIRMATIONS, World, gift
 
 
@@ -23,6 +24,36 @@ async def test_refund_that_fails_later_credits_the_wallet_again(world: World) ->
     assert await world.balance(world.bonus) == 400
     assert (await world.payment(payment.id)).amount_refunded == 0
     assert (await world.facts(view.refund.id)).count("refund.failed") == 1
+    await world.assert_books_hold()
+
+
+async def test_refunded_top_up_is_spendable_again_exactly_once(
+    world: World, client: Client
+) -> None:
+    """As the merchant sees it: the refund, the wallet, its statement, the top-up and the events."""
+    held = await topped_up(world, client, method="wechat_pay", bonus_amount=400)
+    rule(world, "wechat_pay", "refund", "refund_fails_later", next=1)
+    refund = (await client.post("/v1/refunds", {"payment_intent": held.payment})).json
+    assert (await client.get(held.url)).json["balance"] == 0
+
+    async def failed() -> bool:
+        return (await client.get(f"/v1/refunds/{refund['id']}")).json["status"] == "failed"
+
+    await world.until(failed, sweep=True)
+    await simulator(world, "wechat_pay").sender.settle()
+    for _ in range(3):
+        await world.sweep()
+
+    now = (await client.get(held.url)).json
+    assert (now["principal_balance"], now["bonus_balance"]) == (10_000, 400)
+    statement = (await client.get(f"{held.url}/transactions")).json["data"]
+    assert [one["amount"] for one in statement] == [10_400, -10_400, 10_400]
+    assert (await client.get(f"/v1/top_ups/{held.top_up}")).json["amount_refunded"] == 0
+    told = (await client.get("/v1/events?type=refund.failed")).json["data"]
+    assert [one["data"]["object"]["id"] for one in told] == [refund["id"]]
+    spent = await client.post(f"{held.url}/spend", {"amount": 10_400, "currency": "cny"})
+    assert spent.status == 200, spent.body
+    assert (await client.post("/v1/refunds", {"payment_intent": held.payment})).status == 400
     await world.assert_books_hold()
 
 

@@ -1,8 +1,10 @@
 """Case 27: the same amount on both sides, whatever the provider's way to write it."""
 
+import msgspec
 import pytest
 
-from tests.hard_cases.deeds import paid, truth
+from simulators.common.notices import Notice
+from tests.hard_cases.deeds import breaks, notices_become, paid, truth
 from tests.worlds import World
 
 
@@ -13,6 +15,18 @@ async def test_fen_and_yuan_mean_the_same(world: World, method: str, amount: int
 
     assert (await truth(world, method))[payment.latest_attempt or ""].paid == amount
     assert payment.amount_received == await world.balance(world.wallet) == amount
+
+
+@pytest.mark.parametrize("told", ["123.4", "123.40", "123.400", "123.40000000"])
+async def test_amount_written_with_more_or_fewer_zeros_is_the_same(world: World, told: str) -> None:
+    def written(notice: Notice) -> list[Notice]:
+        return [msgspec.structs.replace(notice, payload={**notice.payload, "total_amount": told})]
+
+    with notices_become(world, "alipay", written):
+        await paid(world, "alipay", 12_340)
+
+    assert await breaks(world) == []
+    assert await world.balance(world.wallet) == 12_340
 
 
 @pytest.mark.parametrize("currency", ["usd", "jpy", "kwd"])

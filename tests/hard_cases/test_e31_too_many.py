@@ -4,6 +4,7 @@ import pytest
 
 from tests.hard_cases.deeds import HASTY, METHODS, attempts, behave, paid, refunds, rule, truth
 from tests.worlds import MERCHANT, World
+from tillgate.payments.commands import LookUps
 from tillgate.payments.flows import NO_TRACE
 
 
@@ -55,3 +56,27 @@ async def test_429_on_a_refund_is_tried_again(world: World) -> None:
 
     await world.until(settled, sweep=True)
     assert (await truth(world, "wechat_pay"))[payment.latest_attempt or ""].refunds == (1_000,)
+
+
+@pytest.mark.parametrize("method", METHODS)
+async def test_429_to_every_question_is_asked_ever_more_rarely(world: World, method: str) -> None:
+    world.payments.look_ups = LookUps(first_seconds=10.0, most_seconds=60.0, calling_seconds=0.0)
+    rule(world, method, "notice", "lost_notice", probability=1.0)
+    rule(world, method, "create", "http_429_after", next=1)
+    rule(world, method, "query", "http_429_before", probability=1.0)
+    payment = await world.pay(method)
+    waits: list[float] = []
+
+    for _ in range(5):
+        await world.sweep()
+        [attempt] = await attempts(world, payment)
+        assert (attempt.status, attempt.error) == ("unknown", None)
+        assert attempt.look_up_at is not None
+        waits.append((attempt.look_up_at - world.clock.now()).total_seconds())
+
+    assert waits == pytest.approx([20, 40, 60, 60, 60], abs=5)
+    behave(world, method)
+    if method != "card":
+        await world.phone_pays(method, payment)
+    await world.until_paid(payment, sweep=True)
+    assert (await world.payment(payment.id)).last_error is None

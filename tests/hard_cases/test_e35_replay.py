@@ -1,9 +1,13 @@
 """Case 35: a notice signed too long ago, or by a clock too far off, is refused."""
 
+import json
+from datetime import timedelta
+
 import pytest
 
 from tests.hard_cases.deeds import journals, nothing_moves, paid, simulator
 from tests.worlds import MERCHANT, World
+from tillgate.kernel.clock import FixedClock
 
 
 @pytest.mark.parametrize("method", ["wechat_pay", "card"])
@@ -22,6 +26,31 @@ async def test_notice_outside_the_window_is_refused(world: World, method: str, o
     async with world.db.transaction(readonly=True) as tx:
         assert await tx.value("SELECT count(*) FROM runtime.notices") == 0
     assert await world.balance(world.wallet) == 0
+
+
+@pytest.mark.parametrize(
+    ("method", "account"), [("wechat_pay", "pa_wechat_pay"), ("card", "pa_stripe")]
+)
+async def test_genuine_notice_posted_again_by_a_stranger_is_refused_once_it_is_old(
+    world: World, method: str, account: str
+) -> None:
+    """Before that it says nothing new."""
+    await paid(world, method)
+    await simulator(world, method).sender.settle()
+    async with world.db.transaction(readonly=True) as tx:
+        row = await tx.one("SELECT headers::text, body FROM runtime.notices ORDER BY id LIMIT 1")
+    url, headers = f"{world.notices.url}/notices/{MERCHANT}/{account}", json.loads(row["headers"])
+
+    async def post() -> bool:
+        refused = world.refused_notices
+        async with world.session.post(url, data=row["body"], headers=headers):
+            await world.payments.finish()
+        return world.refused_notices == refused
+
+    async with nothing_moves(world):
+        assert await post()
+        world.payments.notices._clock = FixedClock(world.clock.now() + timedelta(seconds=310))
+        assert not await post()
 
 
 async def test_alipay_notice_posted_again_by_a_stranger_has_no_second_effect(world: World) -> None:

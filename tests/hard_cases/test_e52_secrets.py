@@ -2,10 +2,12 @@
 
 import json
 import logging
+from typing import Any
 
 import pytest
 
-from tests.hard_cases.deeds import METHODS, paid, rule, simulator
+from tests.hard_cases.deeds import METHODS, nothing_moves, paid, rule, simulator, topped_up
+from tests.serving import Client
 from tests.worlds import MERCHANT, World
 from tillgate.runtime import redaction
 
@@ -32,6 +34,54 @@ async def test_walk_with_faults_logs_no_secret(
             assert secret not in said
     assert payment.client_secret not in said
     assert not redaction.holds_card_number(said)
+
+
+async def test_card_number_in_any_words_is_refused_and_neither_kept_nor_logged(
+    world: World, client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    held = await topped_up(world, client)
+    order = {"amount": 500, "currency": "usd"}
+    asked: list[tuple[str, dict[str, Any], list[str]]] = [
+        ("/v1/payment_intents", order, ["description", "metadata[note]", "statement_descriptor"]),
+        ("/v1/refunds", {"payment_intent": held.payment}, ["metadata[card]"]),
+        ("/v1/customers", {}, ["name", "description", "metadata[note]", "address[line1]"]),
+        (f"{held.url}/spend", {"amount": 1, "currency": "cny"}, ["description", "metadata[a]"]),
+        ("/v1/payment_methods", {"type": "card"}, ["billing_details[name]"]),
+    ]
+
+    async with nothing_moves(world):
+        for path, body, fields in asked:
+            for field in fields:
+                for number in ("4111111111111111", "5105-1051-0510-5100", "3782 822463 10005"):
+                    refused = await client.post(path, {**body, field: f"pay {number} !"}, key="k")
+                    assert refused.status == 400, (path, field, number, refused.body)
+                    assert refused.error["param"] == field
+                    assert not redaction.holds_card_number(refused.body.decode())
+
+    said = "\n".join(record.getMessage() + str(record.exc_text or "") for record in caplog.records)
+    assert not redaction.holds_card_number(said)
+    assert client.key not in said
+    assert await _tables_that_hold(world, "4111111111111111") == []
+
+
+async def _tables_that_hold(world: World, text: str) -> list[str]:
+    """Every table of ours with these words in any row."""
+    async with world.db.transaction(readonly=True) as tx:
+        names = await tx.all(
+            "SELECT format('%I.%I', schemaname, tablename) AS name FROM pg_tables"
+            " WHERE schemaname IN ('customers', 'merchants', 'payments', 'runtime', 'topups',"
+            " 'wallets', 'webhooks')"
+            " AND has_table_privilege(format('%I.%I', schemaname, tablename), 'SELECT')"
+        )
+        return [
+            row["name"]
+            for row in names
+            if await tx.value(
+                f"SELECT count(*) FROM {row['name']} t WHERE t::text LIKE '%' || $1 || '%'",  # type: ignore[arg-type]
+                text,
+            )
+        ]
 
 
 @pytest.mark.parametrize(

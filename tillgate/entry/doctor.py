@@ -104,6 +104,8 @@ async def measure(db: Database, clock: Clock) -> None:
         row = await tx.one(GAUGES, now)
     telemetry.UNKNOWN_OPEN.set(row["unknown_open"])
     telemetry.UNKNOWN_AGE.set(_age(row["unknown_oldest"], now))
+    telemetry.UNKNOWN_REFUNDS.set(row["unknown_refunds"])
+    telemetry.UNKNOWN_REFUNDS_AGE.set(_age(row["unknown_refunds_oldest"], now))
     telemetry.OUTBOX.set(row["outbox"])
     telemetry.OUTBOX_AGE.set(_age(row["outbox_oldest"], now))
     telemetry.PARKED.set(row["parked"])

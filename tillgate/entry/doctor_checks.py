@@ -263,10 +263,13 @@ MOVING: Final = (
     ),
     _check(
         "nothing_is_unknown_for_long",
-        "No attempt's outcome has been unknown for an hour.",
-        "SELECT a.merchant_id, a.id, a.provider, a.look_ups, a.created_at\n"
+        "No attempt's outcome, and no refund's, has been unknown for an hour.",
+        "SELECT a.merchant_id, a.id, a.look_ups, a.created_at\n"
         "FROM payments.attempts a, asked WHERE a.look_up_at IS NOT NULL AND a.status = 'unknown'\n"
-        "    AND a.created_at < asked.at - interval '1 hour'",
+        "    AND a.created_at < asked.at - interval '1 hour'\n"
+        "UNION ALL SELECT r.merchant_id, r.id, r.look_ups, r.created_at\n"
+        "FROM payments.refunds r, asked WHERE r.look_up_at IS NOT NULL AND r.status = 'unknown'\n"
+        "    AND r.created_at < asked.at - interval '1 hour'",
         concern="stuck",
     ),
     _check(
@@ -340,6 +343,10 @@ SELECT
         AS unknown_open,
     (SELECT min(created_at) FROM payments.attempts
         WHERE look_up_at IS NOT NULL AND status = 'unknown') AS unknown_oldest,
+    (SELECT count(*) FROM payments.refunds WHERE look_up_at IS NOT NULL AND status = 'unknown')
+        AS unknown_refunds,
+    (SELECT min(created_at) FROM payments.refunds
+        WHERE look_up_at IS NOT NULL AND status = 'unknown') AS unknown_refunds_oldest,
     (SELECT coalesce(sum(cardinality(ids)), 0)::bigint FROM runtime.unrelayed)
         + (SELECT count(*) FROM runtime.outbox) AS outbox,
     (SELECT least((SELECT min(at) FROM runtime.unrelayed), (SELECT min(at) FROM runtime.outbox)))

@@ -29,7 +29,7 @@ from tillgate.runtime.db import Tx
 from tillgate.web.auth import Caller, KeyMayNot
 from tillgate.web.listing import ListOf, read_page, show_list
 from tillgate.web.operation import Answer, Call, Operation, operation
-from tillgate.web.reading import Nothing, read_metadata, read_metadata_change
+from tillgate.web.reading import Nothing, given, read_metadata, read_metadata_change
 from tillgate.web.refusals import Envelope, error_of
 
 _encode = msgspec.json.Encoder().encode
@@ -118,7 +118,11 @@ class Routes:
     async def capture(self, call: Call, body: wire.CaptureIntent) -> shown.ShownIntent | Answer:
         if not body.final_capture:
             raise FieldRefused("final_capture", "There is one capture; it releases the rest.")
-        amount, words, trace = body.amount_to_capture, wire.read_words(body), wire.trace_of(call)
+        amount, words, trace = (
+            given(body.amount_to_capture),
+            wire.read_words(body),
+            wire.trace_of(call),
+        )
         capturing = self._payments.capture(call.merchant_id, call.id, amount, trace, words)
         return await self._shown(call, capturing)
 
@@ -277,7 +281,7 @@ class Routes:
             id=new_id("re"),
             payment_id=payment_id,
             attempt_id=attempt_id,
-            amount=body.amount,
+            amount=given(body.amount),
             reason=body.reason,
             metadata=read_metadata(body.metadata),
         )

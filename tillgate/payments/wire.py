@@ -23,6 +23,7 @@ from tillgate.web.reading import (
     ShortText,
     Text,
     Url,
+    given,
     read_metadata_change,
 )
 
@@ -127,7 +128,7 @@ class CreateIntent(Terms, frozen=True, kw_only=True):
 class ChangeIntent(Terms, frozen=True, kw_only=True):
     """What may be changed of a payment before it is under way."""
 
-    amount: Amount | None = None
+    amount: Amount | UnsetType = UNSET
     currency: CurrencyCode | None = None
     capture_method: Literal["automatic", "automatic_async", "manual"] | None = None
 
@@ -151,7 +152,7 @@ class ConfirmIntent(Request, frozen=True, kw_only=True):
 class CaptureIntent(Request, frozen=True, kw_only=True):
     """How much of the reserved money is taken; the rest is released."""
 
-    amount_to_capture: Amount | None = None
+    amount_to_capture: Amount | UnsetType = UNSET
     final_capture: bool = True
     metadata: MetadataChange | UnsetType = UNSET
     statement_descriptor: Descriptor | None = None
@@ -188,7 +189,7 @@ class ListCharges(ListRequest, frozen=True, kw_only=True):
 class CreateRefund(Request, frozen=True, kw_only=True):
     """Money to be given back: of a payment_intent or of a charge; all that is left, or `amount`."""
 
-    amount: Amount | None = None
+    amount: Amount | UnsetType = UNSET
     charge: Id | None = None
     metadata: MetadataChange | UnsetType = UNSET
     payment_intent: Id | None = None
@@ -288,8 +289,8 @@ def read_changes(body: ChangeIntent) -> dict[str, Any]:
         changes["method_types"] = list(dict.fromkeys(types))
     if body.payment_method_options is not None:
         changes["method_options"] = read_options(body.payment_method_options)
-    for name in ("amount", "capture_method"):
-        changes |= {name: value} if (value := getattr(body, name)) is not None else {}
+    for name, value in (("amount", given(body.amount)), ("capture_method", body.capture_method)):
+        changes |= {} if value is None else {name: value}
     return changes
 
 

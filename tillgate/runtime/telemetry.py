@@ -65,6 +65,8 @@ CONNECTIONS: Final = Gauge(
 # Of the whole installation, from the database.
 UNKNOWN_OPEN: Final = _gauge("unknown_attempts", "Attempts whose outcome is not known")
 UNKNOWN_AGE: Final = _gauge("unknown_attempts_oldest_seconds", "Age of the oldest of them")
+UNKNOWN_REFUNDS: Final = _gauge("unknown_refunds", "Refunds whose outcome is not known")
+UNKNOWN_REFUNDS_AGE: Final = _gauge("unknown_refunds_oldest_seconds", "Age of the oldest of them")
 OUTBOX: Final = _gauge("outbox_facts", "Facts not yet relayed")
 OUTBOX_AGE: Final = _gauge("outbox_oldest_seconds", "Age of the oldest of them")
 PARKED: Final = _gauge("parked_facts", "Facts put aside and not yet heard")

@@ -118,7 +118,7 @@ class TransferForm(Request, frozen=True, kw_only=True):
 class RefundSpendForm(Request, frozen=True, kw_only=True):
     """How much of a spend is given back; without an amount, all that is left of it."""
 
-    amount: Amount | None = None
+    amount: Amount | UnsetType = UNSET
     description: Text | None = None
     metadata: MetadataChange | UnsetType = UNSET
 
@@ -143,7 +143,7 @@ class HoldForm(Request, frozen=True, kw_only=True):
 class CaptureForm(Request, frozen=True, kw_only=True):
     """How much of a hold is spent; without an amount, all of it. The rest is free again."""
 
-    amount: Amount | None = None
+    amount: Amount | UnsetType = UNSET
     description: Text | None = None
 
 
@@ -303,7 +303,7 @@ def read_refund(call: Call, body: RefundSpendForm, unit: Currency, at: datetime)
         **_head(call, at),
         id=new_id("wtx"),
         transaction_id=call.id,
-        amount=None if body.amount is None else Money(body.amount, unit),
+        amount=None if body.amount is UNSET else Money(body.amount, unit),
         description=body.description,
         metadata=read_metadata(body.metadata),
     )
@@ -329,7 +329,7 @@ def read_capture(call: Call, body: CaptureForm, unit: Currency, at: datetime) ->
         **_head(call, at),
         id=new_id("wtx"),
         hold_id=call.id,
-        amount=None if body.amount is None else Money(body.amount, unit),
+        amount=None if body.amount is UNSET else Money(body.amount, unit),
         description=body.description,
     )
 

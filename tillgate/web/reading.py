@@ -15,6 +15,7 @@ from tillgate.runtime.redaction import holds_card_number
 from tillgate.web.integers import require_integers
 
 Body = TypeVar("Body", bound=msgspec.Struct)
+Value = TypeVar("Value")
 
 #: The latest moment the wire may name: the end of the year 9999.
 MAX_UNIX = 253_402_300_799
@@ -67,6 +68,13 @@ def read(tree: dict[str, Any], shape: type[Body]) -> Body:
         raise _refusal(str(error), tree) from None
     require_integers(tree, shape)
     return body
+
+
+def given(value: Value | UnsetType) -> Value | None:
+    """Return what was given, or None where nothing was. Of a field that may be left out and means a
+    lot then (all that is left, say): it is `X | UnsetType = UNSET`, so that an empty one, which a client
+    sends whose variable is empty, is refused and not taken for one that was left out."""
+    return None if value is UNSET else value
 
 
 def read_metadata(change: dict[str, Any] | UnsetType | None) -> dict[str, str]:
