@@ -20,6 +20,7 @@ from tillgate.payments.hearing import Hearing
 from tillgate.payments.model import Heard
 from tillgate.payments.orders import charge_of
 from tillgate.payments.outcomes import record_outcomes
+from tillgate.payments.providers import Providers
 from tillgate.runtime.ahead import AheadLane
 from tillgate.runtime.lane import Lane
 from tillgate.wallets import decisions, flows
@@ -69,14 +70,14 @@ def new_provider_key_per_try(_town: Town) -> Iterator[None]:
 @contextmanager
 def new_provider_key_per_refund(_town: Town) -> Iterator[None]:
     """Each sending of a refund has a number of its own."""
-    order_of = Payments._refund_order
+    order_of = Providers.refunding
 
-    async def fresh(self: Payments, refund: Any) -> Any:
-        connector, order = await order_of(self, refund)
+    async def fresh(self: Providers, refund: Any, attempt: Any) -> Any:
+        connector, order = await order_of(self, refund, attempt)
         fields = {name: getattr(order, name) for name in order.__slots__}
         return connector, port.RefundOrder(**{**fields, "refund_id": ids.new_id("re")})
 
-    with _swapped(Payments, "_refund_order", fresh):
+    with _swapped(Providers, "refunding", fresh):
         yield
 
 

@@ -20,6 +20,7 @@ from tillgate.entry.subscriptions import TABLE
 from tillgate.payments import jobs
 from tillgate.payments.commands import LookUps, Route
 from tillgate.payments.flows import Payments
+from tillgate.payments.providers import Providers
 from tillgate.runtime.db import Database
 from tillgate.wallets import flows as wallets
 
@@ -43,8 +44,8 @@ class Died(Exception):
     """The process one was talking to died; nobody knows how far it had come."""
 
 
-class SimProviders:
-    """Routes to the banks, in the words of `payments.providers`."""
+class SimProviders(Providers):
+    """Routes to the banks; what they are asked is as ever."""
 
     def __init__(self, banks: dict[str, Bank], clock: VirtualClock) -> None:
         self._banks = banks
@@ -62,7 +63,7 @@ class SimProviders:
     ) -> Route:
         return Route(method, method, self._clock.now() + lifetime)
 
-    async def connector(self, merchant_id: int, account_id: str) -> Bank:
+    async def connector(self, merchant_id: int, account_id: str) -> Any:
         return self._banks[account_id]
 
     def notify_url(self, merchant_id: int, account_id: str) -> str:
@@ -83,7 +84,7 @@ class Process:
         self.payments = Payments(
             self.db,
             town.clock,
-            SimProviders(town.banks, town.clock),  # type: ignore[arg-type]
+            SimProviders(town.banks, town.clock),
             LOOK_UPS,
             LIFETIME,
         )
@@ -91,6 +92,9 @@ class Process:
         # notice while it is being applied.
         if town.chance.random() < 0.4:
             self.payments.notices.patience_seconds = 0.0
+        # Some ask the bank before they believe a notice of much.
+        if town.chance.random() < 0.5:
+            self.payments.notices.ask_from = 5_000
         self.wallets = wallets.open_lane(self.db)
 
     def spawn(self, work: Coroutine[Any, Any, Result]) -> asyncio.Task[Result]:
