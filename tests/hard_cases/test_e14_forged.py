@@ -194,7 +194,7 @@ async def test_large_notice_that_can_book_nothing_needs_no_answer_of_the_provide
 
 @pytest.mark.parametrize("method", METHODS)
 async def test_that_a_large_refund_failed_is_not_believed_by_a_notice_alone(
-    world: World, method: str
+    world: World, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
     """It would be given to the customer again, who has it back already."""
     world.payments.notices.ask_from = 10_000
@@ -207,8 +207,11 @@ async def test_that_a_large_refund_failed_is_not_believed_by_a_notice_alone(
     await world.until(made, sweep=True)
     forged = port.RefundNotice(view.refund.id, port.RefundFailed("declined", "No."))
 
-    with pytest.raises(NotConfirmed, match=view.refund.id):
-        await world.payments.notices._hear(raw_notice(world, ACCOUNTS[method]), forged, None)
+    with monkeypatch.context() as patched:
+        patched.setattr(world.payments.notices._providers, "look_up_refund", _unheard)
+        with pytest.raises(NotConfirmed, match=view.refund.id):
+            await world.payments.notices._hear(raw_notice(world, ACCOUNTS[method]), forged, None)
+    await world.payments.notices._hear(raw_notice(world, ACCOUNTS[method]), forged, None)
 
     assert await made()
     assert await world.balance(world.wallet) == 0
@@ -225,4 +228,12 @@ async def test_large_refund_that_its_provider_says_has_failed_is_given_again(wor
 
     await world.until(given_again)
     assert [refund.status for refund in await refunds(world, payment)] == ["failed"]
+    [refund] = await refunds(world, payment)
+    old = port.RefundNotice(refund.id, port.Refunded(refund.reference, Money(10_000, CNY)))
+    await world.payments.notices._hear(raw_notice(world, "pa_wechat_pay"), old, None)
+    assert [refund.status for refund in await refunds(world, payment)] == ["failed"]
     await world.assert_books_hold()
+
+
+async def _unheard(*_: object) -> port.Unknown:
+    return port.Unknown("no answer")

@@ -205,7 +205,17 @@ async def test_refund_told_before_we_know_of_the_payment_waits_for_it(
 
 
 async def test_refund_of_an_order_that_is_not_ours_is_none_of_our_business(world: World) -> None:
-    """A merchant may sell by other means in the same Stripe account."""
+    """A merchant may sell by other means in the same Stripe account.
+
+    What was opened after the notice, and has no number of Stripe's yet, is not what it tells of.
+    """
+    rule(world, "card", "create", "reset_before", next=1)
+    await world.pay("card")
+    async with world.db.transaction() as tx:
+        await tx.run(
+            "UPDATE payments.attempts SET created_at = created_at + interval '1 hour'"
+            " WHERE status = 'unknown' AND reference IS NULL"
+        )
     form = {"amount": "900", "currency": "usd", "confirm": "true", "payment_method": "pm_card_visa",
             "payment_method_types[0]": "card"}  # fmt: skip
     other = await _ask_stripe(world, "payment_intents", form)

@@ -8,6 +8,7 @@ from tests.hard_cases.deeds import (
     breaks,
     journals,
     paid,
+    raw_notice,
     refunds,
     rule,
     two_orders,
@@ -17,7 +18,6 @@ from tillgate.connectors import port
 from tillgate.kernel.money import CNY, USD, Money
 from tillgate.payments.errors import UnexpectedState
 from tillgate.payments.flows import NO_TRACE
-from tillgate.payments.model import RefundHeard
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -100,18 +100,18 @@ async def test_late_and_wrong_money_of_an_old_order_does_not_block_the_new_one(
     await world.assert_books_hold()
 
 
+@pytest.mark.parametrize("ask_from", [None, 1])
 @pytest.mark.parametrize("given_back", [Money(3_000, USD), Money(2_999, CNY)])
 async def test_refund_of_another_amount_or_currency_is_not_believed(
-    world: World, given_back: Money
+    world: World, given_back: Money, ask_from: int | None
 ) -> None:
+    world.payments.notices.ask_from = ask_from
     payment = await paid(world, "wechat_pay")
     rule(world, "wechat_pay", "notice", "lost_notice", probability=1.0)
     refund = (await world.refund(payment, 3_000)).refund
-    heard = RefundHeard(
-        merchant_id=MERCHANT, refund_id=refund.id, outcome=port.Refunded("r", given_back)
-    )
+    told = port.RefundNotice(refund.id, port.Refunded("r", given_back))
 
-    await world.payments._refund_hearings.submit(heard)
+    await world.payments.notices._hear(raw_notice(world, "pa_wechat_pay"), told, None)
 
     assert await breaks(world) == ["amount"]
     assert [one.status for one in await refunds(world, payment)] == ["pending"]

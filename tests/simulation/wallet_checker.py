@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import asyncpg
@@ -28,6 +28,8 @@ _TABLES = {
 _CALLED = {"open": "open", "posted": "captured", "voided": "released", "expired": "expired"}
 #: What takes value out because somebody asked for it.
 _TAKING = ("spend", "transfer_out")
+#: How long an order may wait for its turn.
+_DECIDED_WITHIN = timedelta(minutes=1)
 
 
 async def complaints(db: asyncpg.Connection, acknowledged: list[tuple[str, str, str]]) -> list[str]:
@@ -220,7 +222,10 @@ def _limits(rows: Any) -> list[str]:
         total: dict[Any, int] = defaultdict(int)
         changes: dict[datetime, int] = defaultdict(int)
         for moment, amount, _ in used:
-            changes[moment] += amount
+            # An order bears the moment at which it was asked for, and may have been decided behind
+            # what was let go since: as when the database was away in between.
+            midnight = moment.replace(hour=0, minute=0, second=0, microsecond=0)
+            changes[moment if amount > 0 else max(moment - _DECIDED_WITHIN, midnight)] += amount
         for moment in sorted(changes):
             total[moment.date()] += changes[moment]
             if daily is not None and total[moment.date()] > daily:

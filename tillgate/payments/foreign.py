@@ -6,7 +6,7 @@ told by a break, once for each refund.
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from tillgate.connectors import port
 from tillgate.payments import break_store, store
@@ -18,6 +18,8 @@ from tillgate.runtime import notices
 from tillgate.runtime.db import Tx
 from tillgate.runtime.notices import RawNotice
 
+#: Our processes' clocks differ by less.
+_CLOCKS = timedelta(minutes=1)
 _MADE, _FAILED = "foreign_refund", "foreign_refund_failed"
 #: Of these a person has the break, which says to give the money back at the provider.
 _WITH_A_PERSON = frozenset({Status.MISMATCHED, Status.RETURNED})
@@ -60,8 +62,10 @@ async def _named_by_order(tx: Tx, raw: RawNotice, notice: port.ForeignRefund) ->
     """Return the attempt that was paid by the provider's order; None where the order is not ours."""
     order = notice.order_reference or ""
     found = await store.find_paid(tx, raw.merchant_id, raw.provider_account_id, order)
+    # What was opened after the notice is not what it tells of.
+    by = raw.received_at + _CLOCKS
     if found is None and await store.may_be_paid(
-        tx, raw.merchant_id, raw.provider_account_id, order
+        tx, raw.merchant_id, raw.provider_account_id, order, by=by
     ):
         raise ChargeNotFound(order)
     return found

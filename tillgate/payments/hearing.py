@@ -20,6 +20,7 @@ from tillgate.payments import foreign, machine, outcomes, queries
 from tillgate.payments.errors import ChargeNotFound, NotConfirmed, RefundNotFound
 from tillgate.payments.machine import Status
 from tillgate.payments.model import Charge, Heard, RefundHeard, RefundView
+from tillgate.payments.orders import money
 from tillgate.payments.providers import Providers, account_of, read_notice
 from tillgate.runtime import notices, telemetry
 from tillgate.runtime.db import Database, Tx
@@ -204,20 +205,27 @@ class Hearing:
     async def _asked_of_refund(
         self, raw: RawNotice, notice: port.RefundNotice
     ) -> port.RefundOutcome:
-        """Return what the provider says itself of a large refund; raise `NotConfirmed` unless that
-        is what it is told of: one that has failed is given to the customer again."""
+        """Return what the provider says itself of a large refund; raise `NotConfirmed` unless it has
+        decided: one that has failed is given to the customer again.
+
+        It is not asked where the notice can book nothing: of what is known already, of another
+        amount, or of an order that is not the refund's.
+        """
         async with self._db.transaction(readonly=True) as tx:
             refund = (await queries.refund(tx, raw.merchant_id, notice.refund_id)).refund
             attempt = (await queries.charge(tx, raw.merchant_id, refund.attempt_id)).attempt
         if attempt.provider_account_id != raw.provider_account_id:
             raise RefundNotFound(notice.refund_id)
-        is_of_another = notice.order_reference not in {None, attempt.reference}
-        is_known = machine.refund_news_of(notice.outcome).value == refund.status
+        told, ours = notice.outcome, money(refund.amount, refund.currency)
+        is_of_another = notice.order_reference not in {None, attempt.reference} or (
+            isinstance(told, port.Refunded) and told.amount != ours
+        )
+        is_known = machine.refund_news_of(told).value == refund.status
         if is_of_another or is_known or not self._is_large(refund.amount):
-            return notice.outcome
+            return told
         outcome = await self._providers.look_up_refund(refund, attempt)
-        if not isinstance(outcome, type(notice.outcome)):
-            raise NotConfirmed(refund.id, notice.outcome, outcome)
+        if not isinstance(outcome, port.Refunded | port.RefundFailed):
+            raise NotConfirmed(refund.id, told, outcome)
         return outcome
 
     async def _store_notices(self, tx: Tx, items: Any) -> list[None]:

@@ -15,7 +15,7 @@ from typing import TypeVar
 from tillgate.connectors.port import BadNotice
 from tillgate.kernel.errors import Refusal
 from tillgate.payments import hearing, machine, store
-from tillgate.payments.errors import ChargeNotFound, NotConfirmed, RefundNotFound
+from tillgate.payments.errors import ChargeNotFound, NotConfirmed, NotPaid, RefundNotFound
 from tillgate.payments.flows import NO_TRACE, Payments
 from tillgate.payments.model import Attempt, Refund
 from tillgate.runtime import notices
@@ -60,7 +60,7 @@ async def apply_stored_notices(payments: Payments, *, limit: int = 500) -> int:
             await payments.notices.apply(raw)
         except BadNotice as error:
             await _put_off(payments, raw, None, f"unreadable: {error}")
-        except (ChargeNotFound, RefundNotFound, NotConfirmed) as refusal:
+        except (ChargeNotFound, RefundNotFound, NotConfirmed, NotPaid) as refusal:
             if raw.tries >= MOST_TRIES:
                 await _put_off(payments, raw, None, refusal.message)
 

@@ -295,15 +295,18 @@ async def find_paid(tx: Tx, merchant_id: int, account_id: str, reference: str) -
     )
 
 
-async def may_be_paid(tx: Tx, merchant_id: int, account_id: str, reference: str) -> bool:
-    """Tell whether an open attempt has this order, or none that we know of yet."""
+async def may_be_paid(
+    tx: Tx, merchant_id: int, account_id: str, reference: str, *, by: datetime
+) -> bool:
+    """Tell whether an attempt that was open by then has this order, or none that we know of yet."""
     return await tx.value(
         "SELECT EXISTS (SELECT FROM payments.attempts WHERE merchant_id = $1"
         " AND provider_account_id = $2 AND coalesce(reference, $3) = $3"
-        " AND status IN ('created', 'waiting', 'unknown', 'authorised'))",
+        " AND status IN ('created', 'waiting', 'unknown', 'authorised') AND created_at <= $4)",
         merchant_id,
         account_id,
         reference,
+        by,
     )
 
 
