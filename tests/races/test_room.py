@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from tests.hard_cases.deeds import attempts
 from tests.topups.test_top_ups import open_wallet, wallet_of
 from tests.worlds import CONFIRMATIONS, MERCHANT, World
@@ -59,7 +61,9 @@ async def test_what_is_confirmed_while_its_wallet_is_closed_is_charged_or_refuse
 ) -> None:
     """Whoever was before the closing may be paid late; nobody behind it is asked for money."""
     wallet = await open_wallet(world)
-    views = [await TopUps(world.payments).create(_unpaid(wallet), NO_TRACE) for _ in range(24)]
+    *views, behind = [
+        await TopUps(world.payments).create(_unpaid(wallet), NO_TRACE) for _ in range(25)
+    ]
     closing = MoveWallet(
         merchant_id=MERCHANT, at=world.clock.now(), wallet_id=wallet, news=News.CLOSED
     )
@@ -87,6 +91,9 @@ async def test_what_is_confirmed_while_its_wallet_is_closed_is_charged_or_refuse
         if isinstance(result, Payment):
             await world.phone_pays("wechat_pay", result)
             await world.until_paid(result)
+    with pytest.raises(WalletClosed):
+        await processes[0].confirm(behind.payment, CONFIRMATIONS["wechat_pay"], NO_TRACE)
+    assert await attempts(world, behind.payment) == []
     paid = sum(isinstance(result, Payment) for result in results)
     assert (await wallet_of(world, wallet)).balance == paid * 500
     await world.assert_books_hold()
