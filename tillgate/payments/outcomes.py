@@ -145,9 +145,8 @@ def _checked(desk: Desk, attempt: Attempt, item: Heard) -> News:
         if kind == "account" and outcome.account is None:
             continue
         if ours[kind] != theirs[kind]:
-            is_settled = (
-                attempt.status == Status.RETURNED
-            )  # told again of what a person has seen to
+            # Of what was returned a person has seen to it: this is only told again.
+            is_settled = attempt.status == Status.RETURNED
             if not is_settled and (attempt.status != Status.PAID or kind != "amount"):
                 desk.open_break(kind, attempt, ours, theirs)
             return News.MISMATCHED if attempt.status != Status.PAID else News.PAID
